@@ -1,0 +1,60 @@
+"""Every pixel <-> latent <-> token rule, once.
+
+The temporal autoencoder compresses 8 x 8 x 8 (frames, rows, columns); lengths round up and the
+spurious frames of the last latent are dropped after decoding (paper, figure 4).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .errors import ShapeError
+
+TEMPORAL_STRIDE = 8  # frames per latent frame
+SPATIAL_STRIDE = 8  # pixels per latent row or column
+LATENT_CHANNELS = 16
+PATCH_SIZE = (1, 2, 2)  # latent frames, rows, columns per token
+SIZE_MULTIPLE = SPATIAL_STRIDE * PATCH_SIZE[1]  # pixel sizes that give whole tokens
+
+
+@dataclass(frozen=True, slots=True)
+class LatentShape:
+    """Size of a latent clip [B, C, T, H, W]."""
+
+    batch: int
+    channels: int
+    frames: int
+    rows: int
+    columns: int
+
+    def as_tuple(self) -> tuple[int, int, int, int, int]:
+        """(B, C, T, H, W), ready for torch.randn."""
+        return self.batch, self.channels, self.frames, self.rows, self.columns
+
+
+def latent_frames(num_frames: int, temporal_stride: int = TEMPORAL_STRIDE) -> int:
+    """Pixel frames -> latent frames, rounded up: 1 -> 1, 8 -> 1, 9 -> 2, 256 -> 32."""
+    if num_frames < 1:
+        raise ShapeError(f"a clip of {num_frames} frames was asked for; it needs at least 1")
+    return -(-num_frames // temporal_stride)
+
+
+def decoded_frames(frames: int, temporal_stride: int = TEMPORAL_STRIDE) -> int:
+    """Latent frames -> frames that the decoder gives before spurious ones are dropped."""
+    return frames * temporal_stride
+
+
+def clip_latent(num_frames: int, height: int, width: int, *, batch: int = 1) -> LatentShape:
+    """Latent shape of a clip given in pixels; ShapeError unless both sides are multiples of 16."""
+    for side, size in (("height", height), ("width", width)):
+        if size < SIZE_MULTIPLE or size % SIZE_MULTIPLE:
+            nearest = max(SIZE_MULTIPLE, round(size / SIZE_MULTIPLE) * SIZE_MULTIPLE)
+            raise ShapeError(f"{side} {size} is not a multiple of {SIZE_MULTIPLE} pixels; use {nearest}")
+    return LatentShape(
+        batch, LATENT_CHANNELS, latent_frames(num_frames), height // SPATIAL_STRIDE, width // SPATIAL_STRIDE
+    )
+
+
+def seconds_to_frames(seconds: float, fps: float) -> int:
+    """Duration -> whole number of frames, at least one."""
+    return max(1, round(seconds * fps))

@@ -1,0 +1,158 @@
+"""Finds weight files: the small ones shipped here, and the user's own.
+
+`manifest.json` beside the shipped files holds, for each name such as "nano/video", where it came
+from (recipe, commit, seed), its sha256 and its evaluation. A shipped file is hashed once per process.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import hashlib
+import json
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ..errors import CheckpointError, ConfigError
+
+SHIPPED_FOLDER = Path(__file__).parent / "nano"
+MANIFEST = "manifest.json"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Shipped:
+    """One entry of the manifest; `file` is relative to the manifest's folder."""
+
+    name: str
+    file: str
+    network: str
+    sha256: str
+    bytes: int
+    recipe: str = ""
+    commit: str = ""
+    seed: int | None = None
+    steps: int | None = None
+    evaluation: dict[str, Any] = dataclasses.field(default_factory=dict)
+    sampling: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def shipped(folder: Path = SHIPPED_FOLDER) -> dict[str, Shipped]:
+    """Manifest entries by name; empty where nothing was trained yet."""
+    manifest = folder / MANIFEST
+    try:
+        entries = json.loads(manifest.read_text(encoding="utf-8"))["files"]
+        known = {field.name for field in dataclasses.fields(Shipped)}
+        return {
+            name: Shipped(name=name, **{key: value for key, value in facts.items() if key in known})
+            for name, facts in entries.items()
+        }
+    except FileNotFoundError:
+        return {}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"{manifest} is damaged ({error}); restore it from the repository or run: make nano"
+        ) from error
+
+
+def path(name: str, folder: Path = SHIPPED_FOLDER) -> Path:
+    """File of a shipped name, verified against its sha256; CheckpointError otherwise."""
+    entries = shipped(folder)
+    if name not in entries:
+        raise CheckpointError(f"no shipped weights are called {name!r}; {_hint(name, list(entries))}")
+    entry = entries[name]
+    file = folder / entry.file
+    if not file.is_file():
+        raise CheckpointError(f"{name} should be at {file}, which does not exist; restore it or run: make nano")
+    stat = file.stat()
+    if stat.st_size != entry.bytes:
+        detail = "a Git LFS pointer? run: git lfs pull" if stat.st_size < 1024 else "restore it or run: make nano"
+        raise CheckpointError(f"{file} has {stat.st_size} bytes, its manifest says {entry.bytes} ({detail})")
+    if _sha256_once(file, stat.st_mtime_ns, stat.st_size) != entry.sha256:
+        raise CheckpointError(f"{file} does not match the sha256 of its manifest; restore it or run: make nano")
+    return file
+
+
+def resolve(name_or_path: str | os.PathLike[str], folder: Path = SHIPPED_FOLDER) -> Path:
+    """A shipped name, or a user's file or folder -> an existing path; the error says what was looked for."""
+    text = os.fspath(name_or_path)
+    if not text.strip():
+        raise CheckpointError("an empty name was given for a weight file; give a shipped name or a path")
+    if text in shipped(folder):
+        return path(text, folder)
+    candidate = Path(text).expanduser()
+    if candidate.exists():
+        return candidate
+    raise CheckpointError(
+        f"{text!r} is neither shipped weights nor a file or folder at {candidate.absolute()}; "
+        + _hint(text, list(shipped(folder)))
+    )
+
+
+def register(name: str, file: str | os.PathLike[str], folder: Path = SHIPPED_FOLDER, **facts: Any) -> Shipped:
+    """Add or replace manifest entry `name` for `file`, which must lie in `folder`.
+
+    `facts` are fields of Shipped; sha256 and size are measured here. Facts not given keep the values
+    that the entry had, so an evaluation can be added to a trained file later.
+    """
+    if not re.fullmatch(r"[a-z0-9_.-]+/[a-z0-9_.-]+", name):
+        raise ConfigError(f"weights name {name!r} must look like nano/video (lower case, one slash)")
+    file = Path(file).resolve()
+    if not file.is_relative_to(folder.resolve()):
+        raise ConfigError(f"{file} must lie in {folder} to be shipped; copy it there first")
+    previous = shipped(folder)
+    kept: dict[str, Any] = {}
+    if name in previous:
+        kept = {key: value for key, value in dataclasses.asdict(previous[name]).items() if key != "name"}
+    measured = {
+        "file": file.relative_to(folder.resolve()).as_posix(),
+        "sha256": _sha256(file),
+        "bytes": file.stat().st_size,
+    }
+    try:
+        entry = Shipped(name=name, **{"network": "", **kept, **facts, **measured})
+    except TypeError as error:
+        raise ConfigError(f"the manifest does not know one of {', '.join(sorted(facts))}: {error}") from error
+    entries = {**previous, name: entry}
+    files = {
+        key: {field: value for field, value in dataclasses.asdict(entries[key]).items() if field != "name"}
+        for key in sorted(entries)
+    }
+    _write_atomically(folder / MANIFEST, json.dumps({"files": files}, indent=2, ensure_ascii=False) + "\n")
+    return entry
+
+
+def _hint(name: str, known: list[str]) -> str:
+    if not known:
+        return "none are shipped yet; run: make nano"
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]}?" if close else f"shipped are {', '.join(sorted(known))}"
+
+
+@functools.cache
+def _sha256_once(file: Path, modified_ns: int, size: int) -> str:
+    return _sha256(file)
+
+
+def _sha256(file: Path) -> str:
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _write_atomically(target: Path, text: str) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, target)
+    except BaseException:
+        os.unlink(temporary)
+        raise

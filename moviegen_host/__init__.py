@@ -1,0 +1,1 @@
+"""Runs ComfyUI workflow files where no ComfyUI is installed."""
