@@ -1,0 +1,54 @@
+# Every target sets up .venv by itself when pyproject.toml or constraints.txt changed, and may be repeated.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+BENCH_STAMP := $(VENV)/.installed-bench
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check nano bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(STAMP) ## make films of a few prompts with the shipped models, into out/
+	@echo "demo: making films with the shipped nano models"
+	@$(BIN)/python scripts/demo.py
+
+test: $(STAMP) ## run the tests (no network, no GPU)
+	@echo "test: running pytest"
+	@$(BIN)/pytest
+
+check: $(STAMP) ## lint, format check, types, import ladder
+	@echo "check: ruff, mypy and the import ladder"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/pytest -q tests/core/test_ladder.py
+
+nano: $(STAMP) ## train every shipped weight again from nothing (hours); resumes after a stop
+	@echo "nano: training the shipped models; stop with Ctrl-C, repeat to resume"
+	@$(BIN)/moviegen train nano
+
+bench: $(BENCH_STAMP) ## measure speed and memory beside diffusers' blocks
+	@echo "bench: measuring; keep the machine quiet"
+	@for file in benchmarks/*.py; do echo "bench: $$file"; $(BIN)/python $$file || exit 1; done
+
+clean: ## remove what make, tests and builds left (keeps .venv and runs/)
+	@rm -rf out build dist .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	@find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
+	@echo "clean: removed caches, build folders and out/"
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || { \
+		echo "make: Python 3.10 or newer is needed, '$(PYTHON)' is $$($(PYTHON) --version 2>&1 || echo missing);" \
+			"name one with: make PYTHON=python3.11" >&2; exit 1; }
+	@test -x $(BIN)/python || { echo "setup: creating $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@echo "setup: installing the project and its tools into $(VENV) (a few minutes the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(BENCH_STAMP): $(STAMP)
+	@echo "setup: installing what the benchmarks compare with"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	@touch $@
