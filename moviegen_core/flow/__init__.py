@@ -1,0 +1,1 @@
+"""Flow matching: path, times, guidance and solvers, without networks."""

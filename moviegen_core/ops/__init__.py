@@ -1,0 +1,1 @@
+"""Functions without parameters: attention backends, fused kernels, patches, windows."""

@@ -1,0 +1,1 @@
+"""Training objectives: batch -> loss, one file per capability."""
