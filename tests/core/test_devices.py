@@ -1,0 +1,62 @@
+"""Device and dtype choice: right on this machine, refused elsewhere."""
+
+import pytest
+import torch
+from torch import nn
+
+from moviegen_core import devices
+from moviegen_core.errors import BackendError
+
+
+def test_chosen_device_is_usable_and_its_reason_is_one_line():
+    placement = devices.choose()
+    torch.ones(1, device=placement.device, dtype=placement.dtype)
+    assert str(placement.device) == devices.usable_devices()[0]
+    assert placement.reason
+    assert "\n" not in str(placement)
+
+
+def test_cpu_takes_bfloat16_only_with_hardware_for_it():
+    expected = torch.bfloat16 if devices.cpu_has_fast_bfloat16() else torch.float32
+    assert devices.choose("cpu").dtype is expected
+
+
+@pytest.mark.parametrize(("fast", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_cpu_dtype_follows_the_processor_probes(monkeypatch, fast, dtype):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: fast)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    assert devices.choose("cpu").dtype is dtype
+
+
+def test_explicit_dtype_is_taken_in_short_and_long_form():
+    assert devices.choose("cpu", "bf16").dtype is torch.bfloat16
+    assert devices.choose("cpu", torch.float32).dtype is torch.float32
+
+
+@pytest.mark.parametrize("device", ["toaster", "cuda:99", "xpu"])
+def test_unusable_device_is_refused_with_the_usable_ones(device):
+    with pytest.raises(BackendError, match=r"use auto or one of .*cpu"):
+        devices.choose(device)
+
+
+def test_unknown_dtype_is_refused_with_the_known_ones():
+    with pytest.raises(BackendError, match="use auto or one of bfloat16"):
+        devices.choose("cpu", "int4")
+
+
+@pytest.mark.parametrize("residency", [devices.stay, devices.visit])
+def test_network_is_on_the_device_during_the_block(residency):
+    network = nn.Linear(2, 2)
+    with residency(network, torch.device("meta")) as placed:
+        assert placed is network
+        assert network.weight.device.type == "meta"
+        network.to_empty(device="cpu")
+
+
+def test_visiting_network_goes_home_even_after_an_error():
+    network, calls = nn.Linear(2, 2), []
+    original = network.to
+    network.to = lambda device: calls.append(str(device)) or original("cpu")
+    with pytest.raises(RuntimeError, match="stop"), devices.visit(network, torch.device("meta")):
+        raise RuntimeError("stop")
+    assert calls == ["meta", "cpu"]

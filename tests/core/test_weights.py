@@ -1,0 +1,95 @@
+"""Finding and verifying weight files."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from moviegen_core import weights
+from moviegen_core.errors import CheckpointError, ConfigError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder of shipped weights with one entry."""
+    (tmp_path / "video.safetensors").write_bytes(b"weights " * 200)
+    weights.register(
+        "nano/video", tmp_path / "video.safetensors", tmp_path, network="video_dit", recipe="video", seed=3
+    )
+    return tmp_path
+
+
+def test_registered_file_is_found_and_verified(folder):
+    assert weights.path("nano/video", folder) == folder / "video.safetensors"
+    assert weights.resolve("nano/video", folder) == folder / "video.safetensors"
+    entry = weights.shipped(folder)["nano/video"]
+    assert entry.sha256 == hashlib.sha256(b"weights " * 200).hexdigest()
+    assert (entry.bytes, entry.network, entry.recipe, entry.seed) == (1600, "video_dit", "video", 3)
+
+
+def test_facts_added_later_keep_the_earlier_ones(folder):
+    file = folder / "video.safetensors"
+    entry = weights.register("nano/video", file, folder, evaluation={"psnr": 31.5}, sampling={"guidance_scale": 4.0})
+    assert (entry.recipe, entry.seed, entry.evaluation) == ("video", 3, {"psnr": 31.5})
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["files"]["nano/video"]["sampling"] == {"guidance_scale": 4.0}
+    assert "name" not in manifest["files"]["nano/video"]
+    assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == []
+
+
+def test_changed_file_is_refused(folder):
+    (folder / "video.safetensors").write_bytes(b"weightz " * 200)
+    with pytest.raises(CheckpointError, match="does not match the sha256"):
+        weights.path("nano/video", folder)
+
+
+def test_truncated_file_is_refused(folder):
+    (folder / "video.safetensors").write_bytes(b"weights " * 150)
+    with pytest.raises(CheckpointError, match="1200 bytes, its manifest says 1600"):
+        weights.path("nano/video", folder)
+
+
+def test_missing_file_is_refused_with_the_way_to_get_it(folder):
+    (folder / "video.safetensors").unlink()
+    with pytest.raises(CheckpointError, match="make nano"):
+        weights.path("nano/video", folder)
+
+
+def test_misspelt_name_gets_the_nearest(folder):
+    with pytest.raises(CheckpointError, match="did you mean nano/video"):
+        weights.resolve("nano/vidoe", folder)
+
+
+def test_user_paths_are_taken_as_they_are(folder, tmp_path):
+    assert weights.resolve(tmp_path, folder) == tmp_path
+    with pytest.raises(CheckpointError, match=r"neither shipped weights nor a file or folder at .*missing"):
+        weights.resolve(tmp_path / "missing.safetensors", folder)
+
+
+def test_empty_name_is_refused(folder):
+    with pytest.raises(CheckpointError, match="empty name"):
+        weights.resolve(" ", folder)
+
+
+def test_damaged_manifest_is_named(folder):
+    (folder / "manifest.json").write_text("{")
+    with pytest.raises(CheckpointError, match=r"manifest\.json is damaged"):
+        weights.shipped(folder)
+
+
+def test_file_outside_the_folder_cannot_be_registered(folder, tmp_path_factory):
+    stray = tmp_path_factory.mktemp("elsewhere") / "x.safetensors"
+    stray.write_bytes(b"x")
+    with pytest.raises(ConfigError, match="copy it there"):
+        weights.register("nano/x", stray, folder, network="tae")
+
+
+def test_unknown_fact_is_refused(folder):
+    with pytest.raises(ConfigError, match="colour"):
+        weights.register("nano/video", folder / "video.safetensors", folder, colour="red")
+
+
+def test_every_shipped_file_of_this_checkout_is_whole():
+    for name in weights.shipped():
+        weights.path(name)
