@@ -27,7 +27,8 @@ class Conditioning:
     def __post_init__(self) -> None:
         if set(self.context) != set(self.context_mask):
             raise ShapeError(
-                f"context has tokens of {sorted(self.context)} but masks of {sorted(self.context_mask)}; give both for each"
+                f"context holds tokens of {sorted(self.context)} but masks of {sorted(self.context_mask)}; "
+                "give both for each encoder"
             )
         sizes = {self.batch} if self.batch else set()
         for name, tokens in self.context.items():

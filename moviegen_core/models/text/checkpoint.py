@@ -1,0 +1,356 @@
+"""Text encoder files: our own single file, Hugging Face folders and files, OpenCLIP/MetaCLIP files.
+
+Stored keys are those of the public Hugging Face layout (`text_model.` in front for CLIP). Our own file
+also holds role, config and tokenizer in its metadata, so that a nano encoder is one file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ... import config as plain
+from ...errors import CheckpointError, ConfigError
+from .model import ROLES, TextConfig, TextEncoder, build_network
+from .presets import FULL
+from .tokenizer import ByteTokenizer, LibraryTokenizer, TextTokenizer, find_tokenizer
+
+logger = logging.getLogger(__name__)
+
+_POSITIONS = "text_model.embeddings.position_embedding.weight"
+# What public files hold beside the encoder: decoders, vision towers, heads and constants.
+_FOREIGN = {
+    "t5": re.compile(r"decoder\.|lm_head\.|encoder\.embed_tokens\.weight$"),
+    "clip": re.compile(
+        r"vision_model\.|visual|(text\.)?text_projection|(text\.)?logit_|(text\.)?attn_mask|text_model\.embeddings\.position_ids"
+    ),
+}
+_OPENCLIP_LEAVES = {
+    "ln_1": "layer_norm1",
+    "ln_2": "layer_norm2",
+    "attn.out_proj": "self_attn.out_proj",
+    "mlp.c_fc": "mlp.fc1",
+    "mlp.c_proj": "mlp.fc2",
+}
+_OPENCLIP_TOPS = {
+    "positional_embedding": _POSITIONS,
+    "token_embedding.weight": "text_model.embeddings.token_embedding.weight",
+    "ln_final.weight": "text_model.final_layer_norm.weight",
+    "ln_final.bias": "text_model.final_layer_norm.bias",
+}
+
+
+def load_text_encoder(
+    role: str,
+    path: str | Path,
+    *,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    positions: int | None = 256,
+) -> TextEncoder:
+    """Load the encoder of `role` ("ul2", "metaclip", "byt5") from a file or a Hugging Face folder.
+
+    `positions`: a CLIP position table that is shorter is interpolated to this length, and the log says
+    so; None keeps the file's own. CheckpointError when file, role and tokenizer do not fit together.
+    """
+    if role not in ROLES:
+        raise ConfigError(f"text encoder role {role!r} is unknown; use one of {', '.join(ROLES)}")
+    path = Path(path)
+    files = _files(path)
+    metadata, keys = _header(files)
+    if metadata.get("format") == "moviegen":
+        config, tokenizer = _own(role, path, metadata)
+    elif path.is_dir():
+        config = _folder_config(role, path)
+        tokenizer = find_tokenizer(path, role, config.family)
+    else:
+        config = FULL[role]
+        tokenizer = find_tokenizer(path.parent, role, config.family)
+    tensors = _read(files, keys, config.family, dtype, path)
+    if config.family == "clip":
+        if "token_embedding.weight" in tensors or "text.token_embedding.weight" in tensors:
+            tensors = from_openclip(tensors)
+        tensors, config = _fit_positions(tensors, config, positions, path)
+    network = build_network(config, device="meta", dtype=dtype)
+    _assign(network, tensors, role, path)
+    return TextEncoder(role, config, network, tokenizer).to(device=device)
+
+
+def save_text_encoder(
+    path: str | Path,
+    role: str,
+    config: TextConfig,
+    network: nn.Module,
+    tokenizer: TextTokenizer,
+    *,
+    dtype: torch.dtype = torch.float16,
+    extra: Mapping[str, str] | None = None,
+) -> None:
+    """Write one self-contained safetensors file; `extra` adds metadata such as the recipe."""
+    from safetensors.torch import save_file
+
+    metadata = dict(extra or {})
+    metadata |= {"format": "moviegen", "network": "text", "version": "1", "role": role}
+    metadata["config"] = json.dumps(plain.to_dict(config))
+    if isinstance(tokenizer, LibraryTokenizer):
+        metadata["tokenizer"] = tokenizer.tokenizer.to_str()
+    tensors = {key: value.detach().to("cpu", dtype).contiguous() for key, value in public_state(network).items()}
+    save_file(tensors, str(path), metadata=metadata)
+
+
+def public_state(network: nn.Module) -> dict[str, Tensor]:
+    """State dict in the public layout, without the tied copy of T5's embedding."""
+    state = {key: value for key, value in network.state_dict().items() if key != "encoder.embed_tokens.weight"}
+    is_clip = any(key.endswith("embeddings.position_embedding.weight") for key in state)
+    # transformers 5 dropped the `text_model.` level that public CLIP files have.
+    return {_with_prefix(key) if is_clip else key: value for key, value in state.items()}
+
+
+def from_openclip(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """OpenCLIP / MetaCLIP text tower -> public layout; the fused in_proj is split into q, k, v."""
+    renamed: dict[str, Tensor] = {}
+    for name, value in state.items():
+        key = name.removeprefix("text.")
+        if key in _OPENCLIP_TOPS:
+            renamed[_OPENCLIP_TOPS[key]] = value
+            continue
+        match = re.fullmatch(r"transformer\.resblocks\.(\d+)\.(.+?)[._](weight|bias)", key)
+        if match is None:
+            renamed[name] = value  # reported as unexpected by the strict check
+            continue
+        block, leaf, kind = f"text_model.encoder.layers.{match[1]}", match[2], match[3]
+        if leaf == "attn.in_proj":
+            for letter, part in zip("qkv", value.chunk(3), strict=True):
+                renamed[f"{block}.self_attn.{letter}_proj.{kind}"] = part
+        else:
+            renamed[f"{block}.{_OPENCLIP_LEAVES.get(leaf, leaf)}.{kind}"] = value
+    return renamed
+
+
+def to_openclip(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Public layout -> OpenCLIP / MetaCLIP text tower; the inverse of `from_openclip`."""
+    tops = {ours: theirs for theirs, ours in _OPENCLIP_TOPS.items()}
+    leaves = {ours: theirs for theirs, ours in _OPENCLIP_LEAVES.items()}
+    renamed: dict[str, Tensor] = {}
+    for key, value in state.items():
+        if key in tops:
+            renamed[tops[key]] = value
+            continue
+        match = re.fullmatch(r"text_model\.encoder\.layers\.(\d+)\.(.+)\.(weight|bias)", key)
+        if match is None:
+            raise CheckpointError(f"{key} has no counterpart in the OpenCLIP layout; give a CLIP text tower")
+        block, leaf, kind = f"transformer.resblocks.{match[1]}", match[2], match[3]
+        if leaf == "self_attn.q_proj":
+            parts = [state[key.replace("q_proj", f"{letter}_proj")] for letter in "qkv"]
+            renamed[f"{block}.attn.in_proj_{kind}"] = torch.cat(parts)
+        elif leaf not in ("self_attn.k_proj", "self_attn.v_proj"):
+            renamed[f"{block}.{leaves[leaf]}.{kind}"] = value
+    return renamed
+
+
+def extend_positions(table: Tensor, length: int) -> Tensor:
+    """Position table [P, De] -> [length, De], linearly interpolated with both ends kept."""
+    stretched = functional.interpolate(table.float().T[None], size=length, mode="linear", align_corners=True)
+    return stretched[0].T.to(table.dtype).contiguous()
+
+
+def _with_prefix(key: str) -> str:
+    return key if key.startswith("text_model.") else f"text_model.{key}"
+
+
+def _files(path: Path) -> list[Path]:
+    """The safetensors files of a path; pickles are refused, never opened."""
+    if path.is_file():
+        if path.suffix != ".safetensors":
+            raise CheckpointError(
+                f"{path} is no .safetensors file; pickled checkpoints are never opened, so convert it to safetensors"
+            )
+        return [path]
+    if not path.is_dir():
+        raise CheckpointError(f"{path} does not exist; give a .safetensors file or a Hugging Face folder")
+    index = path / "model.safetensors.index.json"
+    if index.is_file():
+        try:
+            names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
+        except (ValueError, KeyError, AttributeError) as error:
+            raise CheckpointError(f"{index} is damaged ({error}); download it again") from error
+        # A shard name is only ever a file of this folder.
+        files = [path / Path(str(name)).name for name in names]
+        missing = [file.name for file in files if not file.is_file()]
+        if missing:
+            raise CheckpointError(f"{path} lacks the shards {', '.join(missing[:5])}; download them again")
+        return files
+    found = (
+        [path / "model.safetensors"] if (path / "model.safetensors").is_file() else sorted(path.glob("*.safetensors"))
+    )
+    if len(found) != 1:
+        raise CheckpointError(
+            f"{path} holds {len(found)} safetensors files and no model.safetensors; put one there (pickled .bin "
+            "files are never opened: convert them)"
+        )
+    return found
+
+
+def _header(files: list[Path]) -> tuple[dict[str, str], dict[str, Path]]:
+    """Metadata of the first file, and the file of every key."""
+    from safetensors import SafetensorError, safe_open
+
+    keys: dict[str, Path] = {}
+    metadata: dict[str, str] = {}
+    for file in files:
+        try:
+            with safe_open(str(file), framework="pt") as handle:
+                metadata = metadata or handle.metadata() or {}
+                keys |= dict.fromkeys(handle.keys(), file)
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(
+                f"{file} cannot be read as safetensors ({error}); download or copy it again"
+            ) from error
+    return metadata, keys
+
+
+def _own(role: str, path: Path, metadata: Mapping[str, str]) -> tuple[TextConfig, TextTokenizer]:
+    if metadata.get("network") != "text" or metadata.get("role") != role:
+        held = metadata.get("role") or metadata.get("network")
+        raise CheckpointError(f"{path} holds {held!r}, but the text encoder {role!r} is needed; choose that file")
+    try:
+        config = plain.from_dict(TextConfig, json.loads(metadata["config"]))
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path} has a damaged config in its metadata ({error}); copy the file again") from error
+    if role == "byt5":
+        return config, ByteTokenizer()
+    if "tokenizer" not in metadata:
+        raise CheckpointError(f"{path} has no tokenizer in its metadata; save it with save_text_encoder")
+    return config, LibraryTokenizer.from_json(metadata["tokenizer"], config.family)
+
+
+def _folder_config(role: str, folder: Path) -> TextConfig:
+    """Read a Hugging Face config.json; CheckpointError when it is another kind of model."""
+    try:
+        values: dict[str, Any] = json.loads((folder / "config.json").read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{folder} has no config.json; give the whole Hugging Face folder") from error
+    except ValueError as error:
+        raise CheckpointError(f"{folder / 'config.json'} is damaged ({error}); download it again") from error
+    kind = values.get("model_type")
+    preset = FULL[role]
+    needed = ("clip", "clip_text_model") if preset.family == "clip" else ("t5",)
+    if kind not in needed:
+        raise CheckpointError(
+            f"{folder} is a {kind!r} model, but {role} needs {' or '.join(needed)}; choose another folder"
+        )
+    if preset.family == "clip":
+        from transformers import CLIPTextConfig
+
+        clip = CLIPTextConfig(**values.get("text_config", {} if kind == "clip" else values))
+        return TextConfig(
+            family="clip",
+            vocab_size=clip.vocab_size,
+            dim=clip.hidden_size,
+            num_layers=clip.num_hidden_layers,
+            num_heads=clip.num_attention_heads,
+            head_dim=clip.hidden_size // clip.num_attention_heads,
+            mlp_dim=clip.intermediate_size,
+            activation=clip.hidden_act,
+            max_tokens=clip.max_position_embeddings,
+            norm_eps=clip.layer_norm_eps,
+        )
+    from transformers import T5Config
+
+    t5 = T5Config(**values)
+    return TextConfig(
+        family="t5",
+        vocab_size=t5.vocab_size,
+        dim=t5.d_model,
+        num_layers=t5.num_layers,
+        num_heads=t5.num_heads,
+        head_dim=t5.d_kv,
+        mlp_dim=t5.d_ff,
+        activation=t5.feed_forward_proj,
+        max_tokens=preset.max_tokens,
+        relative_buckets=t5.relative_attention_num_buckets,
+        relative_distance=t5.relative_attention_max_distance,
+        norm_eps=t5.layer_norm_epsilon,
+    )
+
+
+def _read(
+    files: list[Path], keys: Mapping[str, Path], family: str, dtype: torch.dtype, path: Path
+) -> dict[str, Tensor]:
+    """Tensors of the encoder only, in `dtype`; a tied T5 embedding counts under its one public name."""
+    from safetensors import SafetensorError, safe_open
+
+    tensors: dict[str, Tensor] = {}
+    tied = family == "t5" and "shared.weight" not in keys
+    for file in files:
+        try:
+            with safe_open(str(file), framework="pt") as handle:
+                for key in handle.keys():  # noqa: SIM118 (a handle is no dict)
+                    if tied and key == "encoder.embed_tokens.weight":
+                        tensors["shared.weight"] = handle.get_tensor(key).to(dtype)
+                    elif not _FOREIGN[family].match(key):
+                        tensors[key] = handle.get_tensor(key).to(dtype)
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(f"{path} cannot be read ({error}); download or copy it again") from error
+    return tensors
+
+
+def _fit_positions(
+    tensors: dict[str, Tensor], config: TextConfig, positions: int | None, path: Path
+) -> tuple[dict[str, Tensor], TextConfig]:
+    tensors = {_with_prefix(key): value for key, value in tensors.items()}
+    table = tensors.get(_POSITIONS)
+    if table is None or table.ndim != 2:
+        return tensors, config  # the strict check reports it
+    length = table.shape[0]
+    if positions is not None and length < positions:
+        logger.warning(
+            "%s holds positions for %d tokens; they are interpolated to %d (the long-prompt MetaCLIP of the paper "
+            "was fine-tuned at that length, this file was not)",
+            path.name,
+            length,
+            positions,
+        )
+        tensors[_POSITIONS] = extend_positions(table, positions)
+        length = positions
+    return tensors, dataclasses.replace(config, max_tokens=length)
+
+
+def _assign(network: nn.Module, tensors: dict[str, Tensor], role: str, path: Path) -> None:
+    """Give the tensors to a network on the meta device; CheckpointError unless names and shapes fit exactly."""
+    needed = public_state(network)
+    missing = [key for key in needed if key not in tensors]
+    unexpected = [key for key in tensors if key not in needed]
+    wrong = [key for key, value in needed.items() if key in tensors and tensors[key].shape != value.shape]
+    if missing or unexpected or wrong:
+        example = (
+            f"; {wrong[0]} is {tuple(tensors[wrong[0]].shape)}, not {tuple(needed[wrong[0]].shape)}" if wrong else ""
+        )
+        raise CheckpointError(
+            f"{path} does not fit the text encoder {role}: {len(missing)} keys missing {missing[:5]}, "
+            f"{len(unexpected)} unexpected {unexpected[:5]}, {len(wrong)} of another shape{example}; choose another "
+            "file, or give the Hugging Face folder with its config.json"
+        )
+    state = network.state_dict()
+    by_public = dict(
+        zip(public_state(network), (key for key in state if key != "encoder.embed_tokens.weight"), strict=True)
+    )
+    assigned = {own: tensors[public] for public, own in by_public.items()}
+    if "encoder.embed_tokens.weight" in state:
+        assigned["encoder.embed_tokens.weight"] = assigned["shared.weight"]
+    network.load_state_dict(assigned, strict=True, assign=True)
+    if "encoder.embed_tokens.weight" in state:
+        network.get_submodule("encoder.embed_tokens").weight = network.get_submodule("shared").weight
+    for module in network.modules():
+        held = getattr(module, "position_ids", None)
+        if isinstance(held, Tensor) and held.is_meta:  # a constant that no file holds
+            module.position_ids = torch.arange(held.shape[-1]).expand(1, -1)
