@@ -1,0 +1,337 @@
+"""Checkpoint files: metadata -> config -> network on the meta device -> key map -> strict assign.
+
+Our file is one safetensors file whose metadata holds {format, network, version, config} and whose keys are the
+attribute names of the network. No pickle is ever executed here; `convert` reads one with weights_only=True.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..config import from_dict, to_dict
+from ..errors import CheckpointError, ConfigError, MovieGenError
+from . import catalog
+
+FORMAT, VERSION = "moviegen", "1"
+INDEX_SUFFIX = ".safetensors.index.json"
+MAX_HEADER_BYTES = 100 * 2**20  # safetensors' own limit
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a checkpoint says about itself, known before any tensor is read."""
+
+    path: Path
+    network: str | None  # name in catalog.NETWORKS; None for a file that is not ours
+    config: dict[str, Any]
+    shapes: dict[str, tuple[int, ...]]  # key -> shape
+    files: dict[str, Path]  # key -> the file (shard) that holds it
+    dtypes: dict[str, str] = field(default_factory=dict)  # key -> safetensors name: F32, BF16, ...
+    metadata: dict[str, str] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Every tensor's name in the file."""
+        return tuple(self.shapes)
+
+    @property
+    def parameters(self) -> int:
+        """Numbers held by all tensors together."""
+        return sum(torch.Size(shape).numel() for shape in self.shapes.values())
+
+
+def save(
+    network: nn.Module, path: str | os.PathLike[str], *, extra: Mapping[str, Any] | None = None,
+    dtype: torch.dtype | None = None,
+) -> Path:  # fmt: skip
+    """Write `network` (of a catalog class, with `.config`) atomically; `extra` is JSON-ready and comes back in Header.
+
+    `dtype` is what floating-point weights are stored in (fp16 halves the file); None keeps theirs.
+    """
+    metadata = {
+        "format": FORMAT,
+        "version": VERSION,
+        "network": catalog.name_of(network),
+        "config": json.dumps(to_dict(network.config)),
+        "extra": json.dumps(dict(extra or {})),
+    }
+    tensors = {key: _as(value.detach(), dtype) for key, value in network.state_dict().items()}
+    return write_tensors(tensors, path, metadata)
+
+
+def write_tensors(
+    tensors: Mapping[str, Tensor], path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None
+) -> Path:
+    """Write a safetensors file through a temporary name in the same folder, so that none is ever seen half."""
+    from safetensors.torch import save_file
+
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file({key: value.contiguous() for key, value in tensors.items()}, partial, metadata=dict(metadata or {}))
+        os.replace(partial, path)
+    except MovieGenError:
+        raise
+    except Exception as error:  # safetensors wraps a full disk in its own error class
+        raise CheckpointError(
+            f"{path} cannot be written ({_line(error)}); free some space or choose another folder"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def load(
+    path: str | os.PathLike[str], *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None,
+    ops: Any = torch.nn, attend: Any = "auto", network: str | None = None, config: Any = None,
+) -> nn.Module:  # fmt: skip
+    """Network of the file, in eval mode, on `device` in `dtype` (None: as stored).
+
+    `network` names what is expected: a file of another network is refused; with `config` (object or dict) it also
+    opens files that carry no metadata of ours, through the key maps beside that network.
+    """
+    header = read_header(path)
+    name = header.network or network
+    if name is None or (header.network is None and config is None):
+        raise CheckpointError(
+            f"{header.path} has no Movie Gen metadata, so its network is unknown (keys: {_some(header.keys)}); "
+            "give a file that `moviegen train` or `moviegen convert` wrote"
+        )
+    if network is not None and name != network:
+        raise CheckpointError(
+            f"{header.path} holds the network {name!r}, but {network!r} is needed; choose such a file"
+        )
+    entry = catalog.get(name)
+    try:
+        settings = header.config if header.network else config
+        settings = from_dict(entry.config_class, settings) if isinstance(settings, Mapping) else settings
+    except (ConfigError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{header.path} ({name}): its config is not valid: {_line(error)}") from error
+    built = entry.construct(settings, device="meta", dtype=dtype or torch.float32, ops=ops, attend=attend)
+    renamed = rename_keys(header.keys, built.state_dict().keys(), entry.key_maps)
+    assign(built, read_tensors(header, device=device, dtype=dtype, rename=renamed), name=name, path=header.path)
+    return built.eval()
+
+
+def read_tensors(
+    header: Header, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None,
+    rename: Mapping[str, str] | None = None,
+) -> dict[str, Tensor]:  # fmt: skip
+    """All tensors of a checkpoint; floating-point ones in `dtype` (None: as stored), keys through `rename`."""
+    from safetensors import SafetensorError, safe_open
+
+    tensors: dict[str, Tensor] = {}
+    for file in dict.fromkeys(header.files.values()):
+        try:
+            with safe_open(file, framework="pt", device=str(device)) as shard:
+                for key in shard.keys():  # noqa: SIM118  (not a dict)
+                    if header.files.get(key) == file:
+                        tensors[(rename or {}).get(key, key)] = _as(shard.get_tensor(key), dtype)
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(f"{file} cannot be read ({_line(error)}); fetch the file again") from error
+    return tensors
+
+
+def assign(network: nn.Module, tensors: Mapping[str, Tensor], *, name: str, path: str | os.PathLike[str]) -> None:
+    """Give `network` exactly these tensors; CheckpointError names what is missing, unexpected or of another shape."""
+    wanted = network.state_dict()
+    missing = [key for key in wanted if key not in tensors]
+    unexpected = [key for key in tensors if key not in wanted]
+    if missing or unexpected:
+        raise CheckpointError(
+            f"{path} does not fit the network {name!r}: of {len(wanted)} keys {len(missing)} are missing "
+            f"({_some(missing)}) and {len(unexpected)} are unexpected ({_some(unexpected)}); "
+            "choose a file of this network and preset"
+        )
+    wrong = [key for key in wanted if wanted[key].shape != tensors[key].shape]
+    if wrong:
+        told = [f"{key} {tuple(tensors[key].shape)} instead of {tuple(wanted[key].shape)}" for key in wrong[:5]]
+        raise CheckpointError(
+            f"{path} does not fit the network {name!r}: {len(wrong)} of {len(wanted)} tensors have another shape "
+            f"({', '.join(told)}); choose a file of this preset"
+        )
+    network.load_state_dict(dict(tensors), strict=True, assign=True)
+    for parameter in network.parameters():
+        parameter.requires_grad_(parameter.is_floating_point())
+
+
+def rename_keys(
+    keys: Iterable[str], wanted: Iterable[str], key_maps: Iterable[catalog.KeyMap]
+) -> dict[str, str] | None:
+    """Renaming of the first key map that recognises the file; None where its keys are already ours."""
+    found = set(keys)
+    if found == set(wanted):
+        return None
+    for key_map in key_maps:
+        if key_map.recognises(found):
+            return {key: key_map.rename(key) for key in found}
+    return None
+
+
+def read_header(path: str | os.PathLike[str]) -> Header:
+    """Metadata, keys and shapes of a file, a sharded index, or a folder that holds one of them."""
+    path = _locate(Path(path))
+    shards = _shards(path) if path.name.endswith(INDEX_SUFFIX) else [path]
+    metadata: dict[str, str] = {}
+    shapes: dict[str, tuple[int, ...]] = {}
+    dtypes: dict[str, str] = {}
+    files: dict[str, Path] = {}
+    for shard in shards:
+        entries = _read_safetensors_header(shard)
+        metadata.update(entries.pop("__metadata__", None) or {})
+        for key, entry in entries.items():
+            shapes[key], dtypes[key], files[key] = tuple(entry["shape"]), entry["dtype"], shard
+    if metadata.get("format") != FORMAT:
+        return Header(path, None, {}, shapes, files, dtypes, metadata)
+    try:
+        config, extra = json.loads(metadata["config"]), json.loads(metadata.get("extra", "{}"))
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(
+            f"{path}: its Movie Gen metadata is damaged ({_line(error)}); fetch the file again"
+        ) from error
+    if metadata.get("version", VERSION) != VERSION:
+        raise CheckpointError(
+            f"{path} has format version {metadata['version']}, this library reads {VERSION}; update it"
+        )
+    return Header(path, metadata.get("network"), config, shapes, files, dtypes, metadata, extra)
+
+
+def convert(
+    source: str | os.PathLike[str], target: str | os.PathLike[str], *, network: str, config: Any,
+    dtype: torch.dtype | None = None,
+) -> Path:  # fmt: skip
+    """Rewrite a foreign file (pickle or safetensors) as ours; a pickle is read with weights_only=True.
+
+    `config` is a preset's name, a dict or a config object of `network`.
+    """
+    source = Path(source)
+    entry = catalog.get(network)
+    if isinstance(config, str):
+        config = entry.preset(config)
+    elif isinstance(config, Mapping):
+        config = from_dict(entry.config_class, config)
+    if _is_pickle(_existing(source)):
+        try:
+            content = torch.load(source, map_location="cpu", weights_only=True, mmap=False)
+        except Exception as error:
+            raise CheckpointError(
+                f"{source} holds more than plain tensors and stays closed ({_line(error)}); ask for safetensors"
+            ) from error
+        for wrapper in ("state_dict", "model", "module", "ema"):
+            if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+                content = content[wrapper]
+                break
+        tensors = {str(key): value for key, value in _items(content) if isinstance(value, Tensor)}
+    else:
+        tensors = read_tensors(read_header(source))
+    if not tensors:
+        raise CheckpointError(f"{source} holds no named tensors; give a state dict")
+    built = entry.construct(config, device="meta", dtype=torch.float32)
+    renamed = rename_keys(tensors, built.state_dict(), entry.key_maps) or {}
+    assign(
+        built, {renamed.get(key, key): _as(value, dtype) for key, value in tensors.items()}, name=network, path=source
+    )
+    return save(built, target)
+
+
+def _locate(path: Path) -> Path:
+    path = _existing(path)
+    if not path.is_dir():
+        return path
+    for pattern in (f"*{INDEX_SUFFIX}", "*.safetensors"):
+        found = sorted(path.glob(pattern))
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise CheckpointError(f"{path} holds {len(found)} checkpoints ({_some([f.name for f in found])}); name one")
+    raise CheckpointError(f"the folder {path} holds no .safetensors file; give the checkpoint itself")
+
+
+def _existing(path: Path) -> Path:
+    if not path.exists():
+        raise CheckpointError(f"{path} does not exist; check the name and the folder")
+    return path
+
+
+def _shards(index: Path) -> list[Path]:
+    try:
+        names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise CheckpointError(f"{index} is not an index of shards ({_line(error)}); fetch the file again") from error
+    absent = [name for name in names if not (index.parent / name).is_file()]
+    if absent:
+        raise CheckpointError(
+            f"{index} names {len(names)} shards, but {len(absent)} are missing ({_some(absent)}); fetch them"
+        )
+    return [index.parent / name for name in names]
+
+
+def _read_safetensors_header(path: Path) -> dict[str, Any]:
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(8)
+        if _is_pickle(path):
+            raise CheckpointError(
+                f"{path} is a pickle, which could run code when opened; rewrite it with `moviegen convert`"
+            )
+        length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+        if start == b"version ":
+            raise CheckpointError(f"{path} is a Git LFS pointer, not the weights; run `git lfs pull`")
+        if not 2 <= length <= MAX_HEADER_BYTES:
+            raise CheckpointError(f"{path} ({size} bytes) is not a safetensors file; choose another or fetch it again")
+        text = file.read(length)
+    if len(text) < length:
+        raise CheckpointError(f"{path} is cut off after {size} bytes, inside its header; fetch the file again")
+    try:
+        entries = json.loads(text)
+        tensors = [entry for key, entry in entries.items() if key != "__metadata__"]
+        needed = 8 + length + max((entry["data_offsets"][1] for entry in tensors), default=0)
+    except (ValueError, AttributeError, KeyError, TypeError, IndexError) as error:
+        raise CheckpointError(
+            f"{path} is not a safetensors file (its header cannot be read); fetch the file again"
+        ) from error
+    if size != needed:
+        state = "cut off" if size < needed else "longer than its header says"
+        raise CheckpointError(f"{path} is {state}: {size} bytes instead of {needed}; fetch the file again")
+    return entries
+
+
+def _is_pickle(path: Path) -> bool:
+    """Zip archives and raw pickles, told by their first bytes, whatever the name says."""
+    if path.is_dir():
+        return False
+    with path.open("rb") as file:
+        start = file.read(9)
+    if start[:4] == b"PK\x03\x04":
+        return True
+    # A raw pickle starts with PROTO 2..5; a safetensors header of that length would have "{" at byte 8.
+    return len(start) > 2 and start[0] == 0x80 and 2 <= start[1] <= 5 and start[8:9] != b"{"
+
+
+def _items(content: Any) -> Iterator[tuple[Any, Any]]:
+    return iter(content.items()) if isinstance(content, Mapping) else iter(())
+
+
+def _as(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
+    return tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor
+
+
+def _some(names: Iterable[str]) -> str:
+    names = sorted(names)
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "") if names else "none"
+
+
+def _line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
