@@ -1,0 +1,63 @@
+"""Elementwise work around the matrix products, written so that each makes few passes over memory.
+
+A pass over a large activation costs as much as the product it follows on a CPU. Without gradients the functions
+reuse buffers that their caller owns; with gradients they are the plain formulas, which the tests compare.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def rms_norm(x: Tensor, eps: float) -> Tensor:
+    """x / sqrt(mean(x^2) + eps) over the last axis, without weight; a new tensor."""
+    if x.device.type != "cpu" or x.dtype != torch.float32:
+        return F.rms_norm(x, x.shape[-1:], eps=eps)
+    # One reduction and one elementwise pass; PyTorch's own takes several on a CPU.
+    power = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().mul_(1.0 / x.shape[-1]).add_(eps)
+    return x * power.rsqrt_()
+
+
+def rms_norm_plain(x: Tensor, eps: float) -> Tensor:
+    """What `rms_norm` must equal: the formula, in fp32."""
+    wide = x.float()
+    return (wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + eps)).to(x.dtype)
+
+
+def rms_modulate(x: Tensor, scale: Tensor, shift: Tensor, eps: float) -> Tensor:
+    """rms_norm(x) * (1 + scale) + shift for x [B, N, D] and scale, shift [B, 1, D]."""
+    if torch.is_grad_enabled():
+        return rms_modulate_plain(x, scale, shift, eps)
+    normed = rms_norm(x, eps)
+    return torch.addcmul(shift, normed, 1.0 + scale, out=normed)
+
+
+def rms_modulate_plain(x: Tensor, scale: Tensor, shift: Tensor, eps: float) -> Tensor:
+    """What `rms_modulate` must equal."""
+    return torch.addcmul(shift, rms_norm_plain(x, eps), 1.0 + scale)
+
+
+def swiglu(gate: Tensor, value: Tensor) -> Tensor:
+    """silu(gate) * value; without gradients it overwrites `gate`."""
+    if torch.is_grad_enabled():
+        return swiglu_plain(gate, value)
+    return F.silu(gate, inplace=True).mul_(value)
+
+
+def swiglu_plain(gate: Tensor, value: Tensor) -> Tensor:
+    """What `swiglu` must equal."""
+    return F.silu(gate) * value
+
+
+def gated_residual(x: Tensor, update: Tensor, gate: Tensor) -> Tensor:
+    """x + gate * update for x, update [B, N, D] and gate [B, 1, D]; without gradients it overwrites `update`."""
+    if torch.is_grad_enabled():
+        return gated_residual_plain(x, update, gate)
+    return torch.addcmul(x, update, gate, out=update)
+
+
+def gated_residual_plain(x: Tensor, update: Tensor, gate: Tensor) -> Tensor:
+    """What `gated_residual` must equal."""
+    return torch.addcmul(x, update, gate)
