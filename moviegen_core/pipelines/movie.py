@@ -1,0 +1,290 @@
+"""Prompt -> film in one call: text encoders, video transformer and autoencoder, with inputs checked first."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from .. import weights
+from ..conditioning.text import TextEncoders, encode_prompt
+from ..devices import Placement, Residency, choose, stay
+from ..errors import CheckpointError, ConfigError, ShapeError
+from ..flow.solver import OnStep
+from ..models import loading
+from ..models.text import load_text_encoder
+from ..ops.attention import Attend, resolve
+from ..shapes import SIZE_MULTIPLE, SPATIAL_STRIDE, TEMPORAL_STRIDE, LatentShape, clip_latent
+from .decode import decode_video
+from .sample import sample_video
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+logger = logging.getLogger(__name__)
+
+ENCODERS = ("ul2", "metaclip", "byt5")
+PARTS = ("video", "tae", *ENCODERS)
+FPS_RANGE = (1.0, 120.0)
+STEPS, GUIDANCE_SCALE = 50, 7.5  # the paper's, where the checkpoint recommends nothing else
+
+
+@dataclass(frozen=True, eq=False)
+class Film:
+    """A sampled clip; pixels are decoded window by window each time they are asked for."""
+
+    latent: Tensor  # [1, C, T, H, W], on the CPU
+    num_frames: int
+    fps: float
+    decode: Callable[[Tensor, int], Iterator[Tensor]] = field(repr=False)
+    facts: Mapping[str, Any] = field(default_factory=dict)  # how it was made; written into the file
+
+    @property
+    def duration_seconds(self) -> float:
+        """Length on the screen."""
+        return self.num_frames / self.fps
+
+    def windows(self) -> Iterator[Tensor]:
+        """Consecutive pixel windows [3, t, H, W] in [-1, 1]."""
+        for window in self.decode(self.latent, self.num_frames):
+            yield window[0]
+
+    def frames(self) -> Tensor:
+        """The whole clip [3, T, H, W] in [-1, 1]; 16 s at 768 x 768 take 1.8 GB."""
+        return torch.cat([window.float().cpu() for window in self.windows()], dim=1)
+
+    def save(self, path: str | os.PathLike[str], **options: Any) -> Path:
+        """Write an mp4 while decoding; nothing is left under `path` unless it is complete.
+
+        `options` go to media.movie.write_movie (crf, ...).
+        """
+        from ..media.movie import write_movie
+
+        path = Path(path)
+        metadata = {key: str(value) for key, value in self.facts.items()}
+        write_movie(self.windows(), path, self.fps, **{"metadata": metadata, **options})
+        return path
+
+    def contact_sheet(self, count: int = 12, columns: int = 4) -> Image:
+        """`count` frames spread evenly over the clip, in rows of `columns`."""
+        from ..media.frames import contact_sheet
+
+        count = min(count, self.num_frames)
+        wanted = {round(index * (self.num_frames - 1) / max(1, count - 1)) for index in range(count)}
+        chosen, start = [], 0
+        for window in self.windows():
+            inside = [index - start for index in sorted(wanted) if start <= index < start + window.shape[1]]
+            chosen.append(window[:, inside].float().cpu())
+            start += window.shape[1]
+        return contact_sheet(torch.cat(chosen, dim=1), columns)
+
+
+class MovieGenPipeline:
+    """Everything that turns a prompt into a film."""
+
+    def __init__(
+        self,
+        video: nn.Module,
+        tae: nn.Module,
+        encoders: TextEncoders,
+        placement: Placement,
+        *,
+        sampling: Mapping[str, Any] | None = None,
+        residency: Residency = stay,
+    ) -> None:
+        """`sampling` holds the checkpoint's own recommendation: guidance_scale, steps."""
+        self.video = video
+        self.tae = tae
+        self.encoders = encoders
+        self.placement = placement
+        self.sampling = dict(sampling or {})
+        self.residency = residency
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | os.PathLike[str] = "nano",
+        *,
+        device: str | torch.device = "auto",
+        dtype: str | torch.dtype = "auto",
+        attend: str | Attend = "auto",
+        residency: Residency = stay,
+    ) -> MovieGenPipeline:
+        """Load "nano", or a folder with video, tae, ul2, metaclip and byt5.
+
+        Each is NAME.safetensors, NAME.safetensors.index.json or a folder NAME; text encoders may be absent,
+        but not all three.
+        """
+        placement = choose(device, dtype)
+        files, sampling = find_parts(source)
+        home = placement.device if residency is stay else torch.device("cpu")
+        tae = loading.load(files["tae"], device=home, dtype=placement.dtype, network="tae")
+        video = loading.load(
+            files["video"],
+            device=home,
+            dtype=placement.dtype,
+            # "auto" depends on where the network will work, not on where it waits.
+            attend=resolve(attend, placement.device, placement.dtype),
+            network="video_dit",
+        )
+        encoders = TextEncoders(
+            **{
+                role: load_text_encoder(role, files[role], device=home, dtype=placement.dtype)
+                for role in ENCODERS
+                if role in files
+            }
+        )
+        return cls(video, tae, encoders, placement, sampling=sampling, residency=residency)
+
+    def __call__(
+        self,
+        prompt: str,
+        *,
+        negative: str = "",
+        num_frames: int = 256,
+        fps: float = 16,
+        height: int = 128,
+        width: int = 128,
+        seed: int = 0,
+        steps: int | None = None,
+        guidance_scale: float | None = None,
+        schedule: str = "linear_quadratic",
+        emulated_steps: int = 1000,
+        solver: str = "euler",
+        show_text: str | None = None,
+        on_step: OnStep | None = None,
+    ) -> Film:
+        """Sample a clip of `num_frames` at `height` x `width` pixels; the film decodes itself when it is saved.
+
+        An empty prompt asks for nothing in particular. `steps` and `guidance_scale` default to what the checkpoint
+        recommends, else to the paper's 50 and 7.5. `on_step(step, steps, estimate)` may raise to cancel.
+        """
+        steps = int(self.sampling.get("steps", STEPS)) if steps is None else steps
+        if guidance_scale is None:
+            guidance_scale = float(self.sampling.get("guidance_scale", GUIDANCE_SCALE))
+        check_settings(prompt, negative, fps, seed, steps, guidance_scale)
+        shape = self.check_size(num_frames, height, width)
+        if not prompt.strip():
+            logger.warning("the prompt is empty: the film shows whatever the model likes")
+
+        device = self.placement.device
+        with torch.inference_mode():
+            conditioning, against = self._encode(prompt, negative, fps, show_text)
+            with self.residency(self.video, device) as video:
+                latent = sample_video(
+                    video,
+                    conditioning,
+                    shape,
+                    seed=seed,
+                    negative=against,
+                    steps=steps,
+                    guidance_scale=guidance_scale,
+                    schedule=schedule,
+                    emulated_steps=emulated_steps,
+                    solver=solver,
+                    on_step=on_step,
+                )
+        facts = {
+            "prompt": prompt,
+            "negative": negative,
+            "seed": seed,
+            "steps": steps,
+            "guidance_scale": guidance_scale,
+            "schedule": schedule,
+            "solver": solver,
+        }
+        return Film(latent.cpu(), num_frames, fps, self.decode, facts)
+
+    def decode(self, latent: Tensor, num_frames: int) -> Iterator[Tensor]:
+        """Latent [B, C, T, H, W] -> pixel windows [B, 3, t, H, W] in [-1, 1], streamed."""
+        with self.residency(self.tae, self.placement.device) as tae:
+            yield from decode_video(tae, latent.to(self.placement.device), num_frames)
+
+    def check_size(self, num_frames: int, height: int, width: int) -> LatentShape:
+        """Latent shape of the clip; ShapeError names the nearest size that the position tables hold."""
+        config: Any = self.video.config
+        limits = [size * patch for size, patch in zip(config.max_grid, config.patch_size, strict=True)]
+        most = limits[0] * TEMPORAL_STRIDE
+        if not 1 <= num_frames <= most:
+            raise ShapeError(f"num_frames {num_frames} is outside of what this model makes; use 1 to {most}")
+        for side, size, limit in (("height", height, limits[1]), ("width", width, limits[2])):
+            largest = limit * SPATIAL_STRIDE
+            nearest = min(largest, max(SIZE_MULTIPLE, round(size / SIZE_MULTIPLE) * SIZE_MULTIPLE))
+            if size != nearest:
+                raise ShapeError(
+                    f"{side} {size} must be a multiple of {SIZE_MULTIPLE} pixels from {SIZE_MULTIPLE} to {largest}; "
+                    f"use {nearest}"
+                )
+        return clip_latent(num_frames, height, width)
+
+    def _encode(self, prompt: str, negative: str, fps: float, show_text: str | None) -> tuple[Any, Any]:
+        """Positive and negative conditioning, with the encoders on the device meanwhile."""
+        with ExitStack() as stack:
+            for role in ENCODERS:
+                encoder: Any = getattr(self.encoders, role)
+                if encoder is not None:
+                    stack.enter_context(self.residency(encoder, self.placement.device))
+            return (
+                encode_prompt(self.encoders, prompt, fps=fps, show_text=show_text),
+                encode_prompt(self.encoders, negative, fps=fps),
+            )
+
+
+def find_parts(source: str | os.PathLike[str]) -> tuple[dict[str, Path], dict[str, Any]]:
+    """Paths of the parts of a model by name, and the sampling settings that it recommends."""
+    text = os.fspath(source)
+    shipped = {name: entry for name, entry in weights.shipped().items() if name.startswith(f"{text}/")}
+    if shipped:
+        files = {name.split("/")[1]: weights.path(name) for name in shipped if name.split("/")[1] in PARTS}
+        sampling = shipped[f"{text}/video"].sampling if f"{text}/video" in shipped else {}
+        _need(files, text)
+        return files, sampling
+    folder = weights.resolve(source)
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder} is one file; give the folder that holds {', '.join(PARTS)}")
+    files = {}
+    for part in PARTS:
+        names = (f"{part}.safetensors", f"{part}.safetensors.index.json", part)
+        found = next((folder / name for name in names if (folder / name).exists()), None)
+        if found is not None:
+            files[part] = found
+    _need(files, str(folder))
+    return files, loading.read_header(files["video"]).extra.get("sampling", {})
+
+
+def check_settings(prompt: str, negative: str, fps: float, seed: int, steps: int, guidance_scale: float) -> None:
+    """ConfigError for the first setting that cannot work."""
+    if not isinstance(prompt, str) or not isinstance(negative, str):
+        raise ConfigError("a prompt must be one string; call the pipeline once for each prompt")
+    check_fps(fps)
+    if not 0 <= seed < 2**64:
+        raise ConfigError(f"seed {seed} is outside of 0 to 2^64 - 1; use a number in that range")
+    if not 1 <= steps <= 1000:
+        raise ConfigError(f"steps {steps} is outside of 1 to 1000; the paper uses {STEPS}")
+    if not math.isfinite(guidance_scale) or guidance_scale < 0:
+        raise ConfigError(f"guidance_scale {guidance_scale} must be a number from 0; the paper uses {GUIDANCE_SCALE}")
+
+
+def check_fps(fps: float) -> None:
+    """ConfigError unless a film can be shown at `fps`."""
+    if not FPS_RANGE[0] <= fps <= FPS_RANGE[1]:
+        raise ConfigError(f"fps {fps:g} is outside of {FPS_RANGE[0]:g} to {FPS_RANGE[1]:g}; the models know 16 and 24")
+
+
+def _need(files: Mapping[str, Path], where: str) -> None:
+    missing = [part for part in ("video", "tae") if part not in files]
+    if not any(role in files for role in ENCODERS):
+        missing.append(f"at least one of {', '.join(ENCODERS)}")
+    if missing:
+        raise CheckpointError(
+            f"{where} lacks {' and '.join(missing)}; it holds {', '.join(sorted(files)) or 'none of the parts'} "
+            "(each part is NAME.safetensors or a folder NAME)"
+        )
