@@ -18,8 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ... import config as plain
+from ...config import from_dict, to_dict
 from ...errors import CheckpointError, ConfigError
+from .. import loading
 from .model import ROLES, TextConfig, TextEncoder, build_network
 from .presets import FULL
 from .tokenizer import ByteTokenizer, LibraryTokenizer, TextTokenizer, find_tokenizer
@@ -65,17 +66,16 @@ def load_text_encoder(
     if role not in ROLES:
         raise ConfigError(f"text encoder role {role!r} is unknown; use one of {', '.join(ROLES)}")
     path = Path(path)
-    files = _files(path)
-    metadata, keys = _header(files)
-    if metadata.get("format") == "moviegen":
-        config, tokenizer = _own(role, path, metadata)
+    header = _header(path)
+    if header.network is not None:
+        config, tokenizer = _own(role, header)
     elif path.is_dir():
         config = _folder_config(role, path)
         tokenizer = find_tokenizer(path, role, config.family)
     else:
         config = FULL[role]
         tokenizer = find_tokenizer(path.parent, role, config.family)
-    tensors = _read(files, keys, config.family, dtype, path)
+    tensors = _read(header, config.family, dtype)
     if config.family == "clip":
         if "token_embedding.weight" in tensors or "text.token_embedding.weight" in tensors:
             tensors = from_openclip(tensors)
@@ -93,18 +93,21 @@ def save_text_encoder(
     tokenizer: TextTokenizer,
     *,
     dtype: torch.dtype = torch.float16,
-    extra: Mapping[str, str] | None = None,
-) -> None:
-    """Write one self-contained safetensors file; `extra` adds metadata such as the recipe."""
-    from safetensors.torch import save_file
-
-    metadata = dict(extra or {})
-    metadata |= {"format": "moviegen", "network": "text", "version": "1", "role": role}
-    metadata["config"] = json.dumps(plain.to_dict(config))
+    extra: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write one self-contained safetensors file; `extra` is JSON-ready, such as the recipe's name."""
+    known: dict[str, Any] = {**(extra or {}), "role": role}
     if isinstance(tokenizer, LibraryTokenizer):
-        metadata["tokenizer"] = tokenizer.tokenizer.to_str()
-    tensors = {key: value.detach().to("cpu", dtype).contiguous() for key, value in public_state(network).items()}
-    save_file(tensors, str(path), metadata=metadata)
+        known["tokenizer"] = tokenizer.tokenizer.to_str()
+    metadata = {
+        "format": loading.FORMAT,
+        "version": loading.VERSION,
+        "network": "text",
+        "config": json.dumps(to_dict(config)),
+        "extra": json.dumps(known),
+    }
+    tensors = {key: value.detach().to("cpu", dtype) for key, value in public_state(network).items()}
+    return loading.write_tensors(tensors, path, metadata)
 
 
 def public_state(network: nn.Module) -> dict[str, Tensor]:
@@ -167,70 +170,25 @@ def _with_prefix(key: str) -> str:
     return key if key.startswith("text_model.") else f"text_model.{key}"
 
 
-def _files(path: Path) -> list[Path]:
-    """The safetensors files of a path; pickles are refused, never opened."""
-    if path.is_file():
-        if path.suffix != ".safetensors":
-            raise CheckpointError(
-                f"{path} is no .safetensors file; pickled checkpoints are never opened, so convert it to safetensors"
-            )
-        return [path]
-    if not path.is_dir():
-        raise CheckpointError(f"{path} does not exist; give a .safetensors file or a Hugging Face folder")
-    index = path / "model.safetensors.index.json"
-    if index.is_file():
-        try:
-            names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
-        except (ValueError, KeyError, AttributeError) as error:
-            raise CheckpointError(f"{index} is damaged ({error}); download it again") from error
-        # A shard name is only ever a file of this folder.
-        files = [path / Path(str(name)).name for name in names]
-        missing = [file.name for file in files if not file.is_file()]
-        if missing:
-            raise CheckpointError(f"{path} lacks the shards {', '.join(missing[:5])}; download them again")
-        return files
-    found = (
-        [path / "model.safetensors"] if (path / "model.safetensors").is_file() else sorted(path.glob("*.safetensors"))
-    )
-    if len(found) != 1:
-        raise CheckpointError(
-            f"{path} holds {len(found)} safetensors files and no model.safetensors; put one there (pickled .bin "
-            "files are never opened: convert them)"
-        )
-    return found
+def _header(path: Path) -> loading.Header:
+    """Header of a file or folder; of the several files in a Hugging Face folder, `model.safetensors` counts."""
+    single = path / "model.safetensors"
+    return loading.read_header(single if single.is_file() else path)
 
 
-def _header(files: list[Path]) -> tuple[dict[str, str], dict[str, Path]]:
-    """Metadata of the first file, and the file of every key."""
-    from safetensors import SafetensorError, safe_open
-
-    keys: dict[str, Path] = {}
-    metadata: dict[str, str] = {}
-    for file in files:
-        try:
-            with safe_open(str(file), framework="pt") as handle:
-                metadata = metadata or handle.metadata() or {}
-                keys |= dict.fromkeys(handle.keys(), file)
-        except (SafetensorError, OSError) as error:
-            raise CheckpointError(
-                f"{file} cannot be read as safetensors ({error}); download or copy it again"
-            ) from error
-    return metadata, keys
-
-
-def _own(role: str, path: Path, metadata: Mapping[str, str]) -> tuple[TextConfig, TextTokenizer]:
-    if metadata.get("network") != "text" or metadata.get("role") != role:
-        held = metadata.get("role") or metadata.get("network")
+def _own(role: str, header: loading.Header) -> tuple[TextConfig, TextTokenizer]:
+    path, held = header.path, header.extra.get("role") or header.network
+    if header.network != "text" or held != role:
         raise CheckpointError(f"{path} holds {held!r}, but the text encoder {role!r} is needed; choose that file")
     try:
-        config = plain.from_dict(TextConfig, json.loads(metadata["config"]))
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        config = from_dict(TextConfig, header.config)
+    except (ConfigError, ValueError, TypeError) as error:
         raise CheckpointError(f"{path} has a damaged config in its metadata ({error}); copy the file again") from error
     if role == "byt5":
         return config, ByteTokenizer()
-    if "tokenizer" not in metadata:
+    if "tokenizer" not in header.extra:
         raise CheckpointError(f"{path} has no tokenizer in its metadata; save it with save_text_encoder")
-    return config, LibraryTokenizer.from_json(metadata["tokenizer"], config.family)
+    return config, LibraryTokenizer.from_json(header.extra["tokenizer"], config.family)
 
 
 def _folder_config(role: str, folder: Path) -> TextConfig:
@@ -262,7 +220,7 @@ def _folder_config(role: str, folder: Path) -> TextConfig:
             mlp_dim=clip.intermediate_size,
             activation=clip.hidden_act,
             max_tokens=clip.max_position_embeddings,
-            norm_eps=clip.layer_norm_eps,
+            norm_eps=clip.layer_norm_eps or 1e-5,
         )
     from transformers import T5Config
 
@@ -283,25 +241,16 @@ def _folder_config(role: str, folder: Path) -> TextConfig:
     )
 
 
-def _read(
-    files: list[Path], keys: Mapping[str, Path], family: str, dtype: torch.dtype, path: Path
-) -> dict[str, Tensor]:
-    """Tensors of the encoder only, in `dtype`; a tied T5 embedding counts under its one public name."""
-    from safetensors import SafetensorError, safe_open
-
-    tensors: dict[str, Tensor] = {}
-    tied = family == "t5" and "shared.weight" not in keys
-    for file in files:
-        try:
-            with safe_open(str(file), framework="pt") as handle:
-                for key in handle.keys():  # noqa: SIM118 (a handle is no dict)
-                    if tied and key == "encoder.embed_tokens.weight":
-                        tensors["shared.weight"] = handle.get_tensor(key).to(dtype)
-                    elif not _FOREIGN[family].match(key):
-                        tensors[key] = handle.get_tensor(key).to(dtype)
-        except (SafetensorError, OSError) as error:
-            raise CheckpointError(f"{path} cannot be read ({error}); download or copy it again") from error
-    return tensors
+def _read(header: loading.Header, family: str, dtype: torch.dtype) -> dict[str, Tensor]:
+    """Tensors of the encoder only, in `dtype`; a T5 embedding counts under its one public name."""
+    keys = [key for key in header.files if not _FOREIGN[family].match(key)]
+    tied = "encoder.embed_tokens.weight"
+    rename = {}
+    if family == "t5" and "shared.weight" not in header.files and tied in header.files:
+        keys.append(tied)
+        rename = {tied: "shared.weight"}
+    wanted = dataclasses.replace(header, files={key: header.files[key] for key in keys})
+    return loading.read_tensors(wanted, dtype=dtype, rename=rename)
 
 
 def _fit_positions(

@@ -70,15 +70,13 @@ def t5_config(config: TextConfig, **changes: Any) -> Any:
 def build_network(
     config: TextConfig,
     *,
-    ops: Any = nn,
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
 ) -> nn.Module:
     """T5EncoderModel or CLIPTextModel with random weights (none on the meta device).
 
-    `ops` is accepted like in every network, but `transformers` modules make their own layers.
+    There is no layer factory here: the modules of `transformers` make their own layers.
     """
-    del ops
     with torch.device(device if device is not None else "cpu"):
         if config.family == "t5":
             from transformers import T5EncoderModel

@@ -77,3 +77,4 @@ NANO_BYT5 = TextConfig(
 
 FULL = {"ul2": UL2, "metaclip": METACLIP, "byt5": BYT5}
 NANO = {"ul2": NANO_UL2, "metaclip": NANO_METACLIP, "byt5": NANO_BYT5}
+PRESETS = {**FULL, **{f"nano-{role}": config for role, config in NANO.items()}}

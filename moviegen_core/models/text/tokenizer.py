@@ -6,6 +6,7 @@ UL2 reads a Hugging Face `tokenizer.json` or a SentencePiece `spiece.model`, CLI
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -102,8 +103,7 @@ def find_tokenizer(folder: Path, role: str, family: str) -> TextTokenizer:
         if family == "t5" and (place / "spiece.model").is_file():
             return SentencePieceTokenizer(place / "spiece.model")
         if family == "clip" and (place / "vocab.json").is_file() and (place / "merges.txt").is_file():
-            from transformers import CLIPTokenizerFast
-
-            tokenizer = CLIPTokenizerFast.from_pretrained(str(place), local_files_only=True)
+            clip = importlib.import_module("transformers").CLIPTokenizerFast
+            tokenizer = clip.from_pretrained(str(place), local_files_only=True)
             return LibraryTokenizer(tokenizer.backend_tokenizer, family)
     raise CheckpointError(f"{folder} holds no tokenizer for {role}; put {_NAMES[family]} beside the weights")
