@@ -121,7 +121,7 @@ def build(
         config = preset_or_config
     built = entry.construct(config, device=device, dtype=dtype, ops=ops, attend=attend)
     if torch.device(device or "cpu").type != "meta" and hasattr(built, "reset_parameters"):
-        built.reset_parameters()
+        built.reset_parameters()  # type: ignore[operator]
     return built
 
 

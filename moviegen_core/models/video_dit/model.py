@@ -6,9 +6,9 @@ tokens, L context tokens, D width. Time runs 0 (noise) -> 1 (data).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -78,8 +78,8 @@ class Context:
             return self
         if self.batch != 1:
             raise ShapeError(f"the context holds {self.batch} samples, the latent {batch}; give one or equally many")
-        spread = [tuple(part.expand(batch, -1, -1, -1) for part in parts) for parts in (self.keys, self.values)]
-        return Context(*spread, None if self.mask is None else self.mask.expand(batch, -1, -1, -1))
+        keys, values = (tuple(part.expand(batch, -1, -1, -1) for part in parts) for parts in (self.keys, self.values))
+        return Context(keys, values, None if self.mask is None else self.mask.expand(batch, -1, -1, -1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +150,7 @@ class VideoDiT(nn.Module):
         for layer in (self.modulation, self.patch_out):
             nn.init.zeros_(layer.weight)
         nn.init.zeros_(self.final_modulation.table.weight)
-        for block in self.blocks:
+        for block in self._blocks():
             block.reset_parameters()
 
     def prepare(
@@ -165,7 +165,7 @@ class VideoDiT(nn.Module):
         context, context_mask = context or {}, context_mask or {}
         device, dtype = device or self.device, dtype or self.dtype
         tokens, mask = self._embed_context(context, context_mask, batch, device, dtype)
-        pairs = [block.cross_attention.keys_values(tokens) for block in self.blocks]
+        pairs = [block.cross_attention.keys_values(tokens) for block in self._blocks()]
         keep = None if bool(mask.all()) else mask[:, None, None, :]
         return Context(tuple(keys for keys, _ in pairs), tuple(values for _, values in pairs), keep)
 
@@ -207,7 +207,7 @@ class VideoDiT(nn.Module):
         vector = self.time(time, dtype or self.dtype)
         shared = self.modulation(F.silu(vector)).unflatten(-1, (MODULATION_VECTORS, -1))
         return Modulation(
-            tuple(block.modulation(shared) for block in self.blocks), self.final_modulation(vector[:, None])
+            tuple(block.modulation(shared) for block in self._blocks()), self.final_modulation(vector[:, None])
         )
 
     def forward(
@@ -235,6 +235,9 @@ class VideoDiT(nn.Module):
         shift, scale = modulation.final.chunk(2, dim=1)
         x = self.patch_out(kernels.rms_modulate(x, scale, shift, config.norm_eps))
         return unpatchify(x, grid, config.patch_size, config.out_channels)
+
+    def _blocks(self) -> Iterable[TransformerBlock]:
+        return cast("Iterable[TransformerBlock]", self.blocks)
 
     def run_block(self, index: int, x: Tensor, modulation: Modulation, context: Context, attend: Attend) -> Tensor:
         """One block on tokens [B, N, D]; hosts and training override it to patch, offload or recompute."""

@@ -1,0 +1,84 @@
+"""Sampling: noise -> latent clip, by a video transformer, its conditioning and a solver."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import ConfigError, ShapeError
+from ..flow import guidance, times
+from ..flow.solver import OnStep, Solver, integrate
+from ..models.video_dit.model import Context, VideoDiT, check_grid
+from ..ops.attention import Attend
+from ..ops.attention import resolve as resolve_attention
+from ..shapes import LatentShape
+
+STEPS = 50  # paper 3.4.2
+GUIDANCE_SCALE = 7.5  # paper 3.4.2
+EMULATED_STEPS = 1000  # paper 3.4.2, figure 10; its text also names 250
+
+
+def make_noise(shape: LatentShape, seed: int) -> Tensor:
+    """Standard normal [B, C, T, H, W], fp32 on the CPU, so that a seed means the same clip on any device."""
+    generator = torch.Generator("cpu").manual_seed(seed)
+    return torch.randn(shape.as_tuple(), generator=generator, dtype=torch.float32)
+
+
+@torch.no_grad()
+def sample_video(
+    model: VideoDiT, conditioning: Any, shape: LatentShape, *, seed: int = 0, negative: Any = None,
+    steps: int = STEPS, guidance_scale: float = GUIDANCE_SCALE, schedule: str = "linear_quadratic",
+    emulated_steps: int = EMULATED_STEPS, kind: times.Kind = "slope_continuous", solver: Solver = "euler",
+    on_step: OnStep | None = None, attend: str | Attend | None = None,
+) -> Tensor:  # fmt: skip
+    """Latent clip [B, C, T, H, W], unit variance, fp32 on the model's device.
+
+    `conditioning` and `negative` have `.context` and `.context_mask` (see conditioning.types) for one sample or B;
+    without `negative` guidance starts from the null condition. `guidance_scale` 1 asks the network once per step.
+    `on_step(step, steps, estimate)` follows every step, counted from 1; raising from it cancels.
+    """
+    check_shape(model, shape)
+    if guidance_scale < 0:
+        raise ConfigError(f"guidance_scale {guidance_scale} is negative; use 1 (none) to about 10 (paper: 7.5)")
+    points = times.schedule(schedule, steps, emulated_steps, kind)
+    attend = resolve_attention(attend or model.attend, model.device, model.dtype)
+    positive = model.prepare(conditioning.context, conditioning.context_mask, shape.batch)
+    baseline = None
+    if guidance_scale != 1.0:
+        context, mask = ({}, {}) if negative is None else (negative.context, negative.context_mask)
+        baseline = model.prepare(context, mask, shape.batch)
+
+    def velocity(sample: Tensor, time: Tensor) -> Tensor:
+        latent = sample.to(model.dtype)
+        # One sample stands for all: within a step they share the time.
+        modulation = model.modulate(time[:1])
+
+        def ask(context: Context) -> Tensor:
+            return model(latent, modulation, context, attend).float()
+
+        # Two passes hold half the activations of a doubled batch, and the null condition skips most of its
+        # cross-attention.
+        conditional = ask(positive)
+        if baseline is None:
+            return conditional
+        return guidance.classifier_free(conditional, ask(baseline), guidance_scale)
+
+    noise = make_noise(shape, seed).to(model.device)
+    return integrate(velocity, noise, points, solver, on_step)
+
+
+def check_shape(model: VideoDiT, shape: LatentShape) -> None:
+    """ShapeError where the network cannot make a clip of this shape; said before any work is done."""
+    config = model.config
+    if shape.channels != config.out_channels:
+        raise ShapeError(f"{shape.channels} latent channels were asked for; this network makes {config.out_channels}")
+    size = (shape.frames, shape.rows, shape.columns)
+    if any(length < 1 or length % step for length, step in zip(size, config.patch_size, strict=True)):
+        raise ShapeError(
+            f"latent frames, rows, columns {size} must be multiples of {config.patch_size}; "
+            "use pixel sizes that are multiples of 16"
+        )
+    frames, rows, columns = (length // step for length, step in zip(size, config.patch_size, strict=True))
+    check_grid((frames, rows, columns), config)

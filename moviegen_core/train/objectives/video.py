@@ -1,0 +1,51 @@
+"""Flow matching on latent clips (paper 3.1.2): predict the velocity from noise to data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...errors import ConfigError
+from ...flow import path, times
+
+DROP_CONDITION = 0.1  # assumption: the paper does not state the rate for video; 0.1 is usual
+CONTEXT_KEY, MASK_KEY = "context.", "context_mask."  # + encoder name
+TIME_BINS = 4
+Objective = Callable[[nn.Module, dict[str, Tensor], torch.Generator], dict[str, Tensor]]
+
+
+def flow_matching(
+    model: nn.Module, batch: dict[str, Tensor], generator: torch.Generator, *, drop_condition: float = DROP_CONDITION
+) -> dict[str, Tensor]:
+    """Mean squared error of the velocity; the model is a VideoDiT or a wrapper with its interface.
+
+    The batch holds "latent" [B, C, T, H, W] (unit variance), and for each encoder "context.NAME" [B, L, De] with
+    "context_mask.NAME" [B, L]. Returns "loss" and detached "loss_0" ... "loss_3": the mean within each quarter of
+    time, absent where no sample fell into it. Noise and times come from `generator` (CPU), so a run can be resumed.
+    """
+    latent = batch["latent"]
+    size, device = latent.shape[0], latent.device
+    noise = torch.randn(latent.shape, generator=generator, dtype=torch.float32).to(device, latent.dtype)
+    time = times.logit_normal(size, generator=generator).to(device)
+    keep = (torch.rand(size, generator=generator) >= drop_condition).to(device)
+    context = {key[len(CONTEXT_KEY) :]: value for key, value in batch.items() if key.startswith(CONTEXT_KEY)}
+    masks = {key[len(MASK_KEY) :]: value for key, value in batch.items() if key.startswith(MASK_KEY)}
+    if set(context) != set(masks):
+        raise ConfigError(
+            f"the batch has features of {sorted(context)} and masks of {sorted(masks)}; give both for each encoder"
+        )
+    # A sample without valid tokens reads the learned null token: that is the null condition.
+    masks = {name: mask.bool() & keep[:, None] for name, mask in masks.items()}
+    prepared = model.prepare(context, masks, size)  # type: ignore[operator]
+    predicted = model(path.interpolate(latent, noise, time), time, prepared)
+    target = path.velocity(latent, noise)
+    error = F.mse_loss(predicted.float(), target.float(), reduction="none").mean(dim=(1, 2, 3, 4))
+    return {"loss": error.mean(), **_by_time(error.detach(), time)}
+
+
+def _by_time(error: Tensor, time: Tensor) -> dict[str, Tensor]:
+    bins = (time * TIME_BINS).long().clamp_(max=TIME_BINS - 1)
+    return {f"loss_{index}": error[bins == index].mean() for index in range(TIME_BINS) if bool((bins == index).any())}
