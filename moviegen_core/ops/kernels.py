@@ -13,7 +13,7 @@ from torch import Tensor
 
 def rms_norm(x: Tensor, eps: float) -> Tensor:
     """x / sqrt(mean(x^2) + eps) over the last axis, without weight; a new tensor."""
-    if x.device.type != "cpu" or x.dtype != torch.float32:
+    if torch.is_grad_enabled() or x.device.type != "cpu" or x.dtype != torch.float32:
         return F.rms_norm(x, x.shape[-1:], eps=eps)
     # One reduction and one elementwise pass; PyTorch's own takes several on a CPU.
     power = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().mul_(1.0 / x.shape[-1]).add_(eps)
@@ -28,9 +28,9 @@ def rms_norm_plain(x: Tensor, eps: float) -> Tensor:
 
 def rms_modulate(x: Tensor, scale: Tensor, shift: Tensor, eps: float) -> Tensor:
     """rms_norm(x) * (1 + scale) + shift for x [B, N, D] and scale, shift [B, 1, D]."""
-    if torch.is_grad_enabled():
-        return rms_modulate_plain(x, scale, shift, eps)
     normed = rms_norm(x, eps)
+    if torch.is_grad_enabled():
+        return torch.addcmul(shift, normed, 1.0 + scale)
     return torch.addcmul(shift, normed, 1.0 + scale, out=normed)
 
 
