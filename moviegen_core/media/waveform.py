@@ -1,0 +1,76 @@
+"""Sound as tensors: checks, channel layouts and sample rates.
+
+Shape letters: C channels (1 mono, 2 stereo), S samples. A waveform is float [C, S] in [-1, 1].
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..errors import MediaError, ShapeError
+
+logger = logging.getLogger(__name__)
+
+FILTER_ZEROS = 16  # zero crossings of the resampling filter on each side
+
+
+def checked(waveform: Tensor, sample_rate: int) -> Tensor:
+    """Any of [S], [C, S], [1, C, S] -> float32 [C, S] on the CPU; invalid samples become silence, loud ones clip."""
+    if sample_rate < 1:
+        raise MediaError(f"a sample rate of {sample_rate} Hz was given; it must be positive, such as 48000")
+    sound = waveform.detach()
+    if sound.ndim == 3 and sound.shape[0] == 1:
+        sound = sound[0]
+    if sound.ndim == 1:
+        sound = sound.unsqueeze(0)
+    if sound.ndim != 2 or sound.shape[0] < 1:
+        raise ShapeError(f"a waveform of shape {tuple(waveform.shape)} was given; one clip needs [channels, samples]")
+    sound = sound.float().cpu()
+    bad = ~torch.isfinite(sound)
+    if bad.any():
+        logger.warning("replaced %d invalid samples (NaN or infinite) with silence", int(bad.sum()))
+        sound = sound.masked_fill(bad, 0.0)
+    return sound.clamp(-1.0, 1.0)
+
+
+def to_mono(waveform: Tensor) -> Tensor:
+    """[..., C, S] -> [..., 1, S], the mean of the channels."""
+    return waveform.mean(dim=-2, keepdim=True)
+
+
+def to_stereo(waveform: Tensor) -> Tensor:
+    """[..., C, S] -> [..., 2, S]: mono is doubled, more than two channels are mixed down to mono first."""
+    if waveform.shape[-2] == 2:
+        return waveform
+    return to_mono(waveform).expand(*waveform.shape[:-2], 2, waveform.shape[-1]).contiguous()
+
+
+def resample(waveform: Tensor, from_rate: int, to_rate: int) -> Tensor:
+    """[..., S] at `from_rate` Hz -> [..., ceil(S * to_rate / from_rate)] at `to_rate` Hz.
+
+    Windowed-sinc interpolation (J. O. Smith, "Digital Audio Resampling"), as one strided convolution over the
+    rates' common period; the pass band ends at 97 % of the lower Nyquist frequency.
+    """
+    if from_rate < 1 or to_rate < 1:
+        raise MediaError(f"cannot resample from {from_rate} to {to_rate} Hz; both rates must be positive")
+    if from_rate == to_rate:
+        return waveform
+    common = math.gcd(from_rate, to_rate)
+    up, down = to_rate // common, from_rate // common
+    cutoff = 0.97 * min(1.0, up / down)
+    reach = math.ceil(FILTER_ZEROS / cutoff)
+    taps = torch.arange(-reach, down + reach, dtype=torch.float64)
+    offset = taps - torch.arange(up, dtype=torch.float64).unsqueeze(1) * down / up
+    window = torch.cos(offset * cutoff * math.pi / (2 * FILTER_ZEROS)).square() * (
+        offset.abs() * cutoff <= FILTER_ZEROS
+    )
+    kernel = (cutoff * torch.sinc(offset * cutoff) * window).to(waveform).unsqueeze(1)
+    length = math.ceil(waveform.shape[-1] * up / down)
+    flat = functional.pad(waveform.reshape(-1, 1, waveform.shape[-1]), (reach, down + reach))
+    phases = functional.conv1d(flat, kernel, stride=down)
+    return phases.transpose(1, 2).reshape(*waveform.shape[:-1], -1)[..., :length].contiguous()
