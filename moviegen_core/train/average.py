@@ -1,0 +1,83 @@
+"""Averages of weights: along a training run (EMA) and over several checkpoints (paper 3.5, model averaging)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import CheckpointError, ConfigError
+from .distributed import place
+
+
+class EMA:
+    """Exponential moving average of a module's trainable parameters; buffers are the module's own."""
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        """`decay` per step in [0, 1); it starts lower, so that the first steps are soon forgotten."""
+        if not 0 <= decay < 1:
+            raise ConfigError(f"EMA decay {decay} must lie in [0, 1)")
+        self.decay = decay
+        self.updates = 0
+        self.shadow = {name: value.detach().clone() for name, value in _trainable(module)}
+
+    @torch.no_grad()
+    def update(self, module: nn.Module) -> None:
+        """Move the average towards the module's weights."""
+        self.updates += 1
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        names = dict(_trainable(module))
+        torch._foreach_lerp_(list(self.shadow.values()), [names[name] for name in self.shadow], 1.0 - decay)
+
+    @contextmanager
+    def applied(self, module: nn.Module) -> Iterator[nn.Module]:
+        """The module with the averaged weights in place, its own ones back afterwards."""
+        parameters = dict(_trainable(module))
+        own = {name: value.detach().clone() for name, value in parameters.items()}
+        try:
+            _copy(parameters, self.shadow)
+            yield module
+        finally:
+            _copy(parameters, own)
+
+    def state_dict(self) -> dict[str, object]:
+        """What `load_state_dict` needs."""
+        return {"updates": self.updates, "shadow": self.shadow}
+
+    def load_state_dict(self, state: Mapping[str, object]) -> None:
+        """Restore in place."""
+        self.updates = int(state["updates"])  # type: ignore[call-overload]
+        _copy(self.shadow, state["shadow"])  # type: ignore[arg-type]
+
+
+def average(states: Sequence[Mapping[str, Tensor]], weights: Sequence[float] | None = None) -> dict[str, Tensor]:
+    """Weighted mean of state dicts with the same keys, summed in fp64; integer tensors are taken from the last."""
+    if not states:
+        raise ConfigError("no checkpoints to average; name at least one")
+    shares = [1.0 / len(states)] * len(states) if weights is None else list(weights)
+    if len(shares) != len(states) or abs(sum(shares) - 1.0) > 1e-6:
+        raise ConfigError(f"{len(states)} checkpoints need as many weights that sum to 1, given {shares}")
+    for state in states[1:]:
+        if state.keys() != states[0].keys():
+            odd = sorted(state.keys() ^ states[0].keys())[:5]
+            raise CheckpointError(f"checkpoints of different networks cannot be averaged; they differ in {odd}")
+    mean: dict[str, Tensor] = {}
+    for name, last in states[-1].items():
+        if last.is_floating_point():
+            total = sum(state[name].double() * share for state, share in zip(states, shares, strict=True))
+            mean[name] = torch.as_tensor(total).to(last.dtype)
+        else:
+            mean[name] = last.clone()
+    return mean
+
+
+def _trainable(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    return ((name, value) for name, value in module.named_parameters() if value.requires_grad)
+
+
+@torch.no_grad()
+def _copy(targets: Mapping[str, Tensor], sources: Mapping[str, Tensor]) -> None:
+    for name, target in targets.items():
+        place(target, sources[name])

@@ -1,0 +1,263 @@
+"""The one training loop.
+
+An objective is a function (module, batch, generator) -> {"loss": scalar, name: scalar, ...}. Batches come from a
+source that gives the batch of any position, so the position is all that a resumed run needs of the data.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+from torch import Tensor, nn
+
+from ..devices import Placement, choose
+from ..errors import CheckpointError, ConfigError, MovieGenError
+from . import distributed, optim, state
+from .average import EMA
+from .data import Source, position_seed, stream
+from .progress import Progress
+
+Objective = Callable[[nn.Module, dict[str, Tensor], torch.Generator], dict[str, Tensor]]
+Hook = Callable[[nn.Module, Path, int], None]  # (module with averaged weights, folder for sheets, step)
+
+CHECKPOINT = "checkpoint.pt"
+MAX_BAD_STEPS = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopConfig:
+    """How one stage runs; it ends after `steps` or `max_minutes` of training, whichever comes first."""
+
+    name: str
+    steps: int | None = None
+    max_minutes: float | None = None
+    seed: int = 0
+    optim: optim.OptimConfig = field(default_factory=optim.OptimConfig)
+    accumulate: int = 1
+    ema_decay: float = 0.999
+    workers: int = 0
+    save_seconds: float = 120.0
+    log_seconds: float = 10.0
+    sheet_seconds: float = 300.0
+    snapshots: tuple[float, ...] = ()  # shares of the stage after which averaged weights are kept aside
+
+    def __post_init__(self) -> None:
+        if self.steps is None and self.max_minutes is None:
+            raise ConfigError(f"stage {self.name} has no end; give it steps or max_minutes")
+        if self.accumulate < 1:
+            raise ConfigError(f"stage {self.name} accumulates {self.accumulate} batches a step; at least 1 is needed")
+
+
+class Stopped(MovieGenError):
+    """The run was asked to stop and has saved itself."""
+
+
+class _Wrapped(nn.Module):
+    """A module whose forward is its objective: what gradient sharing over processes needs."""
+
+    def __init__(self, module: nn.Module, objective: Objective) -> None:
+        super().__init__()
+        self.module, self.objective = module, objective
+
+    def forward(self, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+        return self.objective(self.module, batch, generator)
+
+
+def fit(
+    module: nn.Module,
+    objective: Objective,
+    source: Source,
+    config: LoopConfig,
+    output: Path,
+    *,
+    resume: bool = True,
+    hooks: Sequence[Hook] = (),
+    placement: Placement | None = None,
+    strategy: str = "ddp",
+    out: TextIO = sys.stderr,
+) -> EMA:
+    """Train `module` in place and give the averaged weights; `output` holds checkpoint, metrics.jsonl, sheets.
+
+    With `resume` a checkpoint in `output` is continued to the bit; a finished stage returns at once. SIGINT and
+    SIGTERM save after the step at hand and raise Stopped.
+    """
+    placement = placement or choose()
+    trainer = Trainer(module, objective, source, config, output, placement, strategy, out)
+    if resume and trainer.checkpoint.is_file():
+        trainer.restore()
+    trainer.run(hooks)
+    return trainer.ema
+
+
+class Trainer:
+    """The state of one stage, and the loop over it."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        objective: Objective,
+        source: Source,
+        config: LoopConfig,
+        output: Path,
+        placement: Placement,
+        strategy: str = "ddp",
+        out: TextIO = sys.stderr,
+    ) -> None:
+        self.world = distributed.join(placement.device.type)
+        self.config, self.source, self.output, self.placement = config, source, output, placement
+        self.module = module.to(placement.device)
+        self.wrapped = distributed.wrap(_Wrapped(module, objective), self.world, strategy)
+        self.parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        self.optimizer = optim.build(module, config.optim)
+        self.ema = EMA(module, config.ema_decay)
+        self.checkpoint = output / CHECKPOINT
+        self.progress = Progress(config.name, output / "metrics.jsonl", config.log_seconds, out, self.world.is_main)
+        self.step = self.bad_steps = 0
+        self.seconds = 0.0
+        self.done = False
+        state.seed_everything(config.seed)
+
+    @property
+    def share(self) -> float:
+        """How much of the stage is done, in [0, 1]."""
+        by_step = self.step / self.config.steps if self.config.steps else 0.0
+        by_time = self.seconds / 60 / self.config.max_minutes if self.config.max_minutes else 0.0
+        return min(1.0, max(by_step, by_time))
+
+    def run(self, hooks: Sequence[Hook] = ()) -> None:
+        """Train until the stage is over or a signal comes."""
+        if self.done:
+            return
+        self.module.train()
+        batches = stream(self.source, self._positions(), self.config.workers)
+        saved = sheeted = time.monotonic()
+        with _signals() as asked:
+            while self.share < 1.0:
+                began, share = time.monotonic(), self.share
+                self._optimise(batches)
+                self.seconds += time.monotonic() - began
+                self._snapshot(share)
+                self.progress.tick(self.step, self.share, self.seconds)
+                if distributed.agree(bool(asked), self.world):
+                    self.save()
+                    raise Stopped(f"{self.config.name} stopped at step {self.step} and saved; resume it with --resume")
+                now = time.monotonic()
+                if now - saved >= self.config.save_seconds:
+                    self.save()
+                    saved = time.monotonic()
+                if hooks and now - sheeted >= self.config.sheet_seconds:
+                    self._show(hooks)
+                    sheeted = time.monotonic()
+            self.done = True
+            self.save()
+            self._show(hooks)
+            self.progress.finish(self.step, self.seconds)
+
+    def _positions(self) -> Iterator[int]:
+        position = self.step * self.config.accumulate
+        while True:
+            yield position * self.world.size + self.world.rank
+            position += 1
+
+    def _optimise(self, batches: Iterator[tuple[int, dict[str, Tensor]]]) -> None:
+        """One step: `accumulate` batches, their mean gradient clipped, weights and averages moved."""
+        config, device = self.config, self.placement.device
+        optim.set_rate(
+            self.optimizer, config.optim.learning_rate * optim.rate_scale(config.optim, self.step, self.share)
+        )
+        for _ in range(config.accumulate):
+            position, batch = next(batches)
+            # The draws of a batch depend on its position alone: nothing to save, nothing that a kill can shift.
+            generator = torch.Generator().manual_seed(position_seed(config.seed, position))
+            batch = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
+            with torch.autocast(device.type, self.placement.dtype, enabled=self.placement.dtype != torch.float32):
+                report = self.wrapped(batch, generator)
+            (report["loss"] / config.accumulate).backward()
+            self.progress.add(report, next(iter(batch.values())).shape[0])
+        norm = nn.utils.clip_grad_norm_(self.parameters, config.optim.clip_norm)
+        self.progress.add({"grad_norm": norm, "rate": torch.tensor(self.optimizer.param_groups[0]["lr"])})
+        self._move(bool(torch.isfinite(norm)))
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+
+    def _move(self, finite: bool) -> None:
+        self.bad_steps = 0 if finite else self.bad_steps + 1
+        if finite:
+            self.optimizer.step()
+            self.ema.update(self.module)
+        elif self.bad_steps >= MAX_BAD_STEPS:
+            raise MovieGenError(
+                f"{self.config.name}: {MAX_BAD_STEPS} steps in a row had no finite gradient (step {self.step}); "
+                "lower the learning rate and resume from the last checkpoint"
+            )
+
+    def _show(self, hooks: Sequence[Hook]) -> None:
+        if not self.world.is_main:
+            return
+        folder = self.output / "sheets"
+        folder.mkdir(parents=True, exist_ok=True)
+        # Sheets must not disturb the run: their random draws are taken back.
+        states = state.random_states()
+        self.module.eval()
+        with self.ema.applied(self.module), torch.inference_mode():
+            for hook in hooks:
+                hook(self.module, folder, self.step)
+        self.module.train()
+        state.set_random_states(states)
+
+    def _snapshot(self, share_before: float) -> None:
+        for mark in self.config.snapshots:
+            if share_before < mark <= self.share and self.world.is_main:
+                state.save(self.output / f"snapshot-{mark:.3f}.pt", self.ema.state_dict())
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        network, optimizer, shadow = distributed.gather(self.module, self.optimizer, self.ema.shadow, self.world)
+        if self.world.is_main:
+            facts = {"step": self.step, "seconds": self.seconds, "done": self.done, "seed": self.config.seed}
+            parts = {"module": network, "optimizer": optimizer, "ema": {"updates": self.ema.updates, "shadow": shadow}}
+            state.save(self.checkpoint, {**facts, **parts, "name": self.config.name, "random": state.random_states()})
+
+    def restore(self) -> None:
+        """Continue from the checkpoint in the output folder."""
+        saved: dict[str, Any] = state.load(self.checkpoint)
+        if (saved["name"], saved["seed"]) != (self.config.name, self.config.seed):
+            raise CheckpointError(
+                f"{self.checkpoint} is of stage {saved['name']} with seed {saved['seed']}, not of {self.config.name} "
+                f"with seed {self.config.seed}; choose another output folder"
+            )
+        distributed.scatter(self.module, self.optimizer, saved["module"], saved["optimizer"], self.world)
+        self.ema.load_state_dict(saved["ema"])
+        self.step, self.seconds, self.done = saved["step"], saved["seconds"], saved["done"]
+        state.set_random_states(saved["random"])
+        self.progress.rewind(self.step)
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """A list that fills when SIGINT or SIGTERM arrives; a second SIGINT interrupts at once."""
+    asked: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+
+    def note(number: int, frame: Any) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
