@@ -11,6 +11,7 @@ import os
 import platform
 import sys
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,7 @@ def _make(arguments: argparse.Namespace) -> None:
     _check_target(arguments.output, (".mp4",))
     if arguments.sheet is not None:
         _check_target(arguments.sheet, (".png", ".jpg", ".jpeg", ".webp"))
+    from .media.files import replacing
     from .pipelines.movie import MovieGenPipeline, check_fps
 
     check_fps(arguments.fps)
@@ -128,7 +130,8 @@ def _make(arguments: argparse.Namespace) -> None:
     film.save(arguments.output)
     print(arguments.output)
     if arguments.sheet is not None:
-        _save_image(film.contact_sheet(), arguments.sheet)
+        with replacing(arguments.sheet) as partial:
+            film.contact_sheet().save(partial)
         print(arguments.sheet)
 
 
@@ -138,18 +141,9 @@ def _check_target(path: Path, suffixes: tuple[str, ...]) -> None:
         raise ConfigError(f"{path} must end in {' or '.join(suffixes)}; choose such a name")
     if path.is_dir():
         raise ConfigError(f"{path} is a folder; give a file name")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not os.access(path.parent, os.W_OK):
-        raise ConfigError(f"the folder {path.parent} cannot be written; choose another")
-
-
-def _save_image(image: Any, path: Path) -> None:
-    partial = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        image.save(partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise ConfigError(f"{path} cannot be written: {folder} is no writable folder; choose another")
 
 
 class Progress:
@@ -196,21 +190,32 @@ def _add_models(commands: Any) -> None:
 
 
 def _models(arguments: argparse.Namespace) -> None:
-    print(f"{'network':<12} {'preset':<12} {'parameters':>15}  parts")
+    print(f"{'network':<10} {'preset':<14} {'parameters':>15}  of which")
     for network, preset, total, parts in parameter_table():
-        detail = ", ".join(f"{name} {_short(count)}" for name, count in parts.items())
-        print(f"{network:<12} {preset:<12} {total:>15,}  {detail}")
+        ranked = sorted(parts, key=parts.__getitem__, reverse=True)
+        shown = {name: parts[name] for name in ranked[:4]} | {"the rest": sum(parts[name] for name in ranked[4:])}
+        detail = ", ".join(f"{name} {_short(count)}" for name, count in shown.items() if count)
+        print(f"{network:<10} {preset:<14} {total:>15,}  {detail}")
 
 
 def parameter_table() -> Iterator[tuple[str, str, int, dict[str, int]]]:
     """(network, preset, parameters, parameters by top-level part) of every preset; no weight is allocated."""
     from .models import catalog
+    from .models.text import build_network, presets
 
     for name, entry in catalog.NETWORKS.items():
         for preset in entry.presets:
-            network = catalog.build(name, preset, device="meta")
-            parts = {part: catalog.count_parameters(child) for part, child in network.named_children()}
-            yield name, preset, catalog.count_parameters(network), {key: count for key, count in parts.items() if count}
+            yield name, preset, *_count(catalog.build(name, preset, device="meta"))
+    for kind, configs in (("nano", presets.NANO), ("full", presets.FULL)):
+        for role, config in configs.items():
+            yield "text", f"{kind} {role}", *_count(build_network(config, device="meta"))
+
+
+def _count(network: Any) -> tuple[int, dict[str, int]]:
+    from .models.catalog import count_parameters
+
+    parts = {name: count_parameters(child) for name, child in network.named_children()}
+    return count_parameters(network), {name: count for name, count in parts.items() if count}
 
 
 def _short(count: int) -> str:
@@ -317,7 +322,7 @@ def _say(line: str) -> None:
 
 def _fail(line: str, code: int = FAILED) -> int:
     if os.environ.get("MOVIEGEN_DEBUG") == "1":
-        logging.getLogger(__name__).error("traceback:", exc_info=True)
+        traceback.print_exc()
     if sys.stderr.isatty():
         print("\r", end="", file=sys.stderr)
     _say(" ".join(line.split()))

@@ -18,13 +18,13 @@ from .. import weights
 from ..conditioning.text import TextEncoders, encode_prompt
 from ..devices import Placement, Residency, choose, stay
 from ..errors import CheckpointError, ConfigError, ShapeError
-from ..flow.solver import OnStep
+from ..flow.solver import OnStep, Solver
 from ..models import loading
 from ..models.text import load_text_encoder
 from ..ops.attention import Attend, resolve
 from ..shapes import SIZE_MULTIPLE, SPATIAL_STRIDE, TEMPORAL_STRIDE, LatentShape, clip_latent
-from .decode import decode_video
-from .sample import sample_video
+from .decode import decode_video, encode_video
+from .sample import EMULATED_STEPS, GUIDANCE_SCALE, STEPS, sample_video
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -34,7 +34,6 @@ logger = logging.getLogger(__name__)
 ENCODERS = ("ul2", "metaclip", "byt5")
 PARTS = ("video", "tae", *ENCODERS)
 FPS_RANGE = (1.0, 120.0)
-STEPS, GUIDANCE_SCALE = 50, 7.5  # the paper's, where the checkpoint recommends nothing else
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,13 +52,12 @@ class Film:
         return self.num_frames / self.fps
 
     def windows(self) -> Iterator[Tensor]:
-        """Consecutive pixel windows [3, t, H, W] in [-1, 1]."""
-        for window in self.decode(self.latent, self.num_frames):
-            yield window[0]
+        """Consecutive pixel windows [1, 3, t, H, W] in [-1, 1], decoded as they are asked for."""
+        return self.decode(self.latent, self.num_frames)
 
     def frames(self) -> Tensor:
-        """The whole clip [3, T, H, W] in [-1, 1]; 16 s at 768 x 768 take 1.8 GB."""
-        return torch.cat([window.float().cpu() for window in self.windows()], dim=1)
+        """The whole clip [1, 3, T, H, W] in [-1, 1]; 16 s at 768 x 768 take 1.8 GB."""
+        return torch.cat([window.float().cpu() for window in self.windows()], dim=2)
 
     def save(self, path: str | os.PathLike[str], **options: Any) -> Path:
         """Write an mp4 while decoding; nothing is left under `path` unless it is complete.
@@ -81,9 +79,9 @@ class Film:
         wanted = {round(index * (self.num_frames - 1) / max(1, count - 1)) for index in range(count)}
         chosen, start = [], 0
         for window in self.windows():
-            inside = [index - start for index in sorted(wanted) if start <= index < start + window.shape[1]]
-            chosen.append(window[:, inside].float().cpu())
-            start += window.shape[1]
+            inside = [index - start for index in sorted(wanted) if start <= index < start + window.shape[2]]
+            chosen.append(window[0, :, inside].float().cpu())
+            start += window.shape[2]
         return contact_sheet(torch.cat(chosen, dim=1), columns)
 
 
@@ -157,8 +155,8 @@ class MovieGenPipeline:
         steps: int | None = None,
         guidance_scale: float | None = None,
         schedule: str = "linear_quadratic",
-        emulated_steps: int = 1000,
-        solver: str = "euler",
+        emulated_steps: int = EMULATED_STEPS,
+        solver: Solver = "euler",
         show_text: str | None = None,
         on_step: OnStep | None = None,
     ) -> Film:
@@ -189,7 +187,7 @@ class MovieGenPipeline:
                     guidance_scale=guidance_scale,
                     schedule=schedule,
                     emulated_steps=emulated_steps,
-                    solver=solver,
+                    solver_name=solver,
                     on_step=on_step,
                 )
         facts = {
@@ -207,6 +205,12 @@ class MovieGenPipeline:
         """Latent [B, C, T, H, W] -> pixel windows [B, 3, t, H, W] in [-1, 1], streamed."""
         with self.residency(self.tae, self.placement.device) as tae:
             yield from decode_video(tae, latent.to(self.placement.device), num_frames)
+
+    def reconstruct(self, pixels: Tensor) -> Iterator[Tensor]:
+        """Pixels [B, 3, T, H, W] in [-1, 1] through the autoencoder and back, as `decode` gives them."""
+        with torch.inference_mode(), self.residency(self.tae, self.placement.device) as tae:
+            latent = encode_video(tae, pixels.to(self.placement.device, self.placement.dtype))
+        return self.decode(latent, pixels.shape[2])
 
     def check_size(self, num_frames: int, height: int, width: int) -> LatentShape:
         """Latent shape of the clip; ShapeError names the nearest size that the position tables hold."""

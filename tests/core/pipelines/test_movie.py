@@ -1,0 +1,241 @@
+"""The movie pipeline on tiny random models: from a prompt to a file, and every way it refuses."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+
+import moviegen_core
+from moviegen_core.devices import visit
+from moviegen_core.errors import CheckpointError, ConfigError, ShapeError
+from moviegen_core.media.movie import read_movie
+from moviegen_core.models import catalog, loading
+from moviegen_core.models.text import TextConfig, build_network, save_text_encoder
+from moviegen_core.models.text.tokenizer import ByteTokenizer, LibraryTokenizer
+from moviegen_core.models.video_dit.model import VideoDiTConfig
+from moviegen_core.pipelines.movie import Film, MovieGenPipeline
+
+SMALL = {"num_frames": 9, "height": 32, "width": 48, "steps": 2, "guidance_scale": 3.0}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A model folder with tiny random parts; MetaCLIP is left out."""
+    folder = tmp_path_factory.mktemp("model")
+    torch.manual_seed(0)
+    config = VideoDiTConfig(
+        dim=32,
+        num_heads=2,
+        num_layers=2,
+        mlp_dim=48,
+        context_dims={"ul2": 16, "metaclip": 16, "byt5": 16},
+        max_grid=(6, 4, 4),
+    )
+    video = catalog.build("video_dit", config, device="cpu", dtype=torch.float32)
+    for parameter in video.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    extra = {"sampling": {"guidance_scale": 2.5, "steps": 3}}
+    loading.save(video, folder / "video.safetensors", extra=extra)
+    loading.save(catalog.build("tae", "nano", device="cpu", dtype=torch.float32), folder / "tae.safetensors")
+    for role, tokenizer in (("ul2", word_tokenizer()), ("byt5", ByteTokenizer())):
+        text = TextConfig(
+            family="t5",
+            vocab_size=384,
+            dim=16,
+            num_layers=1,
+            num_heads=2,
+            head_dim=8,
+            mlp_dim=16,
+            activation="gated-gelu",
+            max_tokens=64,
+        )
+        network = build_network(text, dtype=torch.float32)
+        save_text_encoder(folder / f"{role}.safetensors", role, text, network, tokenizer, dtype=torch.float32)
+    return folder
+
+
+def word_tokenizer() -> LibraryTokenizer:
+    """A tokenizer that knows a few words."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    words = ("<unk>", "</s>", "a", "red", "blue", "ball", "bounces")
+    tokenizer = Tokenizer(models.WordLevel({word: index for index, word in enumerate(words)}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    return LibraryTokenizer(tokenizer, "t5")
+
+
+@pytest.fixture(scope="module")
+def pipeline(folder) -> MovieGenPipeline:
+    """The tiny parts, loaded."""
+    return MovieGenPipeline.from_pretrained(folder, device="cpu", dtype="fp32")
+
+
+def test_prompt_becomes_a_file_with_the_asked_size_rate_and_facts(pipeline, tmp_path):
+    path = pipeline("a red ball bounces", seed=5, fps=24, **SMALL).save(tmp_path / "film.mp4")
+    movie = read_movie(path)
+    assert (movie.num_frames, movie.height, movie.width, movie.fps) == (9, 32, 48, 24)
+    assert (movie.metadata["prompt"], movie.metadata["seed"]) == ("a red ball bounces", "5")
+    assert movie.pixels().shape == (3, 9, 32, 48)
+
+
+def test_one_seed_gives_one_film(pipeline):
+    first, again, other = (pipeline("a ball", seed=seed, **SMALL).latent for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.allclose(first, other)
+
+
+def test_prompt_negative_and_shown_text_each_change_the_film(pipeline):
+    plain = pipeline("a ball", **SMALL).latent
+    for change in ({"negative": "red"}, {"show_text": "HI"}, {"fps": 24}):
+        assert not torch.equal(plain, pipeline("a ball", **SMALL, **change).latent)
+    assert not torch.equal(plain, pipeline("blue bounces", **SMALL).latent)
+
+
+def test_empty_prompt_is_the_null_condition_and_the_log_says_so(pipeline, caplog):
+    with caplog.at_level(logging.WARNING):
+        empty = pipeline(" ", **SMALL).latent
+    assert "the prompt is empty" in caplog.text
+    unguided = pipeline(" ", **{**SMALL, "guidance_scale": 1.0}).latent
+    torch.testing.assert_close(empty, unguided)
+
+
+@pytest.mark.parametrize(
+    "prompt", ["ball " * 2000, "🎈🐟" * 50, "كرة حمراء ترتد على الشاطئ", 'a sign says "' + "x" * 500 + '"']
+)
+def test_unusual_prompts_make_a_film(pipeline, prompt):
+    assert torch.isfinite(pipeline(prompt, **SMALL).latent).all()
+
+
+def test_recommended_sampling_of_the_checkpoint_is_the_default(pipeline):
+    film = pipeline("a ball", num_frames=1, height=16, width=16)
+    assert (film.facts["steps"], film.facts["guidance_scale"]) == (3, 2.5)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "remedy"),
+    [
+        ({"num_frames": 0}, ShapeError, "use 1 to 48"),
+        ({"num_frames": 100_000}, ShapeError, "use 1 to 48"),
+        ({"height": 100}, ShapeError, "height 100 must be a multiple of 16 pixels from 16 to 64; use 64"),
+        ({"width": 40}, ShapeError, "use 32"),
+        ({"width": 4096}, ShapeError, "from 16 to 64; use 64"),
+        ({"height": -16}, ShapeError, "use 16"),
+        ({"fps": 0}, ConfigError, "outside of 1 to 120"),
+        ({"fps": float("nan")}, ConfigError, "outside of 1 to 120"),
+        ({"steps": 0}, ConfigError, "outside of 1 to 1000"),
+        ({"seed": -1}, ConfigError, "use a number in that range"),
+        ({"guidance_scale": float("inf")}, ConfigError, "the paper uses 7.5"),
+        ({"schedule": "cubic"}, ConfigError, "use one of"),
+        ({"solver": "heun"}, ConfigError, "use one of"),
+    ],
+)
+def test_impossible_setting_is_refused_before_the_work(pipeline, change, error, remedy):
+    with pytest.raises(error, match=remedy):
+        pipeline("a ball", **{**SMALL, **change})
+
+
+def test_list_of_prompts_is_refused(pipeline):
+    with pytest.raises(ConfigError, match="once for each prompt"):
+        pipeline(["a ball", "a fish"], **SMALL)
+
+
+def test_raising_from_on_step_cancels(pipeline):
+    seen = []
+
+    def stop(step, steps, estimate):
+        seen.append((step, steps, tuple(estimate.shape)))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pipeline("a ball", **SMALL, on_step=stop)
+    assert seen == [(1, 2, (1, 16, 2, 4, 6))]
+
+
+def test_interrupt_while_writing_leaves_no_file(tmp_path):
+    def decode(latent, num_frames):
+        yield torch.zeros(1, 3, 4, 16, 16)
+        raise KeyboardInterrupt
+
+    film = Film(torch.zeros(1, 16, 1, 2, 2), 8, 16, decode)
+    with pytest.raises(KeyboardInterrupt):
+        film.save(tmp_path / "film.mp4")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_film_is_decoded_in_windows(pipeline):
+    film = pipeline("a ball", num_frames=48, height=16, width=16, steps=1)
+    windows = list(film.windows())
+    assert len(windows) > 1
+    assert torch.equal(torch.cat(windows, dim=2), film.frames())
+    assert film.frames().shape == (1, 3, 48, 16, 16)
+    assert film.duration_seconds == 3
+
+
+@pytest.mark.parametrize(("num_frames", "cells"), [(1, (1, 1)), (9, (4, 3)), (48, (4, 3))])
+def test_contact_sheet_shows_frames_from_first_to_last(num_frames, cells):
+    colours = torch.linspace(-1, 1, num_frames).reshape(1, 1, -1, 1, 1).expand(1, 3, -1, 16, 16)
+    film = Film(torch.zeros(1, 16, 1, 2, 2), num_frames, 16, lambda latent, count: iter(colours.split(5, dim=2)))
+    sheet = film.contact_sheet()
+    columns, rows = cells
+    assert (sheet.width // columns, sheet.height // rows) == (18, 18)
+    assert sheet.getpixel((8, 8)) == ((0, 0, 0) if num_frames > 1 else tuple([0] * 3))
+
+
+def test_networks_that_visit_give_the_same_film(folder, pipeline):
+    guest = MovieGenPipeline.from_pretrained(folder, device="cpu", dtype="fp32", residency=visit)
+    assert torch.equal(guest("a ball", **SMALL).latent, pipeline("a ball", **SMALL).latent)
+
+
+def test_reconstruction_has_the_shape_of_the_clip(pipeline):
+    pixels = torch.rand(1, 3, 9, 32, 32) * 2 - 1
+    assert torch.cat(list(pipeline.reconstruct(pixels)), dim=2).shape == pixels.shape
+
+
+def test_missing_encoder_is_left_out_and_the_log_says_so(folder, caplog):
+    with caplog.at_level(logging.WARNING):
+        MovieGenPipeline.from_pretrained(folder, device="cpu")
+    assert "metaclip" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("present", "missing"),
+    [(("video", "ul2"), "tae"), (("tae", "ul2"), "video"), (("video", "tae"), "at least one of ul2, metaclip, byt5")],
+)
+def test_folder_without_a_needed_part_is_refused(folder, tmp_path, present, missing):
+    for part in present:
+        (tmp_path / f"{part}.safetensors").symlink_to(folder / f"{part}.safetensors")
+    with pytest.raises(CheckpointError, match=f"lacks {missing}"):
+        MovieGenPipeline.from_pretrained(tmp_path)
+
+
+def test_single_file_is_refused_with_what_is_needed(folder):
+    with pytest.raises(CheckpointError, match="give the folder that holds"):
+        MovieGenPipeline.from_pretrained(folder / "video.safetensors")
+
+
+def test_swapped_parts_are_refused(folder, tmp_path):
+    for part, other in (("video", "tae"), ("tae", "video"), ("ul2", "ul2")):
+        (tmp_path / f"{part}.safetensors").symlink_to(folder / f"{other}.safetensors")
+    with pytest.raises(CheckpointError, match="is needed"):
+        MovieGenPipeline.from_pretrained(tmp_path)
+
+
+def test_pipeline_is_exported_by_the_package():
+    assert moviegen_core.MovieGenPipeline is MovieGenPipeline
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        _ = moviegen_core.Nothing
+
+
+def test_command_line_makes_the_film_and_its_sheet(folder, tmp_path, capsys):
+    from moviegen_core.cli import main
+
+    film, sheet = tmp_path / "deep" / "film.mp4", tmp_path / "deep" / "sheet.png"
+    arguments = f"make ball --model {folder} --frames 9 --height 32 --width 32 --steps 2 -o {film} --sheet {sheet}"
+    assert main([*arguments.split(), "--device", "cpu"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out.split() == [str(film), str(sheet)]
+    assert "step 2/2" in shown.err
+    assert sorted(path.name for path in film.parent.iterdir()) == ["film.mp4", "sheet.png"]

@@ -1,0 +1,152 @@
+"""The `moviegen` command: one line for every mistake, an exit code, nothing half-written."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from moviegen_core import cli
+from moviegen_core.errors import ConfigError
+
+
+def failing(error: BaseException):
+    """A parser whose only command raises `error`."""
+
+    def build():
+        parser = cli.argparse.ArgumentParser()
+        parser.set_defaults(verbose=False, run=lambda _: raise_(error))
+        return parser
+
+    return build
+
+
+def raise_(error: BaseException):
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (ConfigError("given, needed,\nwhat to do"), 2, "moviegen: given, needed, what to do"),
+        (KeyboardInterrupt(), 130, "moviegen: interrupted"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "x/film.mp4"),
+            2,
+            "the disk is full while writing x/film.mp4",
+        ),
+        (PermissionError(errno.EACCES, "Permission denied", "film.mp4"), 2, "moviegen: Permission denied film.mp4"),
+        (MemoryError(), 2, "make the clip shorter"),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+            2,
+            "memory ran out",
+        ),
+    ],
+)
+def test_every_failure_is_one_line_and_an_exit_code(monkeypatch, capsys, error, code, line):
+    monkeypatch.setattr(cli, "build_parser", failing(error))
+    assert cli.main([]) == code
+    shown = capsys.readouterr().err
+    assert line in shown
+    assert shown.count("\n") == 1
+
+
+def test_defect_of_the_code_keeps_its_traceback(monkeypatch):
+    monkeypatch.setattr(cli, "build_parser", failing(RuntimeError("a bug")))
+    with pytest.raises(RuntimeError, match="a bug"):
+        cli.main([])
+
+
+def test_debugging_shows_the_traceback(monkeypatch, capsys):
+    monkeypatch.setenv("MOVIEGEN_DEBUG", "1")
+    assert cli.main(["make", "x", "--seconds", "-1"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["make", "x", "--seconds", "-1"], "use a number above 0"),
+        (["make", "x", "--seconds", "nan"], "use a number above 0"),
+        (["make", "x", "-o", "film.txt"], "must end in .mp4"),
+        (["make", "x", "--fps", "0"], "fps 0 is outside of 1 to 120"),
+        (["make", "x", "--model", "missing/folder", "-o", "{folder}/film.mp4"], "neither shipped weights nor a file"),
+        (["make", "x", "--device", "toaster", "-o", "{folder}/film.mp4"], "use auto or one of"),
+        (["run", "x.json", "--set", "seed"], "must look like NAME=VALUE"),
+        (["convert", "{folder}/no.pth", "{folder}/x.safetensors", "--network", "tae", "--preset", "nano"], "no.pth"),
+    ],
+)
+def test_bad_argument_is_refused_in_one_line(tmp_path, capsys, arguments, line):
+    assert cli.main([argument.format(folder=tmp_path) for argument in arguments]) == 2
+    shown = capsys.readouterr().err
+    assert line in shown
+    assert shown.startswith("moviegen: ")
+    assert shown.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folder_instead_of_a_file_is_refused(tmp_path, capsys):
+    (tmp_path / "film.mp4").mkdir()
+    assert cli.main(["make", "x", "-o", str(tmp_path / "film.mp4")]) == 2
+    assert "is a folder; give a file name" in capsys.readouterr().err
+
+
+def test_missing_command_shows_the_usage(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([])
+    assert stopped.value.code == 2
+    assert "usage: moviegen" in capsys.readouterr().err
+
+
+def test_doctor_tells_what_would_be_chosen_and_why(capsys):
+    assert cli.main(["doctor", "--device", "cpu"]) == 0
+    shown = capsys.readouterr().out
+    assert "chosen: cpu, " in shown
+    assert "attention: sdpa is chosen" in shown
+    assert "flash: needs a CUDA device" in shown
+
+
+def test_models_lists_the_paper_model_with_its_size():
+    sizes = {(network, preset): (total, parts) for network, preset, total, parts in cli.parameter_table()}
+    total, parts = sizes["video_dit", "30b"]
+    assert parts["blocks"] == pytest.approx(28.99e9, rel=0.01)
+    assert total == pytest.approx(29.4e9, rel=0.01)
+    assert {network for network, _ in sizes} >= {"video_dit", "tae", "text"}
+
+
+def test_progress_off_a_terminal_prints_ten_lines(capsys):
+    progress = cli.Progress("sampling")
+    for step in range(1, 51):
+        progress.show(step, 50)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 10
+    assert lines[-1].startswith("moviegen: sampling: step 50/50, ")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
+def test_interrupt_ends_with_one_line():
+    code = "import time; from moviegen_core import cli; p = cli.argparse.ArgumentParser(); "
+    code += "p.set_defaults(verbose=False, run=lambda _: (print('up', flush=True), time.sleep(60))); "
+    code += "cli.build_parser = lambda: p; raise SystemExit(cli.main([]))"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "up\n"
+    time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, shown = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert shown == "moviegen: interrupted; no unfinished file was left\n"
+
+
+def test_command_is_installed_beside_python():
+    script = Path(sys.executable).with_name("moviegen")
+    if not script.exists():
+        pytest.skip("the project is not installed in this environment")
+    result = subprocess.run([script, "--version"], capture_output=True, text=True, check=True)
+    assert result.stdout.startswith("moviegen ")
