@@ -1,0 +1,1 @@
+"""Thin ComfyUI nodes over moviegen_core; the only folder that knows ComfyUI."""

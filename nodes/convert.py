@@ -1,0 +1,108 @@
+"""ComfyUI's values <-> the core's tensors. Sigma = 1 - time exists in this folder only.
+
+Shape letters: B batch, T frames, H W pixels, L context tokens, D widest encoder, E number of encoders.
+
+A CONDITIONING carries the tokens of all text encoders in one tensor [B, L, E + D]: the first E channels say
+which encoder a token belongs to (one 1, or none where it is padding), the others hold its features, padded
+with zeros. A token of zeros is therefore no token at all: zeroing a conditioning gives the null condition,
+and stock nodes may concatenate, average and pad conditionings without knowing any of this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from moviegen_core.conditioning.types import Conditioning
+from moviegen_core.errors import ShapeError
+from moviegen_core.shapes import SIZE_MULTIPLE
+
+ENCODERS = ("ul2", "metaclip", "byt5")
+
+
+def to_images(pixels: Tensor) -> Tensor:
+    """Pixels [B, 3, T, H, W] in [-1, 1] -> IMAGE [B * T, H, W, 3] in 0..1, fp32 on the CPU."""
+    frames = pixels.permute(0, 2, 3, 4, 1).flatten(0, 1)
+    return frames.to("cpu", torch.float32).add(1.0).div_(2.0).clamp_(0.0, 1.0)
+
+
+def from_images(images: Tensor) -> Tensor:
+    """IMAGE [T, H, W, C] in 0..1 -> pixels [1, 3, T, H, W] in [-1, 1], cut to multiples of 16 around the middle."""
+    if images.ndim != 4 or images.shape[-1] not in (1, 3, 4):
+        raise ShapeError(f"a picture batch of shape {tuple(images.shape)} was given; it must be [frames, H, W, 3]")
+    height, width = (size - size % SIZE_MULTIPLE for size in images.shape[1:3])
+    if not height or not width:
+        raise ShapeError(
+            f"pictures of {images.shape[2]} x {images.shape[1]} pixels are too small; use at least {SIZE_MULTIPLE}"
+        )
+    top, left = (images.shape[1] - height) // 2, (images.shape[2] - width) // 2
+    cut = images[:, top : top + height, left : left + width, :3].expand(-1, -1, -1, 3)
+    return cut.permute(3, 0, 1, 2).unsqueeze(0).float() * 2.0 - 1.0
+
+
+def sigmas(times: Tensor) -> Tensor:
+    """Rising times [S + 1] -> falling SIGMAS [S + 1], ending in exactly 0 when the times end at 1."""
+    return 1.0 - times.float()
+
+
+def times(sigmas: Tensor) -> Tensor:
+    """Falling SIGMAS -> rising times."""
+    return 1.0 - sigmas.float()
+
+
+def latent(samples: Tensor, num_frames: int | None = None) -> dict[str, Any]:
+    """Latent clip [B, C, T, H, W] -> LATENT; `num_frames` tells the decoder which frames are spurious."""
+    return {"samples": samples} if num_frames is None else {"samples": samples, "num_frames": num_frames}
+
+
+def pack(conditioning: Conditioning, width: int) -> Tensor:
+    """Conditioning -> one tensor [B, L, E + width], L at least 1; `width` is the widest encoder's."""
+    parts = []
+    for place, name in enumerate(ENCODERS):
+        if name not in conditioning.context:
+            continue
+        mask = conditioning.context_mask[name]
+        tokens = conditioning.context[name].float() * mask.unsqueeze(-1)
+        flags = tokens.new_zeros(*mask.shape, len(ENCODERS))
+        flags[..., place] = mask.to(flags)
+        parts.append(torch.cat([flags, functional.pad(tokens, (0, width - tokens.shape[-1]))], dim=-1))
+    return torch.cat(parts, dim=1) if parts else torch.zeros(conditioning.batch, 1, len(ENCODERS) + width)
+
+
+def unpack(packed: Tensor, widths: Mapping[str, int]) -> Conditioning:
+    """Tensor [B, L, E + D] -> Conditioning of the encoders in `widths`, without columns that hold no token."""
+    context: dict[str, Tensor] = {}
+    masks: dict[str, Tensor] = {}
+    for place, name in enumerate(ENCODERS):
+        valid = packed[..., place] > 0
+        columns = valid.any(0).nonzero().flatten()
+        if name in widths and len(columns):
+            features = packed[..., len(ENCODERS) : len(ENCODERS) + widths[name]]
+            context[name], masks[name] = features.index_select(1, columns), valid.index_select(1, columns)
+    return Conditioning(context, masks, packed.shape[0])
+
+
+def check_packed(packed: Tensor, widths: Mapping[str, int]) -> None:
+    """Refuse, with what to do, a conditioning that other text encoders made."""
+    flags, features = packed[..., : len(ENCODERS)], packed[..., len(ENCODERS) :]
+    ours = packed.ndim == 3 and features.shape[-1] > 0
+    if not ours or bool((flags < 0).any()) or bool((flags.sum(-1) > 1.01).any()):
+        raise ShapeError(
+            f"this conditioning {tuple(packed.shape)} was not made by Movie Gen text encoders; "
+            "connect Load Text Encoders (Movie Gen) to the node that encodes the prompt"
+        )
+    for place, name in enumerate(ENCODERS):
+        tokens = features[packed[..., place] > 0]
+        if not len(tokens):
+            continue
+        if name not in widths:
+            raise ShapeError(f"the prompt has tokens of {name}, which this model does not read; set {name} to none")
+        if tokens.shape[-1] < widths[name] or bool(tokens[:, widths[name] :].any()):
+            raise ShapeError(
+                f"the {name} encoder gives features wider or narrower than the {widths[name]} this model reads; "
+                "load the encoders that belong to the model"
+            )

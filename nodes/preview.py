@@ -1,0 +1,30 @@
+"""Rough pictures of a latent clip while it is sampled: one linear map from channels to colours."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# Fitted to the shipped autoencoder by scripts/fit_preview.py; other autoencoders show wrong colours, right shapes.
+_TABLE = json.loads(Path(__file__).with_name("preview.json").read_text(encoding="utf-8"))
+FACTORS: list[list[float]] = _TABLE["factors"]  # [16][3]
+BIAS: list[float] = _TABLE["bias"]
+FRAMES = 4  # shown side by side, evenly spread over the clip
+
+
+def picture(estimate: Tensor) -> Any:
+    """Latent [B, C, T, h, w] -> PIL image of a few frames of the first sample, or None for other latents."""
+    if estimate.ndim != 5 or estimate.shape[1] != len(FACTORS):
+        return None
+    from PIL import Image
+
+    length = estimate.shape[2]
+    chosen = torch.linspace(0, length - 1, min(FRAMES, length)).round().long()
+    frames = estimate[0].detach().to("cpu", torch.float32)[:, chosen]
+    colours = torch.einsum("cthw,ck->htwk", frames, torch.tensor(FACTORS)) + torch.tensor(BIAS)
+    pixels = colours.flatten(1, 2).add(1.0).mul(127.5).clamp(0, 255).to(torch.uint8)
+    return Image.fromarray(pixels.numpy()).resize((pixels.shape[1] * 8, pixels.shape[0] * 8), Image.Resampling.BILINEAR)

@@ -1,0 +1,146 @@
+"""Sockets inside ComfyUI: native MODEL, CLIP and VAE, its folders, progress bar and cancel button."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import comfy.model_management
+import comfy.sample
+import comfy.samplers
+import comfy.utils
+import folder_paths
+import torch
+from moviegen_core.pipelines.decode import decode_video, encode_video
+from torch import Tensor
+
+from moviegen_core.flow import solver as solvers
+from moviegen_core.flow import times
+
+from .. import convert, preview
+from . import files
+
+FOLDERS = {"video": "diffusion_models", "tae": "vae"}  # text encoders have one folder for all roles
+PREVIEW_PIXELS = 512
+
+
+def choices(part: str) -> list[str]:
+    """What a loader offers for "video", "tae", "ul2", "metaclip" or "byt5"."""
+    return files.shipped(part) + files.usable(folder_paths.get_filename_list(FOLDERS.get(part, "text_encoders")))
+
+
+def locate(part: str, choice: str) -> Path:
+    """Choice of a loader -> file or folder."""
+    folder = FOLDERS.get(part, "text_encoders")
+    return files.locate(part, choice, lambda name: folder_paths.get_full_path_or_raise(folder, name))
+
+
+def load_model(path: Path, dtype: str) -> Any:
+    """Video transformer -> MODEL."""
+    from .comfy_model import load_model
+
+    return load_model(path, dtype)
+
+
+def load_vae(path: Path, dtype: str) -> Any:
+    """Temporal autoencoder -> VAE."""
+    from .comfy_vae import load_vae
+
+    return load_vae(path, dtype)
+
+
+def load_clip(paths: dict[str, Path]) -> Any:
+    """Text encoder files by role -> CLIP."""
+    from .comfy_text import load_clip
+
+    return load_clip(paths)
+
+
+def encode_text(clip: Any, text: str, fps: float, show_text: str | None) -> list[Any]:
+    """Prompt -> CONDITIONING."""
+    return clip.encode_from_tokens_scheduled(clip.tokenize(text, fps=fps, show_text=show_text))
+
+
+def sample(
+    model: Any, positive: list[Any], negative: list[Any] | None, latent: dict[str, Any], *,
+    seed: int, steps: int, guidance_scale: float, schedule: str, solver: str,
+) -> Tensor:  # fmt: skip
+    """Sample a clip of the LATENT's size with any flow MODEL -> samples [B, C, T, h, w]."""
+    start = comfy.sample.fix_empty_latent_channels(model, latent["samples"])
+    noise = comfy.sample.prepare_noise(start, seed, latent.get("batch_index"))
+    guider = comfy.samplers.CFGGuider(model)
+    guider.set_conds(positive, positive_without_tokens(positive) if negative is None else negative)
+    guider.set_cfg(guidance_scale)
+    progress = Progress(steps)
+    samples = guider.sample(
+        noise,
+        start,
+        comfy.samplers.KSAMPLER(along_the_flow(solver)),
+        convert.sigmas(times.schedule(schedule, steps)),
+        denoise_mask=latent.get("noise_mask"),
+        callback=lambda step, estimate, current, total: progress(step + 1, preview.picture(estimate)),
+        disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
+        seed=seed,
+    )
+    return samples.to(comfy.model_management.intermediate_device())
+
+
+def positive_without_tokens(positive: list[Any]) -> list[Any]:
+    """The null condition in the form of `positive`."""
+    return [[torch.zeros_like(positive[0][0])[:, :1], {}]]
+
+
+def along_the_flow(solver: str) -> Callable[..., Tensor]:
+    """Our solver as a k-diffusion sampler function."""
+
+    def run(
+        model: Any, x: Tensor, sigmas: Tensor, extra_args: Any = None, callback: Any = None, **unused: Any
+    ) -> Tensor:
+        def velocity(sample: Tensor, time: Tensor) -> Tensor:
+            sigma = convert.sigmas(time)
+            denoised = model(sample, sigma, **(extra_args or {}))
+            return (denoised - sample) / sigma.reshape(-1, *[1] * (sample.ndim - 1))
+
+        def on_step(step: int, steps: int, estimate: Tensor) -> None:
+            if callback is not None:
+                callback({"i": step - 1, "denoised": estimate, "x": x, "sigma": sigmas[step - 1]})
+
+        return solvers.integrate(velocity, x, convert.times(sigmas), solver, on_step)
+
+    return run
+
+
+def decode(vae: Any, samples: Tensor, num_frames: int, window: int, overlap: int) -> Iterator[Tensor]:
+    """Samples [B, C, T, h, w] -> pixel windows [B, 3, t, H, W] in [-1, 1], streamed; other VAEs decode as they do."""
+    from .comfy_vae import MovieGenVAE
+
+    if not isinstance(vae, MovieGenVAE):
+        yield vae.decode(samples).movedim(-1, 1)[:, :, :num_frames] * 2.0 - 1.0
+        return
+    on_device = vae.bring(vae.memory_used_decode(samples.shape, vae.vae_dtype), samples)
+    yield from decode_video(vae.network, on_device, num_frames, window_frames=window, overlap_frames=overlap)
+
+
+def encode(vae: Any, pixels: Tensor, window: int) -> Tensor:
+    """Pixels [1, 3, T, H, W] in [-1, 1] -> samples [1, C, ceil(T / 8), H / 8, W / 8]; other VAEs encode as they do."""
+    from .comfy_vae import MovieGenVAE
+
+    if not isinstance(vae, MovieGenVAE):
+        return vae.encode(convert.to_images(pixels))
+    on_device = vae.bring(vae.memory_used_encode(pixels.shape, vae.vae_dtype), pixels)
+    samples = encode_video(vae.network, on_device, window_frames=window)
+    return samples.to(vae.output_device, torch.float32)
+
+
+class Progress:
+    """ComfyUI's progress bar; it raises when the user cancels."""
+
+    def __init__(self, total: int) -> None:
+        self.bar = comfy.utils.ProgressBar(total)
+
+    def __call__(self, value: int, picture: Any = None) -> None:
+        """Say that `value` of the total is done; `picture` is a PIL image."""
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        shown = None if picture is None else ("JPEG", picture, PREVIEW_PIXELS)
+        self.bar.update_absolute(value, preview=shown)

@@ -1,0 +1,111 @@
+"""The text encoders as a native CLIP, so that CLIPTextEncode and every node that takes a CLIP work on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import comfy.model_management
+import comfy.ops
+import comfy.sd
+import torch
+from torch import Tensor, nn
+
+from moviegen_core.conditioning.text import TextEncoders, encode_prompt
+from moviegen_core.models.text import TextEncoder, load_text_encoder
+
+from .. import convert
+
+KEY = "moviegen"  # of the one entry in our tokens
+
+
+class PromptKeeper:
+    """ComfyUI's tokenizer: keeps the prompt as it is, because each encoder reads other parts of it."""
+
+    def __init__(self, embedding_directory: Any = None, tokenizer_data: Any = None) -> None:
+        del embedding_directory, tokenizer_data
+
+    def tokenize_with_weights(
+        self, text: str, return_word_ids: bool = False, *, fps: float = 16, show_text: str | None = None, **unused: Any
+    ) -> dict[str, Any]:
+        """Prompt -> tokens; prompt weights such as (word:1.2) are read as plain text."""
+        prompt = SimpleNamespace(text=text, fps=fps, show_text=show_text)
+        return {KEY: [[(prompt, 1.0, 0) if return_word_ids else (prompt, 1.0)]]}
+
+    def untokenize(self, tokens: Any) -> list[Any]:
+        """Tokens -> the prompt they came from."""
+        return [(token, token[0].text) for token in tokens]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing to save: tokenizers are in the encoders' files."""
+        return {}
+
+
+class OnDevice:
+    """A text encoder that works where ComfyUI says, whatever device its weights wait on."""
+
+    def __init__(self, encoder: TextEncoder, host: HostedEncoders) -> None:
+        self.encoder = encoder
+        self.host = host
+
+    def encode(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """B texts -> features [B, L, De] and mask [B, L]."""
+        ids, mask = (part.to(self.host.device) for part in self.encoder.tokenize(prompts))
+        features = self.encoder.network(input_ids=ids, attention_mask=mask.long()).last_hidden_state
+        return features * mask.unsqueeze(-1), mask
+
+
+class HostedEncoders(nn.Module):
+    """What ComfyUI's CLIP holds: all encoders in one module."""
+
+    def __init__(self, encoders: dict[str, TextEncoder], device: Any, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.encoders = nn.ModuleDict(encoders)
+        self.dtypes = {dtype}
+        self.device = device
+        self.width = max(encoder.dim for encoder in encoders.values())
+        self.roles = TextEncoders(**{role: OnDevice(encoder, self) for role, encoder in encoders.items()})
+        for module in self.encoders.modules():
+            # transformers makes plain layers; ComfyUI's own class is what streams weights on small GPUs.
+            hosted = getattr(comfy.ops.manual_cast, type(module).__name__, None)
+            if hosted is not None and type(module).__module__.startswith("torch.nn."):
+                module.__class__ = hosted
+
+    def set_clip_options(self, options: dict[str, Any]) -> None:
+        """ComfyUI says where to work; skipping layers has no meaning here."""
+        self.device = options.get("execution_device", self.device)
+
+    def reset_clip_options(self) -> None:
+        """Nothing to undo: the device is said before each run."""
+
+    def load_sd(self, state_dict: dict[str, Tensor]) -> tuple[list[str], list[str]]:
+        """Weights came with the encoders."""
+        del state_dict
+        return [], []
+
+    def encode_token_weights(self, tokens: dict[str, Any]) -> tuple[Tensor, None]:
+        """Tokens -> packed context [B, L, E + D], no pooled output."""
+        prompts = [row[0][0] for row in tokens[KEY]]
+        conditioning = encode_prompt(
+            self.roles, [prompt.text for prompt in prompts], fps=prompts[0].fps, show_text=prompts[0].show_text
+        )
+        packed = convert.pack(conditioning, self.width)
+        return packed.to(comfy.model_management.intermediate_device()), None
+
+
+def load_clip(paths: dict[str, Path]) -> Any:
+    """Text encoder files by role -> CLIP."""
+    manage = comfy.model_management
+    dtype = torch.float32 if manage.is_device_cpu(manage.text_encoder_device()) else manage.text_encoder_dtype()
+    encoders = {role: load_text_encoder(role, path, dtype=dtype) for role, path in paths.items()}
+
+    def build(device: Any, dtype: torch.dtype, model_options: dict[str, Any]) -> HostedEncoders:
+        del model_options
+        return HostedEncoders(encoders, device, dtype).to(device)
+
+    target = SimpleNamespace(params={}, clip=build, tokenizer=PromptKeeper)
+    parameters = sum(weight.numel() for encoder in encoders.values() for weight in encoder.parameters())
+    # transformers reads some weights outside of layers: they must be whole, not streamed on demand.
+    return comfy.sd.CLIP(target, parameters=parameters, model_options={"dtype": dtype}, disable_dynamic=True)

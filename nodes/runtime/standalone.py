@@ -1,0 +1,143 @@
+"""Sockets without ComfyUI: handles that hold a network and where it runs, for moviegen_host and tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from comfy_api.latest import ComfyAPISync
+from moviegen_core.pipelines.decode import decode_video, encode_video
+from torch import Tensor, nn
+
+from moviegen_core import devices
+from moviegen_core.conditioning.text import TextEncoders, encode_prompt
+from moviegen_core.errors import BackendError, ShapeError
+from moviegen_core.models import loading
+from moviegen_core.models.text import TextEncoder, load_text_encoder
+from moviegen_core.pipelines.sample import sample_video
+from moviegen_core.shapes import LatentShape
+
+from .. import convert, preview
+from . import files
+
+DTYPES = {"auto": "auto", "fp32": "fp32", "bf16": "bf16"}
+
+
+@dataclass(frozen=True)
+class NetworkHandle:
+    """MODEL or VAE: a loaded network and its place."""
+
+    network: nn.Module
+    placement: devices.Placement
+
+
+@dataclass(frozen=True)
+class TextHandle:
+    """CLIP: the text encoders by role."""
+
+    encoders: dict[str, TextEncoder]
+
+
+def choices(part: str) -> list[str]:
+    """What a loader offers for "video", "tae", "ul2", "metaclip" or "byt5"."""
+    return files.shipped(part)
+
+
+def locate(part: str, choice: str) -> Path:
+    """Choice of a loader, or any path -> file or folder."""
+    return files.locate(part, choice, Path)
+
+
+def load_model(path: Path, dtype: str) -> NetworkHandle:
+    """Video transformer -> MODEL."""
+    return _load(path, dtype, "video_dit")
+
+
+def load_vae(path: Path, dtype: str) -> NetworkHandle:
+    """Temporal autoencoder -> VAE."""
+    return _load(path, dtype, "tae")
+
+
+def load_clip(paths: dict[str, Path]) -> TextHandle:
+    """Text encoder files by role -> CLIP."""
+    place = devices.choose()
+    return TextHandle(
+        {role: load_text_encoder(role, path, device=place.device, dtype=place.dtype) for role, path in paths.items()}
+    )
+
+
+def encode_text(clip: TextHandle, text: str, fps: float, show_text: str | None) -> list[Any]:
+    """Prompt -> CONDITIONING."""
+    width = max(encoder.dim for encoder in clip.encoders.values())
+    conditioning = encode_prompt(TextEncoders(**clip.encoders), text, fps=fps, show_text=show_text)
+    return [[convert.pack(conditioning, width).cpu(), {}]]
+
+
+def sample(
+    model: NetworkHandle, positive: list[Any], negative: list[Any] | None, latent: dict[str, Any], *,
+    seed: int, steps: int, guidance_scale: float, schedule: str, solver: str,
+) -> Tensor:  # fmt: skip
+    """Sample a clip of the LATENT's size -> samples [B, C, T, h, w] on the CPU."""
+    size = latent["samples"].shape
+    if len(size) != 5:
+        raise ShapeError(f"a latent of shape {tuple(size)} was given; connect Empty Video Latent (Movie Gen)")
+    progress = Progress(steps)
+    samples = sample_video(
+        model.network,
+        _conditioning(model, positive),
+        LatentShape(*size),
+        seed=seed,
+        negative=_conditioning(model, negative) if negative is not None else None,
+        steps=steps,
+        guidance_scale=guidance_scale,
+        schedule=schedule,
+        solver=solver,
+        on_step=lambda step, steps, estimate: progress(step, preview.picture(estimate)),
+    )
+    return samples.float().cpu()
+
+
+def decode(vae: NetworkHandle, samples: Tensor, num_frames: int, window: int, overlap: int) -> Iterator[Tensor]:
+    """Samples [B, C, T, h, w] -> pixel windows [B, 3, t, H, W], streamed."""
+    place = vae.placement
+    yield from decode_video(
+        vae.network,
+        samples.to(place.device, place.dtype),
+        num_frames,
+        window_frames=window,
+        overlap_frames=overlap,
+    )
+
+
+def encode(vae: NetworkHandle, pixels: Tensor, window: int) -> Tensor:
+    """Pixels [1, 3, T, H, W] in [-1, 1] -> samples [1, C, T/8, H/8, W/8]."""
+    place = vae.placement
+    return encode_video(vae.network, pixels.to(place.device, place.dtype), window_frames=window).float().cpu()
+
+
+class Progress:
+    """Progress of the node that runs now; the host raises from it to cancel."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.report: Callable[..., Any] = ComfyAPISync().execution.set_progress
+
+    def __call__(self, value: int, preview: Any = None) -> None:
+        """Say that `value` of `total` is done; `preview` is a PIL image."""
+        self.report(value, self.total, preview_image=preview)
+
+
+def _load(path: Path, dtype: str, network: str) -> NetworkHandle:
+    if dtype not in DTYPES:
+        raise BackendError(f"{dtype} weights need ComfyUI; choose one of {', '.join(DTYPES)}")
+    place = devices.choose(dtype=DTYPES[dtype])
+    return NetworkHandle(loading.load(path, device=place.device, dtype=place.dtype, network=network), place)
+
+
+def _conditioning(model: NetworkHandle, value: list[Any]) -> Any:
+    packed = value[0][0]
+    widths = dict(model.network.config.context_dims)
+    convert.check_packed(packed, widths)
+    return convert.unpack(packed, widths).to(model.placement.device, model.placement.dtype)

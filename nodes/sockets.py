@@ -1,0 +1,7 @@
+"""The one place that names ComfyUI's node API, so that a pinned version can be swapped in."""
+
+from __future__ import annotations
+
+from comfy_api.latest import ComfyExtension, io
+
+__all__ = ["ComfyExtension", "io"]

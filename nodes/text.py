@@ -1,0 +1,51 @@
+"""Prompt nodes: text -> CONDITIONING."""
+
+from __future__ import annotations
+
+from .runtime import host
+from .sockets import io
+
+
+class TextEncode(io.ComfyNode):
+    """Prompt, frame rate and text to show -> CONDITIONING."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """The node as hosts show it."""
+        return io.Schema(
+            node_id="MovieGenTextEncode",
+            display_name="Text Encode (Movie Gen)",
+            category="MovieGen/conditioning",
+            description="Encodes a prompt in plain English. An empty prompt is the null condition of guidance.",
+            search_aliases=["movie gen", "moviegen", "prompt", "clip text encode", "fps"],
+            inputs=[
+                io.Clip.Input("clip", tooltip="Text encoders from Load Text Encoders (Movie Gen)."),
+                io.String.Input(
+                    "text",
+                    multiline=True,
+                    dynamic_prompts=True,
+                    default="A red ball bounces on the beach on a sunny day. The camera is static.",
+                    tooltip="What the video shows: thing, motion, place, camera. Quoted words are shown as text.",
+                ),
+                io.Int.Input(
+                    "fps",
+                    default=16,
+                    min=1,
+                    max=120,
+                    tooltip="Frame rate that the model is told; use the same in Create Video. Trained: 16 and 24.",
+                ),
+                io.String.Input(
+                    "show_text",
+                    default="",
+                    optional=True,
+                    advanced=True,
+                    tooltip="Words for a sign in the video. Empty: the quoted words of the prompt are used.",
+                ),
+            ],
+            outputs=[io.Conditioning.Output(tooltip="The encoded prompt, for any sampler.")],
+        )
+
+    @classmethod
+    def execute(cls, clip: object, text: str, fps: int, show_text: str = "") -> io.NodeOutput:
+        """Encode the prompt."""
+        return io.NodeOutput(host.encode_text(clip, text, fps, show_text.strip() or None))
