@@ -294,6 +294,27 @@ def read_movie(path: str | os.PathLike[str]) -> Movie:
         )
 
 
+def copy_movie(
+    source: str | os.PathLike[str], path: str | os.PathLike[str], metadata: Mapping[str, Any] | None = None
+) -> Path:
+    """Copies a film's streams as they are into another file or container; `metadata` is added to its tags."""
+    import av
+
+    origin, final = existing(source), Path(path)
+    with replacing(final) as temporary, codec_errors(final), av.open(str(origin)) as given:
+        movflags = {} if final.suffix == ".mkv" else {"movflags": "use_metadata_tags+faststart"}
+        with av.open(str(temporary), mode="w", options=movflags) as copy:
+            for key, value in {**given.metadata, **(metadata or {})}.items():
+                copy.metadata[key] = value if isinstance(value, str) else json.dumps(value)
+            kept = [stream for stream in given.streams if stream.type in ("video", "audio")]
+            targets = {stream.index: copy.add_stream_from_template(stream) for stream in kept}
+            for packet in given.demux(kept):
+                if packet.dts is not None:
+                    packet.stream = targets[packet.stream.index]
+                    copy.mux(packet)
+    return final
+
+
 def _decoded(value: str) -> Any:
     """Tags that hold JSON objects or lists come back as such; every other text stays as it is."""
     if value[:1] not in ("{", "["):

@@ -1,0 +1,120 @@
+"""The run in progress, as nodes see it: folders, progress, cancel, written files."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .errors import Cancelled, HostError
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One report of a node: `value` of `maximum` done, perhaps with a preview picture."""
+
+    node_id: str
+    title: str
+    value: float
+    maximum: float
+    preview: Any = None  # PIL.Image or IMAGE tensor [B, H, W, C] in 0..1
+
+
+@dataclass
+class Session:
+    """Folders and callbacks of one or more runs. `cancel` may be set from any thread."""
+
+    output_directory: Path = Path("output")
+    input_directory: Path = Path(".")
+    on_progress: Callable[[Progress], None] | None = None
+    cancel: threading.Event = field(default_factory=threading.Event)
+    written: list[Path] = field(default_factory=list)  # files under output_directory, in order
+    _temporary: tempfile.TemporaryDirectory[str] | None = None
+
+    @property
+    def temp_directory(self) -> Path:
+        """A folder for previews; removed with the session."""
+        if self._temporary is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix="moviegen_")
+        return Path(self._temporary.name)
+
+    def report(self, value: float, maximum: float, node_id: str | None = None, preview: Any = None) -> None:
+        """Passes a node's progress on; raises Cancelled when the run was stopped."""
+        self.check_cancelled()
+        running, title = _node.get()
+        if self.on_progress is not None:
+            self.on_progress(Progress(node_id or running, title, value, maximum, preview))
+
+    def check_cancelled(self) -> None:
+        """Raises Cancelled when the run was stopped."""
+        if self.cancel.is_set():
+            raise Cancelled("the run was stopped")
+
+    def input_file(self, name: str) -> Path:
+        """A file chosen in a load node: relative to the input folder, `name [output]`, or any path of this machine."""
+        match = re.fullmatch(r"(.*) \[(input|output|temp)\]", name)
+        folder = self.input_directory
+        if match:
+            name = match[1]
+            folder = {"output": self.output_directory, "temp": self.temp_directory}.get(match[2], folder)
+        return folder / name
+
+    def next_file(
+        self, prefix: str, ending: str, *, folder: str = "output", width: int = 0, height: int = 0, count: int = 1
+    ) -> list[Path]:
+        """`count` unused file names `<prefix>_00001_<ending>` that follow the highest number in the folder."""
+        root = self.temp_directory if folder == "temp" else self.output_directory
+        now = time.localtime()
+        marks = {"width": width, "height": height, "year": now.tm_year, "month": f"{now.tm_mon:02}"}
+        marks |= {"day": f"{now.tm_mday:02}", "hour": f"{now.tm_hour:02}"}
+        marks |= {"minute": f"{now.tm_min:02}", "second": f"{now.tm_sec:02}"}
+        for mark, value in marks.items():
+            prefix = prefix.replace(f"%{mark}%", str(value))
+        target = root / prefix
+        if not target.name or root.resolve() not in target.resolve().parents:
+            raise HostError(f"the file name prefix {prefix!r} leaves the output folder; use a plain name")
+        pattern = re.compile(re.escape(target.name) + r"_(\d+)_?\.[^.]+")
+        present = target.parent.iterdir() if target.parent.is_dir() else iter(())
+        numbers = [int(match[1]) for file in present if (match := pattern.fullmatch(file.name))]
+        first = max(numbers, default=0) + 1
+        return [target.with_name(f"{target.name}_{first + index:05}_{ending}") for index in range(count)]
+
+
+_session: ContextVar[Session | None] = ContextVar("moviegen_session", default=None)
+_node: ContextVar[tuple[str, str]] = ContextVar("moviegen_node", default=("", ""))
+
+
+def current() -> Session:
+    """The session of this run; a plain one when a node is called on its own."""
+    session = _session.get()
+    if session is None:
+        session = Session()
+        _session.set(session)
+    return session
+
+
+@contextmanager
+def active(session: Session) -> Iterator[Session]:
+    """Makes `session` the current one inside the block."""
+    token = _session.set(session)
+    try:
+        yield session
+    finally:
+        _session.reset(token)
+
+
+@contextmanager
+def running(node_id: str, title: str) -> Iterator[None]:
+    """Names the node whose progress is reported inside the block."""
+    token = _node.set((node_id, title))
+    try:
+        yield
+    finally:
+        _node.reset(token)
