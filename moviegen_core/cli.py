@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import errno
 import importlib
+import inspect
+import json
 import logging
 import math
 import os
@@ -167,21 +169,15 @@ class Progress:
 def _add_run(commands: Any) -> None:
     run = commands.add_parser("run", help="run a workflow file without ComfyUI")
     run.add_argument("workflow", type=Path, help="a workflow of ComfyUI, in UI or API format")
-    run.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings", help="set an input")
+    _add_settings(run, "an input of the workflow, such as --set seed=7")
     run.add_argument("--output", type=Path, default=Path("out"), metavar="DIR", help="default: %(default)s")
     run.set_defaults(run=_run)
 
 
 def _run(arguments: argparse.Namespace) -> Any:
-    settings = {}
-    for setting in arguments.settings:
-        name, equals, value = setting.partition("=")
-        if not equals or not name:
-            raise ConfigError(f"--set {setting!r} must look like NAME=VALUE, for example --set seed=7")
-        settings[name] = value
     # The host stands beside the library, not below it: reached by name at the moment it is wanted.
     host = importlib.import_module("moviegen_host.__main__")
-    return host.run(arguments.workflow, settings, arguments.output)
+    return host.run(arguments.workflow, _settings(arguments), arguments.output)
 
 
 def _add_models(commands: Any) -> None:
@@ -226,22 +222,84 @@ def _short(count: int) -> str:
 
 
 def _add_train(commands: Any) -> None:
-    train = commands.add_parser("train", help="train a model by its recipe; resumes after a stop")
-    train.add_argument("recipe", help="name of a recipe, or a recipe file")
+    train = commands.add_parser("train", help="train a model by its recipe; repeat after a stop to resume")
+    train.add_argument("recipe", help="name of a recipe; nano is all of them, in order")
+    train.add_argument("--output", type=Path, metavar="DIR", help="clips, caches, checkpoints, metrics (runs/nano)")
+    train.add_argument(
+        "--ship", type=Path, metavar="DIR", help="receives the trained weights (the package's own folder)"
+    )
+    train.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True, help="continue what is there")
+    train.add_argument("--minutes-scale", type=float, default=1.0, metavar="X", help="factor on every time limit")
+    train.add_argument("--workers", type=int, default=1, help="processes that draw clips (default: %(default)d)")
+    _add_settings(train, "a field of the recipe, such as --set video.max_minutes=20")
+    _add_placement(train)
     train.set_defaults(run=_train)
 
 
-def _train(arguments: argparse.Namespace) -> Any:
-    raise ConfigError(f"no recipe is called {arguments.recipe!r}")
+def _train(arguments: argparse.Namespace) -> None:
+    from .train.run import run
+
+    output = run(
+        arguments.recipe,
+        arguments.output,
+        resume=arguments.resume,
+        minutes_scale=arguments.minutes_scale,
+        settings=_settings(arguments),
+        ship=arguments.ship,
+        device=arguments.device,
+        dtype=arguments.dtype,
+        render_workers=arguments.workers,
+    )
+    print(output)
 
 
 def _add_evaluate(commands: Any) -> None:
-    evaluate = commands.add_parser("evaluate", help="measure a model")
+    evaluate = commands.add_parser("evaluate", help="measure the models; writes figures and tables")
+    evaluate.add_argument("bench", help="tae, judge or video")
+    evaluate.add_argument("--output", type=Path, default=Path("out/evaluate"), metavar="DIR", help="(%(default)s)")
+    _add_settings(evaluate, "an option of the bench, such as --set prompts=50")
     evaluate.set_defaults(run=_evaluate)
 
 
-def _evaluate(arguments: argparse.Namespace) -> Any:
-    raise ConfigError("nothing to evaluate")
+def _evaluate(arguments: argparse.Namespace) -> None:
+    from . import evaluate
+
+    known = inspect.signature(evaluate.bench(arguments.bench)).parameters
+    options: dict[str, Any] = {}
+    for name, text in _settings(arguments).items():
+        if name not in known or name in ("output", "on_clip"):
+            names = ", ".join(name for name in known if name not in ("output", "on_clip"))
+            raise ConfigError(f"the bench {arguments.bench} has no option {name!r}; it has {names}")
+        options[name] = _plain(text)
+    if "on_clip" in known:
+        bars: dict[str, Progress] = {}
+        options["on_clip"] = lambda what, done, count: bars.setdefault(what, Progress(what)).show(done, count)
+    evaluate.run(arguments.bench, arguments.output, **options)
+    table = arguments.output / f"{arguments.bench}.md"
+    if table.is_file():
+        print(table.read_text(encoding="utf-8"))
+
+
+def _add_settings(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings", help=what)
+
+
+def _settings(arguments: argparse.Namespace) -> dict[str, str]:
+    settings = {}
+    for setting in arguments.settings:
+        name, equals, value = setting.partition("=")
+        if not equals or not name:
+            raise ConfigError(f"--set {setting!r} must look like NAME=VALUE, for example --set seed=7")
+        settings[name] = value
+    return settings
+
+
+def _plain(text: str) -> Any:
+    """JSON where it is JSON, else the text itself."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def _add_convert(commands: Any) -> None:
