@@ -97,7 +97,8 @@ def place(target: Tensor, source: Tensor) -> None:
     if hasattr(target, "device_mesh") and not hasattr(source, "device_mesh"):
         from torch.distributed.tensor import distribute_tensor
 
-        source = distribute_tensor(source.to(target.device), target.device_mesh, target.placements)
+        layout: Any = target
+        source = distribute_tensor(source.to(target.device), layout.device_mesh, layout.placements)
     target.copy_(source)
 
 

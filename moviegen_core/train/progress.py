@@ -96,3 +96,23 @@ def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+class Countdown:
+    """Progress of a known number of items, told every few seconds."""
+
+    def __init__(self, name: str, total: int, done: int, out: TextIO, every_seconds: float = 15.0) -> None:
+        self.name, self.total, self.done, self.out, self.every_seconds = name, total, done, out, every_seconds
+        self.first, self.started = done, time.monotonic()
+        self.told = self.started
+
+    def tick(self) -> None:
+        """One more item is done."""
+        self.done += 1
+        now = time.monotonic()
+        if now - self.told >= self.every_seconds or self.done == self.total:
+            self.told = now
+            rate = (self.done - self.first) / max(now - self.started, 1e-9)
+            left = _clock((self.total - self.done) / rate)
+            self.out.write(f"{self.name} {self.done}/{self.total}  {rate:.2f}/s  left {left}\n")
+            self.out.flush()

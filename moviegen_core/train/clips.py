@@ -1,0 +1,182 @@
+"""Rendered toybox clips on disk: drawn once, read by every training.
+
+Clip `number` follows from the configuration alone, so the folder can be filled by any number of processes, stopped
+at any time, and filled on later. Each clip is one uint8 .npy [T, H, W, 3], read through memory mapping, with its
+scene as .json beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import sys
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+
+from .. import toybox
+from ..config import to_dict
+from ..errors import CheckpointError, ConfigError
+from .progress import Countdown
+
+RENDER_NICENESS = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipConfig:
+    """What the clips of a folder show; `kinds` are (frames, fps, how many of each round)."""
+
+    count: int
+    size: int = 128
+    kinds: tuple[tuple[int, int, int], ...] = ((32, 16, 1),)
+    first_seed: int = 1_000_000
+    split: str = "train"
+
+    @property
+    def round(self) -> list[tuple[int, int]]:
+        """(frames, fps) of the first clips, repeated for all that follow."""
+        slots = [((k + 0.5) / share, kind) for kind, (*_, share) in enumerate(self.kinds) for k in range(share)]
+        return [self.kinds[kind][:2] for _, kind in sorted(slots)]
+
+    def kind(self, number: int) -> tuple[int, int]:
+        """(frames, fps) of clip `number`."""
+        order = self.round
+        return order[number % len(order)]
+
+    def scene(self, number: int) -> toybox.Scene:
+        """Scene of clip `number`."""
+        frames, fps = self.kind(number)
+        return toybox.sample_scene(self.first_seed + number, split=self.split, duration_seconds=frames / fps)
+
+
+class Clips:
+    """The first `config.count` clips of a folder."""
+
+    def __init__(self, folder: Path, config: ClipConfig) -> None:
+        """Refuses a folder whose clips another configuration or another drawing made."""
+        self.folder, self.config = folder, config
+        manifest = folder / "manifest.json"
+        origin = describe(config)
+        if manifest.is_file():
+            found = json.loads(manifest.read_text())
+            changed = sorted(key for key in {**found, **origin} if found.get(key) != origin.get(key))
+            if changed:
+                raise CheckpointError(
+                    f"the clips in {folder} were drawn with other {', '.join(changed)}; delete the folder to draw them "
+                    "again, or name another one"
+                )
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            manifest.write_text(json.dumps(origin, indent=1) + "\n")
+
+    def __len__(self) -> int:
+        return self.config.count
+
+    def path(self, number: int) -> Path:
+        """File of one clip; a thousand to a folder."""
+        return self.folder / f"{number // 1000:03d}" / f"{number:06d}.npy"
+
+    def pixels(self, number: int) -> np.ndarray:
+        """uint8 [T, H, W, 3], mapped: only what is read is loaded."""
+        if not 0 <= number < len(self):
+            raise ConfigError(f"clip {number} was asked for; the folder is to hold {len(self)}")
+        return np.load(self.path(number), mmap_mode="r")
+
+    def scene(self, number: int) -> toybox.Scene:
+        """The scene that clip `number` shows, as it was when drawn."""
+        return toybox.Scene.from_dict(json.loads(self.path(number).with_suffix(".json").read_text()))
+
+    def missing(self) -> list[int]:
+        """Numbers that are not drawn yet."""
+        return [number for number in range(len(self)) if not self.path(number).is_file()]
+
+    def draw(self, number: int) -> None:
+        """Render one clip into its file, atomically."""
+        frames, fps = self.config.kind(number)
+        size = self.config.size
+        scene = self.config.scene(number)
+        pixels = toybox.render(scene, num_frames=frames, fps=fps, height=size, width=size)
+        path = self.path(number)
+        path.parent.mkdir(exist_ok=True)
+        # The scene first: a clip counts as drawn as soon as its pixels are there.
+        path.with_suffix(".json").write_text(json.dumps(scene.to_dict()))
+        partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+        try:
+            with partial.open("wb") as stream:
+                np.save(stream, np.ascontiguousarray(pixels))
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def fill(self, workers: int = 1, out: TextIO = sys.stderr) -> None:
+        """Draw what is missing, in `workers` background processes (0: in this one)."""
+        missing = self.missing()
+        countdown = Countdown("clips", len(self), len(self) - len(missing), out)
+        if workers == 0 or len(missing) < 2:
+            for number in missing:
+                self.draw(number)
+                countdown.tick()
+            return
+        # Forked or spawned, a worker needs only the folder and the configuration.
+        with multiprocessing.get_context("spawn").Pool(workers, _start, (self.folder, self.config)) as pool:
+            for _ in pool.imap_unordered(_draw, missing, chunksize=4):
+                countdown.tick()
+
+
+def describe(config: ClipConfig) -> dict[str, object]:
+    """What must be equal for two configurations to share clips: all but the count, and the drawing itself."""
+    facts = json.loads(json.dumps(to_dict(config)))
+    del facts["count"]
+    return {**facts, "drawing": drawing()}
+
+
+@cache
+def drawing() -> str:
+    """Fingerprint of the toybox: a hash of a few small frames, so that a changed drawing is noticed."""
+    digest = hashlib.sha256()
+    for seed in range(6):
+        frames = toybox.render(toybox.sample_scene(seed), num_frames=2, fps=2, height=32, width=32)
+        digest.update(np.ascontiguousarray(frames).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def looks(scene: toybox.Scene, num_frames: int, fps: float) -> float:
+    """How good a clip looks, from its scene alone: 0 (skip it) to about 1, for choosing what to fine-tune on.
+
+    Half of it is how long the subject is well inside the frame, a quarter its size, an eighth each clear weather
+    and a lively camera; other people or things that may hide it cost a little.
+    """
+    track = scene.track(num_frames, fps)
+    inside = float(np.mean(np.all((track > 0.08) & (track < 0.92), axis=1)))
+    size = {"small": 0.3, "medium": 0.7, "large": 1.0}.get(scene.subject.size, 0.7)
+    clear = 1.0 if scene.weather == "clear" else 0.4
+    camera = 0.8 if scene.camera.move == "static" else 1.0
+    crowd = 0.9 if scene.other is not None else 1.0
+    return crowd * (0.5 * inside + 0.25 * size + 0.125 * clear + 0.125 * camera)
+
+
+def best_looking(clips: Clips, numbers: Sequence[int], share: float) -> list[int]:
+    """The `share` of the clips with the highest `looks`, in rising order; ties go to the lower number."""
+    scored = sorted((-looks(clips.scene(number), *clips.config.kind(number)), number) for number in numbers)
+    return sorted(number for _, number in scored[: max(1, round(share * len(scored)))])
+
+
+_clips: Clips | None = None
+
+
+def _start(folder: Path, config: ClipConfig) -> None:
+    global _clips
+    os.nice(RENDER_NICENESS)
+    _clips = Clips(folder, config)
+
+
+def _draw(number: int) -> None:
+    if _clips is not None:
+        _clips.draw(number)

@@ -1,0 +1,90 @@
+"""`moviegen train RECIPE`: finds a recipe, applies the user's settings, runs its stages.
+
+run(recipe, output=None, *, resume=True, minutes_scale=1.0, settings={}, ship=None, device="auto", dtype="auto",
+    render_workers=1) -> Path of the output folder
+    recipe          a name of `recipes.RECIPES`; "nano" is all of them in sequence
+    output          folder for clips, caches, checkpoints, metrics and sheets (default runs/nano)
+    resume          continue what the folder holds; False trains the recipe's stages again (clips and caches stay)
+    minutes_scale   factor on every time limit, to fit another machine or another patience
+    settings        {"video.max_minutes": "20"}: fields of the recipe by dotted name, values in JSON or plain text
+    ship            folder that receives the trained weights and their manifest (default: the package's own)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .. import weights
+from ..config import from_dict, to_dict
+from ..devices import choose
+from ..errors import ConfigError
+from .recipes import RECIPES
+from .workspace import Workspace
+
+DEFAULT_OUTPUT = Path("runs/nano")
+
+
+def run(
+    recipe: str,
+    output: str | Path | None = None,
+    *,
+    resume: bool = True,
+    minutes_scale: float = 1.0,
+    settings: Mapping[str, str] | None = None,
+    ship: str | Path | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    render_workers: int = 1,
+) -> Path:
+    """Train; see the module's text for the arguments."""
+    if minutes_scale <= 0:
+        raise ConfigError(f"minutes_scale {minutes_scale} must be above 0; 1 is the recipe's own time")
+    chosen = names(recipe)
+    if settings and len(chosen) > 1:
+        raise ConfigError(f"settings belong to one recipe; name one of {', '.join(chosen)}")
+    configs = {name: with_settings(RECIPES[name].config, settings or {}) for name in chosen}
+    workspace = Workspace(
+        output=Path(output or DEFAULT_OUTPUT),
+        ship=Path(ship) if ship else weights.SHIPPED_FOLDER,
+        resume=resume,
+        minutes_scale=minutes_scale,
+        placement=choose(device, dtype),
+        render_workers=render_workers,
+    )
+    workspace.output.mkdir(parents=True, exist_ok=True)
+    workspace.say(f"device: {workspace.placement}")
+    for name, config in configs.items():
+        workspace.say(f"recipe: {name}")
+        RECIPES[name].run(config, workspace)
+    return workspace.output
+
+
+def names(recipe: str) -> list[str]:
+    """The recipes that a name stands for; ConfigError lists what there is."""
+    if recipe == "nano":
+        return list(RECIPES)
+    if recipe not in RECIPES:
+        raise ConfigError(f"no recipe is called {recipe!r}; use nano (all) or one of {', '.join(RECIPES)}")
+    return [recipe]
+
+
+def with_settings(config: Any, settings: Mapping[str, str]) -> Any:
+    """A recipe's dataclass with fields replaced by dotted name; ConfigError names what is unknown."""
+    values = to_dict(config)
+    for key, text in settings.items():
+        *parents, last = key.split(".")
+        place = values
+        for parent in parents:
+            place = place.get(parent, {}) if isinstance(place, dict) else {}
+        if not isinstance(place, dict) or last not in place:
+            known = ", ".join(field.name for field in dataclasses.fields(config))
+            raise ConfigError(f"{type(config).__name__} has no setting {key!r}; its fields are {known}")
+        try:
+            place[last] = json.loads(text)
+        except ValueError:
+            place[last] = text
+    return from_dict(type(config), values)

@@ -1,0 +1,83 @@
+"""Where a recipe reads and writes, and how it hands over what it trained."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+from torch import nn
+
+from .. import weights
+from ..devices import Placement, choose
+from ..models import loading
+from .clips import ClipConfig, Clips
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workspace:
+    """One output folder for clips, caches and runs of all recipes; `ship` receives the trained weights."""
+
+    output: Path
+    ship: Path = weights.SHIPPED_FOLDER
+    resume: bool = True
+    minutes_scale: float = 1.0
+    placement: Placement = field(default_factory=choose)
+    render_workers: int = 1
+    out: TextIO = sys.stderr
+
+    def folder(self, *names: str) -> Path:
+        """A folder below the output."""
+        return self.output.joinpath(*names)
+
+    def clips(self, config: ClipConfig, name: str = "clips") -> Clips:
+        """The rendered clips of `config`, drawn now where they are missing."""
+        clips = Clips(self.folder(name), config)
+        clips.fill(self.render_workers, self.out)
+        return clips
+
+    def timed(self, config: Any) -> Any:
+        """A LoopConfig with its minutes scaled."""
+        if config.max_minutes is None or self.minutes_scale == 1.0:
+            return config
+        return replace(config, max_minutes=config.max_minutes * self.minutes_scale)
+
+    def weight_file(self, name: str) -> Path:
+        """Verified file of trained weights, such as "nano/tae"."""
+        return weights.path(name, self.ship)
+
+    def sha256(self, name: str) -> str:
+        """Hash of trained weights, to tell which ones a cache was computed with."""
+        return weights.shipped(self.ship)[name].sha256
+
+    def export(self, name: str, network: nn.Module, extra: Mapping[str, Any] | None = None, **facts: Any) -> Path:
+        """Write `network` in fp16 as shipped weights `name` ("nano/tae") and enter it in the manifest."""
+        file = self.ship / f"{name.split('/')[-1]}.safetensors"
+        loading.save(network, file, extra=extra, dtype=torch.float16)
+        network_name = loading.read_header(file).network
+        weights.register(name, file, self.ship, network=network_name, commit=commit(), **facts)
+        return file
+
+    def say(self, line: str) -> None:
+        """One line for people."""
+        self.out.write(line + "\n")
+        self.out.flush()
+
+
+def commit() -> str:
+    """Commit of the code that trains, with "+" where it has changes; empty outside a checkout."""
+    where = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", "-C", str(where), *arguments], capture_output=True, text=True, check=False)
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    try:
+        found = git("rev-parse", "--short=12", "HEAD")
+        return found + "+" if found and git("status", "--porcelain", "--untracked-files=no", "--", "..") else found
+    except OSError:
+        return ""
