@@ -36,7 +36,7 @@ COMFYUI |= {"latent_preview", "server", "nodes"}
 
 
 class Import(NamedTuple):
-    """One import: dotted module ("importlib:x" for a literal import_module), whether relative, whether in a function."""
+    """One import: dotted module ("importlib:x" for a literal import_module); `lazy`: inside a function."""
 
     line: int
     module: str
