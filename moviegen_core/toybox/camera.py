@@ -71,6 +71,6 @@ def _progress(time: float, camera: Camera) -> float:
 
 def extent(scene: Scene, seconds: float) -> tuple[float, float]:
     """Smallest and largest x of the camera's centre between 0 and `seconds`."""
-    steps = max(int(math.ceil(seconds * 4)), 1)
+    steps = max(math.ceil(seconds * 4), 1)
     places = [view(scene, seconds * step / steps).x for step in range(steps + 1)]
     return min(places), max(places)

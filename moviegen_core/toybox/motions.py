@@ -110,18 +110,21 @@ def pendulum(amplitude: float, length: float, step: float = 1 / 240) -> tuple[fl
 
 
 @lru_cache(maxsize=256)
-def encounters(radius: float, other: float, speed: float, restitution: float) -> tuple[tuple[float, ...], ...]:
+def encounters(
+    radius: float, half: float, other: float, other_half: float, speed: float, restitution: float
+) -> tuple[tuple[float, ...], ...]:
     """Pieces of "collide": (start, x1, v1, x2, v2, kind, impact speed); kind 0 start, 1 together, 2 and 3 posts.
 
-    Masses go with radius squared; the posts give every body its full speed back.
+    half and other_half are half the widths of the bodies. Masses go with radius squared; the posts give every body
+    its full speed back.
     """
     m1, m2 = radius**2, other**2
-    time, x1, v1, x2, v2 = 0.0, -POSTS + radius + 0.01, speed, 0.3 - other, 0.0
+    time, x1, v1, x2, v2 = 0.0, -POSTS + half + 0.01, speed, 0.36 - other_half, 0.0
     pieces = [(time, x1, v1, x2, v2, 0.0, 0.0)]
     while time < _HORIZON:
-        meet = (x2 - other - x1 - radius) / (v1 - v2) if v1 > v2 else math.inf
-        left = (x1 - radius + POSTS) / -v1 if v1 < 0 else math.inf
-        right = (POSTS - other - x2) / v2 if v2 > 0 else math.inf
+        meet = (x2 - other_half - x1 - half) / (v1 - v2) if v1 > v2 else math.inf
+        left = (x1 - half + POSTS) / -v1 if v1 < 0 else math.inf
+        right = (POSTS - other_half - x2) / v2 if v2 > 0 else math.inf
         wait = min(meet, left, right)
         if wait is math.inf:
             break
@@ -187,7 +190,10 @@ def other_pose(scene: Scene, time: float) -> Pose:
 def _meeting(scene: Scene) -> tuple[tuple[float, ...], ...]:
     assert scene.other is not None
     motion = scene.motion
-    return encounters(scene.subject.radius, scene.other.radius, motion.speed, motion.restitution)
+    first, second = scene.subject, scene.other
+    return encounters(
+        first.radius, first.half_width, second.radius, second.half_width, motion.speed, motion.restitution
+    )
 
 
 def _bounce(motion: Motion, radius: float, scene: Scene, time: float) -> Pose:

@@ -70,8 +70,8 @@ def person(pen: Pen, identity: Sequence[float], colour: Sequence[float], phase: 
     pen.polygon([(-0.33, -0.56), (0.33, -0.56), (0.33, -0.46), (-0.33, -0.46)], dark(shirt, 0.18))
     for side in (-1, 1):
         x = 0.19 * side
-        pen.ellipse(x, 0.44, 0.09, 0.1, (255, 255, 255))
-        pen.circle(x, 0.44, 0.06, _pick(_EYES, identity[3]))
+        pen.ellipse(x, 0.44, 0.1, 0.12, dark(_pick(_EYES, identity[3]), 0.25))
+        pen.circle(x + 0.035, 0.485, 0.04, (255, 255, 255))
         lift = 0.6 + 0.05 * identity[4]
         pen.line([(x - 0.09, lift), (x + 0.09, lift)], 0.035 + 0.04 * identity[4], dark(hair, 0.2))
         pen.circle(1.5 * x, 0.24, 0.08, mix(skin, (240, 110, 110), 0.15 + 0.35 * identity[9]))

@@ -53,8 +53,8 @@ def _cloud(layer: Layer, x: float, y: float, size: float, colour: tuple[int, int
 
 
 def _sun(layer: Layer, x: float, y: float, radius: float, colour: tuple[int, int, int]) -> None:
-    for step in range(5):
-        layer.soft(lambda pen, s=step: pen.circle(x, y, radius * (2.3 - 0.25 * s), (*colour, 26)))  # type: ignore[misc]
+    for step in range(10):
+        layer.soft(lambda pen, s=step: pen.circle(x, y, radius * (2.4 - 0.14 * s), (*colour, 15)))  # type: ignore[misc]
     layer.pen.circle(x, y, radius, light(colour, 0.5))
 
 

@@ -118,7 +118,7 @@ class Sprite:
 
     def stamp(
         self,
-        frame: np.ndarray,
+        frame: Image.Image,
         x: float,
         y: float,
         radius_px: float,
@@ -126,13 +126,13 @@ class Sprite:
         squash: float = 1.0,
         facing: int = 1,
     ) -> None:
-        """Draw onto `frame` [H, W, 3] uint8 with the centre at pixel (x, y)."""
+        """Draw onto the RGB picture `frame` with the centre at pixel (x, y)."""
         scale = radius_px / self.radius_px
         reach = self.half * scale * (1.42 if angle % (math.pi / 2) else 1.06) * max(1.0, 2 - squash)
         left, top = math.floor(x - reach), math.floor(y - reach)
         right, bottom = math.ceil(x + reach), math.ceil(y + reach)
         left, top = max(left, 0), max(top, 0)
-        right, bottom = min(right, frame.shape[1]), min(bottom, frame.shape[0])
+        right, bottom = min(right, frame.width), min(bottom, frame.height)
         if left >= right or top >= bottom:
             return
         cos, sin = math.cos(angle) / scale, math.sin(angle) / scale
@@ -143,17 +143,9 @@ class Sprite:
         c = self.half - a * (x - left) - b * (y - top)
         f = self.half - d * (x - left) - e * (y - top)
         patch = self.image.transform(
-            (right - left, bottom - top), Image.Transform.AFFINE, (a, b, c, d, e, f), Image.Resampling.BICUBIC
-        )
-        blend(frame[top:bottom, left:right], np.asarray(patch))
-
-
-def blend(target: np.ndarray, premultiplied: np.ndarray) -> None:
-    """Lay premultiplied RGBA [H, W, 4] uint8 over `target` [H, W, 3] uint8 in place."""
-    keep = 255 - premultiplied[..., 3:].astype(np.uint16)
-    mixed = (target * keep + 127) // 255 + premultiplied[..., :3]
-    np.minimum(mixed, 255, out=mixed)
-    target[:] = mixed
+            (right - left, bottom - top), Image.Transform.AFFINE, (a, b, c, d, e, f), Image.Resampling.BILINEAR
+        ).convert("RGBA")
+        frame.paste(patch, (left, top), patch)
 
 
 class Layer:
@@ -191,9 +183,9 @@ class Layer:
         """Reduce to the final resolution; drawing is over."""
         self.image = self.image.convert("RGBa").reduce(self.oversample)
 
-    def crop(self, x: float, y: float, zoom: float, size: tuple[int, int], unit: float) -> np.ndarray:
-        """[H, W, 4] premultiplied view with the world point (x, y) in the middle; `unit` pixels per unit at zoom 1."""
+    def crop(self, x: float, y: float, zoom: float, size: tuple[int, int], unit: float) -> Image.Image:
+        """RGBA view with the world point (x, y) in the middle; `unit` pixels per unit at zoom 1."""
         width, height = size[0] / (unit * zoom) * self.scale, size[1] / (unit * zoom) * self.scale
         left, top = x * self.scale - self.left - width / 2, -y * self.scale - self.top - height / 2
         box = (max(left, 0), max(top, 0), min(left + width, self.width), min(top + height, self.height))
-        return np.asarray(self.image.resize(size, Image.Resampling.BICUBIC, box=box))
+        return self.image.resize(size, Image.Resampling.BICUBIC, box=box).convert("RGBA")

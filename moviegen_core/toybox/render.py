@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from PIL import Image
 
 from ..errors import ShapeError
 from . import camera, motions, people, places, signs, things, weather
 from .motions import GROUND, Pose
-from .raster import Layer, Pen, Sprite, blend, light
+from .raster import Layer, Pen, Sprite, light
 from .scenes import Person, Scene, Subject
 from .vocabulary import COLOURS
 
@@ -40,6 +41,7 @@ class Stage:
         self.scene, self.height, self.width = scene, height, width
         self.unit = float(min(height, width))
         self.sprites: dict[tuple, Sprite] = {}
+        self.backdrop: tuple[camera.View, Image.Image] | None = None
         self.far, self.near = self._layers(seconds)
 
     def _layers(self, seconds: float) -> tuple[Layer, Layer]:
@@ -54,6 +56,8 @@ class Stage:
         far = Layer((low * shift - half_x, high * shift + half_x), y_range, scale)
         near = Layer((low - half_x, high + half_x), y_range, scale)
         places.PAINTERS[scene.place](scene.seed, far, near)
+        if scene.weather != "clear":
+            weather.veil(far, scene.weather)
         if scene.sign is not None:
             self._sign(near)
         far.finish()
@@ -69,11 +73,11 @@ class Stage:
 
     def frame(self, time: float) -> np.ndarray:
         """[H, W, 3] uint8 at `time` seconds."""
-        scene, size = self.scene, (self.width, self.height)
+        scene = self.scene
         view = camera.view(scene, time)
-        far = self.far.crop(view.x * places.FAR_SHIFT, view.y, view.zoom, size, self.unit)
-        frame = np.ascontiguousarray(far[..., :3])
-        blend(frame, self.near.crop(view.x, view.y, view.zoom, size, self.unit))
+        if self.backdrop is None or self.backdrop[0] != view:
+            self.backdrop = view, self._backdrop(view)
+        frame = self.backdrop[1].copy()
         if scene.person is not None:
             self._person(frame, view, scene.person, time)
         pose = motions.pose(scene, time)
@@ -86,7 +90,14 @@ class Stage:
         self._thing(frame, view, pose, scene.subject)
         if scene.weather != "clear":
             weather.draw(frame, scene.weather, scene.seed, time, self.unit, (view.x, view.y))
-        return frame
+        return np.asarray(frame)
+
+    def _backdrop(self, view: camera.View) -> Image.Image:
+        size = (self.width, self.height)
+        far = self.far.crop(view.x * places.FAR_SHIFT, view.y, view.zoom, size, self.unit).convert("RGB")
+        near = self.near.crop(view.x, view.y, view.zoom, size, self.unit)
+        far.paste(near, mask=near)
+        return far
 
     def _pixel(self, view: camera.View, x: float, y: float) -> tuple[float, float]:
         across, down = view.to_frame(x, y, self.width / self.height)
@@ -106,7 +117,7 @@ class Stage:
             self.sprites[key] = Sprite(level, extent, paint, rims)
         return self.sprites[key]
 
-    def _thing(self, frame: np.ndarray, view: camera.View, pose: Pose, subject: Subject) -> None:
+    def _thing(self, frame: Image.Image, view: camera.View, pose: Pose, subject: Subject) -> None:
         radius_px = subject.radius * self.unit * view.zoom
         colour = COLOURS[subject.colour]
         x, y = self._pixel(view, pose.x, pose.y - subject.radius * (1 - pose.squash))
@@ -134,7 +145,7 @@ class Stage:
             gloss = self._sprite(("gloss",), radius_px, 1.1, lambda pen: things.ball_light(pen, colour, 0.0), [])
             gloss.stamp(frame, x, y, radius_px, 0.0, pose.squash)
 
-    def _shadow(self, frame: np.ndarray, view: camera.View, pose: Pose, radius: float) -> None:
+    def _shadow(self, frame: Image.Image, view: camera.View, pose: Pose, radius: float) -> None:
         """A soft ellipse on the ground, wider and fainter the higher the thing is."""
         if pose.height > 0.9:
             return
@@ -149,10 +160,10 @@ class Stage:
         xs = (np.arange(left, right, dtype=np.float32) + 0.5 - cx) / rx
         ys = (np.arange(top, bottom, dtype=np.float32) + 0.5 - cy) / ry
         falloff = np.clip(1.15 - (xs * xs)[None] - (ys * ys)[:, None], 0, 1) * strength
-        patch = frame[top:bottom, left:right]
-        patch[:] = (patch * (1 - falloff)[..., None] + 0.5).astype(np.uint8)
+        mask = Image.fromarray((falloff * 255 + 0.5).astype(np.uint8))
+        frame.paste((12, 10, 30), (left, top), mask)
 
-    def _person(self, frame: np.ndarray, view: camera.View, person: Person, time: float) -> None:
+    def _person(self, frame: Image.Image, view: camera.View, person: Person, time: float) -> None:
         if self.scene.subject.thing == "person":
             return
         radius = 0.19
@@ -167,7 +178,7 @@ class Stage:
         x, y = self._pixel(view, pose.x, pose.y)
         self._sprite(("bystander", step), radius_px, 1.3, paint, self._rims()).stamp(frame, x, y, radius_px)
 
-    def _props(self, frame: np.ndarray, view: camera.View, pose: Pose) -> None:
+    def _props(self, frame: Image.Image, view: camera.View, pose: Pose) -> None:
         """What a motion needs besides the thing: a pendulum's string, the lamp of an orbit, bumpers."""
         kind = self.scene.motion.kind
         scale = self.unit * view.zoom

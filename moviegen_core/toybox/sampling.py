@@ -15,6 +15,7 @@ from .people import IDENTITY
 from .scenes import Person, Scene, Sign, Subject
 
 SPLITS = ("train", "test", "heldout")
+_LOW = ("roll", "slide", "hop", "rock", "collide", "walk", "wave")  # motions that leave a sign readable
 FIXABLE = ("thing", "colour", "size", "motion", "place", "camera", "weather", "word", "person")
 
 
@@ -43,10 +44,12 @@ def sample_scene(seed: int, *, split: str = "train", duration_seconds: float = 4
     )
     words.check("place", place, words.PLACES)
     skies = words.WEATHERS if place in words.OUTDOORS else ("clear",)
-    falling = rng.random() < 0.3
+    falling = rng.random() < 0.5
     weather = fixed.get("weather") or (_one(rng, skies[1:]) if falling and len(skies) > 1 else "clear")
     words.check(f"weather for {place!r}", weather, skies)
-    size = fixed.get("size") or _one(rng, tuple(words.SIZES))
+    # Two things and two posts share the frame in a collision, so the first is not large unless asked for.
+    sizes = tuple(words.SIZES)[:2] if motion == "collide" else tuple(words.SIZES)
+    size = fixed.get("size") or _one(rng, sizes)
     words.check("size", size, tuple(words.SIZES))
     radius = words.SIZES[size] * (1.12 if thing == "person" else 1.0)
     subject = Subject(thing=thing, colour=colour, size=size, radius=round(radius, 4))
@@ -61,7 +64,7 @@ def sample_scene(seed: int, *, split: str = "train", duration_seconds: float = 4
         place=place,
         weather=weather,
         other=other,
-        **_company(rng, subject, motion, move, fixed),
+        **_company(rng, subject, motion, fixed),
     )
 
 
@@ -87,7 +90,10 @@ def _combination(rng: np.random.Generator, split: str, fixed: dict[str, Any]) ->
     fitting = [
         combination
         for combination in words.combinations(split)
-        if all(fixed.get(kind, value) == value for kind, value in zip(("thing", "colour", "motion"), combination))
+        if all(
+            fixed.get(kind, value) == value
+            for kind, value in zip(("thing", "colour", "motion"), combination, strict=True)
+        )
     ]
     if not fitting:
         given = " ".join(str(fixed[kind]) for kind in ("thing", "colour", "motion") if kind in fixed)
@@ -127,7 +133,7 @@ def _motion(rng: np.random.Generator, kind: str, subject: Subject, move: str, ot
     radius = subject.radius
     direction = 1 if rng.random() < 0.5 else -1
     drift = draw(0.34, 0.46) if move == "tracking shot" else 0.0
-    reach = 0.36 if move in ("static", "tilt up", "tilt down") else 0.24
+    reach = min(0.36, 0.49 - radius) if move in ("static", "tilt up", "tilt down") else 0.22
     if kind == "bounce":
         height = 0.47 - radius - (GROUND + radius)
         return Motion(
@@ -141,7 +147,7 @@ def _motion(rng: np.random.Generator, kind: str, subject: Subject, move: str, ot
         return Motion(kind=kind, direction=direction, speed=draw(0.36, 0.5), reach=reach, drift=drift)
     if kind == "slide":
         speed = draw(0.8, 1.0)
-        length = draw(0.42, 0.54) if reach > 0.3 else draw(0.36, 0.42)
+        length = draw(0.42, 0.54) if reach > 0.25 else draw(0.36, 0.42)
         friction = round(speed**2 / (2 * length * 2.4), 4)
         return Motion(kind=kind, direction=direction, speed=speed, friction=friction, period=0.3, drift=drift)
     if kind == "swing":
@@ -151,7 +157,7 @@ def _motion(rng: np.random.Generator, kind: str, subject: Subject, move: str, ot
             kind=kind, direction=direction, reach=draw(0.24, 0.27), period=draw(2.2, 2.8), amplitude=draw(0, math.tau)
         )
     if kind == "hop":
-        length = draw(0.17, 0.21) if reach > 0.3 else draw(0.13, 0.16)
+        length = draw(0.17, 0.21) if reach > 0.25 else draw(0.13, 0.16)
         height = draw(0.12, 0.18)
         if drift:
             length = round(drift * (2 * math.sqrt(2 * height / 2.4) + 0.2), 6)
@@ -193,9 +199,7 @@ def _person(rng: np.random.Generator, x: float, waving: bool) -> Person:
     return Person(identity=identity, colour=_one(rng, tuple(words.COLOURS)), x=x, waving=waving)
 
 
-def _company(
-    rng: np.random.Generator, subject: Subject, motion: str, move: str, fixed: dict[str, Any]
-) -> dict[str, Any]:
+def _company(rng: np.random.Generator, subject: Subject, motion: str, fixed: dict[str, Any]) -> dict[str, Any]:
     """A bystander or a sign now and then; a main person's identity always."""
     chance, word = float(rng.random()), _one(rng, tuple(words.WORDS))
     x = round(float(rng.uniform(0.24, 0.32)) * (1 if rng.random() < 0.5 else -1), 4)
@@ -203,13 +207,13 @@ def _company(
     found: dict[str, Any] = {}
     if subject.thing == "person":
         found["person"] = _person(rng, 0.0, motion == "wave")
-    elif fixed["person"] is not None if "person" in fixed else 0.08 <= chance < 0.12:
+    elif fixed["person"] is not None if "person" in fixed else 0.14 <= chance < 0.19:
         kind = fixed.get("person") or ("waving" if waving else "standing")
         words.check("person", kind, ("standing", "waving"))
         found["person"] = _person(rng, x, kind == "waving")
-    if fixed["word"] is not None if "word" in fixed else chance < 0.08:
+    if fixed["word"] is not None if "word" in fixed else chance < (0.14 if motion in _LOW else 0.0):
         word = fixed.get("word") or word
         if not (2 <= len(word) <= 6 and word.isalpha() and word.isupper() and word.isascii()):
             raise ConfigError(f"a sign cannot carry {word!r}; give one word of 2 to 6 capital letters, such as HELLO")
-        found["sign"] = Sign(word=word, x=0.0 if "person" not in found else -x * 0.5)
+        found["sign"] = Sign(word=word, x=0.0)
     return found

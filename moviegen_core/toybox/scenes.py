@@ -15,6 +15,7 @@ from .. import config
 from . import camera, motions
 from .camera import Camera
 from .motions import Event, Motion
+from .vocabulary import HALF_WIDTHS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,6 +26,11 @@ class Subject:
     colour: str
     size: str
     radius: float
+
+    @property
+    def half_width(self) -> float:
+        """Half the width at which it touches what stands beside it, in world units."""
+        return HALF_WIDTHS.get(self.thing, 1.0) * self.radius
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -23,7 +23,7 @@ CAMERAS = ("static", "pan left", "pan right", "tilt up", "tilt down", "zoom in",
 MOTIONS = ("bounce", "roll", "slide", "swing", "orbit", "hop", "float", "fly", "spin", "collide", "rock")
 PERSON_MOTIONS = ("walk", "wave")
 TRACKABLE = ("bounce", "roll", "slide", "hop", "fly", "walk")  # motions that travel, so a camera can follow
-WORDS = [
+WORDS = (
     "HI",
     "HELLO",
     "GO",
@@ -70,7 +70,7 @@ WORDS = [
     "MAGIC",
     "HAPPY",
     "SUNNY",
-]
+)
 
 _CANNOT: dict[str, tuple[str, ...]] = {
     "ball": ("fly", "rock"),
@@ -86,6 +86,8 @@ _CANNOT: dict[str, tuple[str, ...]] = {
     "rocket": ("roll", "slide", "collide"),
     "duck": ("orbit",),
 }
+# Half the width of each thing where it touches its neighbour, in radii.
+HALF_WIDTHS = {"fish": 1.1, "bird": 1.25, "car": 1.24, "boat": 1.16, "cat": 1.0, "robot": 1.05, "duck": 1.22}
 _HELD_OUT_MODULUS = 11
 
 

@@ -7,15 +7,22 @@ import math
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .raster import blend
+from .raster import Layer
 
 _COUNT = {"rain": 26, "snow": 30}
-_OVERSAMPLE = 3
+_COLOURS = {"rain": (222, 234, 250), "snow": (255, 255, 255)}
+_OVERSAMPLE = 2
 
 
-def draw(frame: np.ndarray, kind: str, seed: int, time: float, unit: float, shift: tuple[float, float]) -> None:
-    """Lay the weather at `time` over `frame` [H, W, 3]; shift: how far the camera has moved, in world units."""
-    height, width = frame.shape[:2]
+def veil(far: Layer, kind: str) -> None:
+    """Turn the sky and the distance grey or pale."""
+    colour = (112, 126, 152, 96) if kind == "rain" else (226, 232, 244, 76)
+    far.soft(lambda pen: pen.box(far.x_range[0], -5.0, far.x_range[1], 5.0, colour))
+
+
+def draw(frame: Image.Image, kind: str, seed: int, time: float, unit: float, shift: tuple[float, float]) -> None:
+    """Lay the weather at `time` over the RGB picture `frame`; shift: how far the camera has moved, in world units."""
+    width, height = frame.size
     rng = np.random.default_rng((seed, 77))
     wide, tall = width / unit + 0.2, height / unit + 0.2
     count = round(_COUNT[kind] * wide * tall)
@@ -31,15 +38,10 @@ def draw(frame: np.ndarray, kind: str, seed: int, time: float, unit: float, shif
             length = (0.05 + 0.04 * near) * scale
             pen.line(
                 (px, py, px + 0.12 * length, py - length),
-                fill=round(90 + 60 * near),
+                fill=round(110 + 60 * near),
                 width=max(round(0.011 * scale), 1),
             )
         else:
             radius = (0.009 + 0.009 * near) * scale
             pen.ellipse((px - radius, py - radius, px + radius, py + radius), fill=round(170 + 70 * near))
-    alpha = np.asarray(mask.reduce(_OVERSAMPLE))
-    colour = np.array((214, 228, 246) if kind == "rain" else (255, 255, 255), dtype=np.uint16)
-    veil = np.empty((height, width, 4), dtype=np.uint8)
-    veil[..., :3] = (alpha[..., None] * colour) // 255
-    veil[..., 3] = alpha
-    blend(frame, veil)
+    frame.paste(_COLOURS[kind], mask=mask.reduce(_OVERSAMPLE))
