@@ -108,7 +108,7 @@ class ShardCache:
 
 
 def pad_features(items: Sequence[Mapping[str, Tensor]], names: Sequence[str]) -> dict[str, Tensor]:
-    """Features "NAME" [L, D] of items -> "context.NAME" [B, L, D] and "context_mask.NAME" [B, L]; absent ones masked."""
+    """Features "NAME" [L, D] -> "context.NAME" [B, L, D] and "context_mask.NAME" [B, L]; absent ones are masked."""
     batch: dict[str, Tensor] = {}
     for name in names:
         rows = [item.get(name) for item in items]

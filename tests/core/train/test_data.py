@@ -1,0 +1,83 @@
+"""Batches follow from their position; an epoch holds every sample once."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from moviegen_core.errors import ConfigError
+from moviegen_core.train.data import Bucketed, Buckets, Collated, Mixture, position_seed, stream
+
+SIZES = [(4, 8, 8)] * 23 + [(1, 8, 8)] * 50 + [(8, 16, 16)] * 7
+
+
+def test_every_sample_comes_once_an_epoch():
+    buckets = Buckets(SIZES, tokens_per_batch=1024, seed=5)
+    for epoch in range(3):
+        first = epoch * buckets.batches_per_epoch
+        seen = [i for p in range(first, first + buckets.batches_per_epoch) for i in buckets.indices(p)]
+        assert sorted(seen) == list(range(len(SIZES)))
+
+
+def test_batches_hold_one_size_and_keep_to_the_token_budget():
+    buckets = Buckets(SIZES, tokens_per_batch=1024)
+    for position in range(buckets.batches_per_epoch):
+        indices = buckets.indices(position)
+        (size,) = {SIZES[index] for index in indices}
+        assert len(indices) == 1 or len(indices) * np.prod(size) <= 1024
+
+
+def test_order_is_the_same_again_and_differs_between_epochs_and_seeds():
+    def orders(seed, epoch):
+        buckets = Buckets(SIZES, 1024, seed)
+        return [buckets.indices(epoch * buckets.batches_per_epoch + p) for p in range(buckets.batches_per_epoch)]
+
+    assert orders(1, 0) == orders(1, 0)
+    assert orders(1, 0) != orders(1, 1)
+    assert orders(1, 0) != orders(2, 0)
+
+
+def test_positions_may_be_asked_in_any_order():
+    source = Bucketed(lambda index, rng: {"x": torch.tensor([index, rng.random()])}, SIZES, 1024, seed=9)
+    forward = [source.batch(position)["x"] for position in range(200)]
+    backward = [source.batch(position)["x"] for position in reversed(range(200))]
+    assert all(torch.equal(a, b) for a, b in zip(forward, reversed(backward), strict=True))
+
+
+def test_mixture_keeps_its_weights_and_skips_no_batch_of_a_source():
+    class Counting:
+        def __init__(self, name):
+            self.name = name
+
+        def batch(self, position):
+            return {"from": torch.tensor([self.name, position])}
+
+    mixture = Mixture([Counting(0), Counting(1)], [1, 10])
+    drawn = [tuple(mixture.batch(position)["from"].tolist()) for position in range(44)]
+    assert [position for name, position in drawn if name == 0] == list(range(4))
+    assert [position for name, position in drawn if name == 1] == list(range(40))
+
+
+def test_empty_data_set_is_refused():
+    with pytest.raises(ConfigError, match="fill the cache"):
+        Buckets([], 100)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_stream_gives_positions_in_order(workers):
+    source = Collated(lambda rng: {"x": torch.tensor(rng.random())}, 3, seed=2)
+    found = [(position, batch["x"]) for position, batch in stream(source, range(4, 9), workers)]
+    assert [position for position, _ in found] == [4, 5, 6, 7, 8]
+    assert all(torch.equal(values, source.batch(position)["x"]) for position, values in found)
+
+
+def test_streaming_leaves_the_global_generator_alone():
+    source = Collated(lambda rng: {"x": torch.tensor(rng.random())}, 3, seed=2)
+    before = torch.get_rng_state()
+    list(stream(source, range(2), workers=1))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_position_seeds_do_not_collide():
+    assert len({position_seed(a, b) for a in range(50) for b in range(50)}) == 2500

@@ -1,0 +1,64 @@
+"""Learning rates follow their schedules; groups are what they should be."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from moviegen_core.errors import ConfigError
+from moviegen_core.train.optim import OptimConfig, build, rate_scale, set_rate
+
+
+@pytest.mark.parametrize(("schedule", "middle"), [("constant", 1.0), ("linear", 0.5), ("cosine", 0.5)])
+def test_schedule_values_after_the_warmup(schedule, middle):
+    config = OptimConfig(schedule=schedule, warmup_steps=10, final_scale=0.0)
+    assert rate_scale(config, 100, 0.0) == pytest.approx(1.0)
+    assert rate_scale(config, 100, 0.5) == pytest.approx(middle)
+    assert rate_scale(config, 100, 1.0) == pytest.approx(1.0 if schedule == "constant" else 0.0)
+
+
+def test_warmup_rises_in_equal_steps():
+    config = OptimConfig(schedule="constant", warmup_steps=4)
+    assert [rate_scale(config, step, 0.0) for step in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
+
+
+def test_rate_stays_until_the_decay_starts():
+    config = OptimConfig(schedule="linear", warmup_steps=1, decay_start=0.8, final_scale=0.1)
+    assert rate_scale(config, 9, 0.79) == pytest.approx(1.0)
+    assert rate_scale(config, 9, 0.9) == pytest.approx(0.55)
+    assert rate_scale(config, 9, 1.0) == pytest.approx(0.1)
+
+
+def test_unknown_schedule_is_refused():
+    with pytest.raises(ConfigError, match="linear, cosine"):
+        OptimConfig(schedule="wavy")
+
+
+def test_vectors_are_not_decayed_and_prefixes_scale_the_rate():
+    module = nn.ModuleDict({"a": nn.Linear(3, 3), "b": nn.Linear(3, 3)})
+    optimizer = build(module, OptimConfig(weight_decay=0.1, rate_scales={"b.": 0.5}))
+    set_rate(optimizer, 0.2)
+    found = {
+        id(parameter): (group["weight_decay"], group["lr"])
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    }
+    assert found[id(module["a"].weight)] == (0.1, 0.2)
+    assert found[id(module["a"].bias)] == (0.0, 0.2)
+    assert found[id(module["b"].weight)] == (0.1, 0.1)
+
+
+def test_muon_moves_matrices_and_leaves_tables_to_adamw():
+    module = nn.ModuleDict({"table": nn.Embedding(5, 4), "linear": nn.Linear(4, 4)})
+    optimizer = build(module, OptimConfig(method="muon"))
+    kind = {id(p): group["orthogonal"] for group in optimizer.param_groups for p in group["params"]}
+    assert kind[id(module["linear"].weight)]
+    assert not kind[id(module["table"].weight)]
+    assert not kind[id(module["linear"].bias)]
+
+
+def test_module_without_trainable_parameters_is_refused():
+    with pytest.raises(ConfigError, match="unfreeze"):
+        build(nn.Linear(2, 2).requires_grad_(False), OptimConfig())
+    assert torch.is_grad_enabled()
