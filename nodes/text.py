@@ -27,11 +27,12 @@ class TextEncode(io.ComfyNode):
                     default="A red ball bounces on the beach on a sunny day. The camera is static.",
                     tooltip="What the video shows: thing, motion, place, camera. Quoted words are shown as text.",
                 ),
-                io.Int.Input(
+                io.Float.Input(
                     "fps",
-                    default=16,
-                    min=1,
-                    max=120,
+                    default=16.0,
+                    min=1.0,
+                    max=120.0,
+                    step=1.0,
                     tooltip="Frame rate that the model is told; use the same in Create Video. Trained: 16 and 24.",
                 ),
                 io.String.Input(
@@ -46,6 +47,6 @@ class TextEncode(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, clip: object, text: str, fps: int, show_text: str = "") -> io.NodeOutput:
+    def execute(cls, clip: object, text: str, fps: float, show_text: str = "") -> io.NodeOutput:
         """Encode the prompt."""
         return io.NodeOutput(host.encode_text(clip, text, fps, show_text.strip() or None))

@@ -72,6 +72,8 @@ class HostedEncoders(nn.Module):
             hosted = getattr(comfy.ops.manual_cast, type(module).__name__, None)
             if hosted is not None and type(module).__module__.startswith("torch.nn."):
                 module.__class__ = hosted
+                if not hasattr(module, "bias"):
+                    module.bias = None  # ComfyUI's classes all have one
 
     def set_clip_options(self, options: dict[str, Any]) -> None:
         """ComfyUI says where to work; skipping layers has no meaning here."""

@@ -81,8 +81,8 @@ class MovieGenVAE(comfy.sd.VAE):
         self.patcher = comfy.model_patcher.CoreModelPatcher(
             self.first_stage_model, load_device=self.device, offload_device=manage.vae_offload_device()
         )
-        loading_state = {f"tae.{key}": value for key, value in weights.items()}
-        self.first_stage_model.load_state_dict(loading_state, strict=True, assign=self.patcher.is_dynamic())
+        state = {f"tae.{key}": value for key, value in weights.items()}
+        self.first_stage_model.load_state_dict(state, strict=False, assign=self.patcher.is_dynamic())
         self.model_size()
 
     @property
