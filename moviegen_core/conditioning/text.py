@@ -44,7 +44,7 @@ SHOT_TYPES = ("wide shot", "close-up", "aerial shot", "low angle shot", "over th
 # Apostrophes in words (don't), after them (dogs') and before clippings ('90s, 'n') open no quotation.
 _CLIPPINGS = r"\d\ds\b|n'|tis\b|twas\b|em\b|til\b|cause\b"
 _QUOTED = re.compile(
-    r'(?<!\w)"([^"]+)"'
+    r'(?<!\w)"([^"]*)"'
     r"|“([^“”]+)”"
     r"|„([^„“”]+)[“”]"
     r"|«([^«»]+)»"

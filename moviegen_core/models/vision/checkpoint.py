@@ -1,0 +1,61 @@
+"""Vision tower file: safetensors in the public CLIP layout, config in the metadata."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ...config import from_dict, to_dict
+from ...errors import CheckpointError
+from .. import loading
+from .model import VisionConfig, build_network
+
+_PREFIX = "vision_model."
+PROJECTIONS = ("vision_projection", "text_projection")
+
+
+def save_vision_tower(
+    path: str | Path,
+    config: VisionConfig,
+    network: nn.Module,
+    projections: Mapping[str, Tensor],
+    *,
+    dtype: torch.dtype = torch.float16,
+) -> Path:
+    """Write the tower and the projections [shared, De] into the space that it shares with the text tower."""
+    metadata = {
+        "format": loading.FORMAT,
+        "version": loading.VERSION,
+        "network": "vision",
+        "config": json.dumps(to_dict(config)),
+        "extra": "{}",
+    }
+    # transformers 5 dropped the `vision_model.` level that public CLIP files have.
+    tensors = {_PREFIX + key.removeprefix(_PREFIX): value for key, value in network.state_dict().items()}
+    tensors |= {f"{name}.weight": projections[name] for name in PROJECTIONS}
+    stored = {key: value.detach().to("cpu", dtype) for key, value in tensors.items()}
+    return loading.write_tensors(stored, path, metadata)
+
+
+def load_vision_tower(
+    path: str | Path, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+) -> tuple[nn.Module, dict[str, Tensor]]:
+    """Frozen tower and its projections; CheckpointError for any other file."""
+    header = loading.read_header(Path(path))
+    if header.network != "vision":
+        raise CheckpointError(f"{path} holds {header.network!r}, but a vision tower is needed; choose that file")
+    config = from_dict(VisionConfig, header.config)
+    tensors = loading.read_tensors(header, dtype=dtype)
+    projections = {
+        name: tensors.pop(f"{name}.weight").to(device) for name in PROJECTIONS if f"{name}.weight" in tensors
+    }
+    # Built on the CPU, not on the meta device: its position indices are made, not stored.
+    network = build_network(config, dtype=dtype)
+    wrapped = any(key.startswith(_PREFIX) for key in network.state_dict())
+    named = {key if wrapped else key.removeprefix(_PREFIX): value for key, value in tensors.items()}
+    loading.assign(network, named, name="vision", path=path)
+    return network.to(device).requires_grad_(False).eval(), projections

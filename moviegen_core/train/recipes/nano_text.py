@@ -1,0 +1,137 @@
+"""Recipe nano-text: the three nano text encoders, and the vision tower that MetaCLIP is trained against.
+
+UL2 learns by a mixture of denoisers on captions, MetaCLIP by matching captions to frames, ByT5 by
+denoising and copying the strings that signs show. All three are frozen afterwards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ... import weights
+from ...errors import ConfigError
+from ...models.text import checkpoint, presets
+from ...models.text.model import ROLES
+from ...models.text.tokenizer import ByteTokenizer, LibraryTokenizer, TextTokenizer
+from ...models.vision.checkpoint import save_vision_tower
+from ...models.vision.presets import NANO as NANO_VISION
+from .. import texts
+from ..data import Source
+from ..loop import LoopConfig, Objective, fit
+from ..objectives import contrastive, language
+from ..optim import OptimConfig
+from ..vocabulary import build_tokenizer
+from ..workspace import Workspace, commit
+
+
+def _stage(name: str, steps: int, rate: float, seed: int) -> LoopConfig:
+    return LoopConfig(
+        name=name,
+        steps=steps,
+        seed=seed,
+        optim=OptimConfig(learning_rate=rate, betas=(0.9, 0.98), warmup_steps=50, final_scale=0.02),
+        ema_decay=0.98,  # short runs
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextRecipe:
+    """Settings of the three stages; `roles` trains only some of them."""
+
+    roles: tuple[str, ...] = ROLES
+    ul2: LoopConfig = field(default_factory=lambda: _stage("ul2", 600, 2e-3, 2))
+    metaclip: LoopConfig = field(default_factory=lambda: _stage("metaclip", 500, 1e-3, 3))
+    byt5: LoopConfig = field(default_factory=lambda: _stage("byt5", 900, 3e-3, 1))
+    ul2_batch: int = 32
+    metaclip_batch: int = 64
+    byt5_batch: int = 64
+    frame_pool: int = 2048  # distinct scenes that MetaCLIP sees
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.roles) - set(ROLES))
+        if unknown:
+            raise ConfigError(f"nano-text has no role {', '.join(unknown)}; use some of {', '.join(ROLES)}")
+
+
+def run(recipe: TextRecipe, workspace: Workspace) -> None:
+    """Train the encoders of `recipe.roles` and ship them as nano/<role> (and nano/metaclip_vision)."""
+    for role in recipe.roles:
+        config: LoopConfig = workspace.timed(getattr(recipe, role))
+        torch.manual_seed(config.seed)
+        preset = presets.NANO[role]
+        tokenizer = make_tokenizer(role)
+        module: nn.Module
+        source: Source
+        objective: Objective
+        if role == "metaclip":
+            module = contrastive.ContrastivePair(preset, NANO_VISION)
+            source = texts.FrameSource(
+                tokenizer, recipe.metaclip_batch, config.seed, NANO_VISION.image_size, recipe.frame_pool
+            )
+            objective = contrastive.contrastive_loss  # type: ignore[assignment]
+        elif role == "ul2":
+            module = language.denoising_model(preset)
+            source = texts.CaptionSource(tokenizer, recipe.ul2_batch, config.seed)
+            objective = language.denoising_loss
+        else:
+            module = language.denoising_model(preset)
+            source = texts.StringSource(tokenizer, recipe.byt5_batch, config.seed)
+            objective = language.byte_denoising_loss
+        average = fit(
+            module,
+            objective,
+            source,
+            config,
+            workspace.folder("text", role),
+            resume=workspace.resume,
+            placement=workspace.placement,
+            out=workspace.out,
+        )
+        with average.applied(module):
+            _ship(role, module, tokenizer, config, workspace)
+
+
+def make_tokenizer(role: str) -> TextTokenizer:
+    """The nano tokenizer of a role, with the vocabulary of the toybox's captions."""
+    if role == "byt5":
+        return ByteTokenizer()
+    preset = presets.NANO[role]
+    return LibraryTokenizer(
+        build_tokenizer(texts.vocabulary_captions(), preset.family, preset.vocab_size), preset.family
+    )
+
+
+def _ship(role: str, module: nn.Module, tokenizer: TextTokenizer, config: LoopConfig, workspace: Workspace) -> None:
+    folder = workspace.ship
+    if isinstance(module, contrastive.ContrastivePair):
+        towers = {
+            "text_projection": module.text_projection.weight,
+            "vision_projection": module.vision_projection.weight,
+        }
+        network: nn.Module = module.text
+        file = save_vision_tower(folder / "metaclip_vision.safetensors", NANO_VISION, module.vision, towers)
+        _register("nano/metaclip_vision", file, "vision", config, workspace)
+    else:
+        network = language.encoder_of(module, presets.NANO[role])
+    file = checkpoint.save_text_encoder(
+        folder / f"{role}.safetensors", role, presets.NANO[role], network, tokenizer, extra={"recipe": "nano-text"}
+    )
+    _register(f"nano/{role}", file, "text", config, workspace)
+
+
+def _register(name: str, file: Path, network: str, config: LoopConfig, workspace: Workspace) -> None:
+    weights.register(
+        name,
+        file,
+        workspace.ship,
+        network=network,
+        recipe="nano-text",
+        commit=commit(),
+        seed=config.seed,
+        steps=config.steps,
+    )
+    workspace.say(f"wrote {file}")
