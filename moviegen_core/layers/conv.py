@@ -1,0 +1,117 @@
+"""2.5D convolutions: a spatial one per frame, then a temporal one per pixel (paper 3.1.1).
+
+Shape letters: B batch, T frames, C channels, H W pixels. Activations are frames [B * T, C, H, W] in channels-last
+order, which is a clip [B, T, H, W, C] in memory: the temporal convolution reads the same memory as an image with T
+rows and H * W columns, so neither of the two needs a copy of the other's result.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class TemporalConv(nn.Module):
+    """Kernel 3 along time with symmetric replicate padding: T frames -> ceil(T / stride)."""
+
+    def __init__(
+        self, channels: int, *, stride: int = 1, ops: Any = nn,
+        device: torch.device | str | None = None, dtype: torch.dtype | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        # A convolution over (T, H * W) is the fastest form on a CPU: 2 to 3 times conv3d or shifted matrix products.
+        self.taps = ops.Conv2d(channels, channels, (3, 1), stride=(stride, 1), device=device, dtype=dtype)
+
+    def reset_parameters(self) -> None:
+        """Identity: the centre tap passes its frame, so that an inflated image network stays itself."""
+        with torch.no_grad():
+            nn.init.zeros_(self.taps.weight)
+            nn.init.zeros_(self.taps.bias)
+            self.taps.weight[:, :, 1, 0].fill_diagonal_(1.0)
+
+    def forward(self, frames: Tensor, batch: int) -> Tensor:
+        """[B * T, C, H, W] -> [B * ceil(T / stride), C, H, W]; an image meets the sum of the taps."""
+        height, width = frames.shape[-2:]
+        clip = as_clip(frames, batch)
+        clip = torch.cat((clip[:, :1], clip, clip[:, -1:]), dim=1)
+        mixed = self.taps(clip.flatten(2, 3).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        return as_frames(mixed.unflatten(2, (height, width)))
+
+
+class Conv25D(nn.Module):
+    """3 x 3 convolution of every frame, then a temporal one; the latter starts as the identity."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, *, ops: Any = nn,
+        device: torch.device | str | None = None, dtype: torch.dtype | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.spatial = ops.Conv2d(in_channels, out_channels, 3, padding=1, device=device, dtype=dtype)
+        self.temporal = TemporalConv(out_channels, ops=ops, device=device, dtype=dtype)
+
+    def forward(self, frames: Tensor, batch: int) -> Tensor:
+        """[B * T, Cin, H, W] -> [B * T, Cout, H, W]."""
+        return self.temporal(self.spatial(frames), batch)
+
+
+class Downsample(nn.Module):
+    """Strided convolutions; a spatial stride of 1 leaves the temporal one alone."""
+
+    def __init__(
+        self, channels: int, spatial_stride: int, temporal_stride: int, *, ops: Any = nn,
+        device: torch.device | str | None = None, dtype: torch.dtype | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.spatial = (
+            ops.Conv2d(channels, channels, 3, stride=spatial_stride, device=device, dtype=dtype)
+            if spatial_stride > 1
+            else None
+        )
+        self.temporal = TemporalConv(channels, stride=temporal_stride, ops=ops, device=device, dtype=dtype)
+
+    def forward(self, frames: Tensor, batch: int) -> Tensor:
+        """[B * T, C, H, W] -> [B * ceil(T / temporal), C, H / spatial, W / spatial]."""
+        if self.spatial is not None:
+            # Latent Diffusion pads below and to the right only; its weights expect that.
+            frames = self.spatial(F.pad(frames, (0, 1, 0, 1)))
+        return self.temporal(frames, batch)
+
+
+class Upsample(nn.Module):
+    """Nearest neighbour, then convolution, first in space and then in time."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, spatial_stride: int, temporal_stride: int, *, ops: Any = nn,
+        device: torch.device | str | None = None, dtype: torch.dtype | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.spatial_stride, self.temporal_stride = spatial_stride, temporal_stride
+        self.spatial = (
+            ops.Conv2d(in_channels, out_channels, 3, padding=1, device=device, dtype=dtype)
+            if spatial_stride > 1 or in_channels != out_channels
+            else None
+        )
+        self.temporal = TemporalConv(out_channels, ops=ops, device=device, dtype=dtype)
+
+    def forward(self, frames: Tensor, batch: int, *, still: bool = False) -> Tensor:
+        """[B * T, Cin, H, W] -> [B * T * temporal, Cout, H * spatial, W * spatial]; `still` keeps T."""
+        if self.spatial is not None:
+            if self.spatial_stride > 1:
+                frames = F.interpolate(frames, scale_factor=float(self.spatial_stride), mode="nearest")
+            frames = self.spatial(frames)
+        if self.temporal_stride > 1 and not still:
+            frames = as_frames(as_clip(frames, batch).repeat_interleave(self.temporal_stride, dim=1))
+        return self.temporal(frames, batch)
+
+
+def as_clip(frames: Tensor, batch: int) -> Tensor:
+    """Frames [B * T, C, H, W] -> clip [B, T, H, W, C]; no copy where the frames are channels-last."""
+    return frames.permute(0, 2, 3, 1).contiguous().unflatten(0, (batch, -1))
+
+
+def as_frames(clip: Tensor) -> Tensor:
+    """Clip [B, T, H, W, C] -> frames [B * T, C, H, W] in channels-last order."""
+    return clip.flatten(0, 1).permute(0, 3, 1, 2)

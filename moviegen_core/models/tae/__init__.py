@@ -1,0 +1,1 @@
+"""Temporal autoencoder: pixels <-> latents, 8 x smaller in time, height and width."""

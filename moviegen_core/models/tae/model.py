@@ -1,0 +1,264 @@
+"""Temporal autoencoder: the image autoencoder of Latent Diffusion, inflated to 2.5D (paper 3.1.1).
+
+Shape letters: B batch, T frames, H W pixels, t h w latent grid, C channels. A clip of any length encodes to
+ceil(T / 8) latent frames; decoding gives 8 times as many, of which the first T are kept. An image is a clip of one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ...errors import ConfigError, ShapeError
+from ...layers.autoencoder_block import ResBlock, SpatialAttention, TemporalAttention, swish
+from ...layers.conv import Conv25D, Downsample, Upsample, as_clip, as_frames
+
+LOG_VARIANCE_LIMITS = (-30.0, 20.0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TAEConfig:
+    """Sizes that fix every parameter shape; the strides stand between one level and the next."""
+
+    channels: tuple[int, ...]
+    spatial_strides: tuple[int, ...] = (2, 2, 2)
+    temporal_strides: tuple[int, ...] = (2, 2, 2)
+    stem_fold: int = 1  # this many pixels a side become channels before the first convolution
+    encoder_blocks: int = 2  # residual blocks per level
+    decoder_blocks: int = 3
+    norm_groups: int = 32
+    mid_attention: bool = True
+    narrow_up: bool = False  # upsampling already narrows to the next level's channels; Latent Diffusion keeps them
+    latent_channels: int = 16
+    latent_projections: bool = False  # the 1 x 1 convolutions around the latent that older image autoencoders have
+
+    def __post_init__(self) -> None:
+        if not len(self.channels) - 1 == len(self.spatial_strides) == len(self.temporal_strides):
+            raise ConfigError(
+                f"{len(self.channels)} levels need {len(self.channels) - 1} spatial and temporal strides, given "
+                f"{len(self.spatial_strides)} and {len(self.temporal_strides)}"
+            )
+        uneven = [width for width in self.channels if width % self.norm_groups]
+        if uneven:
+            raise ConfigError(f"channels {uneven} must be multiples of norm_groups {self.norm_groups}")
+
+    @property
+    def spatial_stride(self) -> int:
+        """Pixels per latent row or column."""
+        return self.stem_fold * math.prod(self.spatial_strides)
+
+    @property
+    def temporal_stride(self) -> int:
+        """Frames per latent frame."""
+        return math.prod(self.temporal_strides)
+
+
+class Posterior(NamedTuple):
+    """Gaussian over raw latents, each part [B, C, t, h, w]."""
+
+    mean: Tensor
+    log_variance: Tensor
+
+    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+        """One draw; the noise comes from a CPU generator, so that it is the same on any device."""
+        noise = torch.randn(self.mean.shape, generator=generator).to(self.mean)
+        return self.mean + (0.5 * self.log_variance).exp() * noise
+
+    def kl(self) -> Tensor:
+        """Divergence from a unit Gaussian, mean over all latent values."""
+        return 0.5 * (self.mean.square() + self.log_variance.exp() - 1.0 - self.log_variance).mean()
+
+
+class TAE(nn.Module):
+    """Encoder, decoder and the latent statistics that give the transformer unit variance."""
+
+    def __init__(
+        self, config: TAEConfig, *, ops: Any = nn,
+        device: torch.device | str | None = None, dtype: torch.dtype | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.config = config
+        factory = {"ops": ops, "device": device, "dtype": dtype}
+        self.encoder = Encoder(config, **factory)
+        self.decoder = Decoder(config, **factory)
+        size = config.latent_channels
+        conv = {"device": device, "dtype": dtype}
+        self.project_in = ops.Conv2d(2 * size, 2 * size, 1, **conv) if config.latent_projections else None
+        self.project_out = ops.Conv2d(size, size, 1, **conv) if config.latent_projections else None
+        self.register_buffer("latent_mean", torch.zeros(size, device=device, dtype=dtype))
+        self.register_buffer("latent_std", torch.ones(size, device=device, dtype=dtype))
+
+    def reset_parameters(self) -> None:
+        """Fresh weights; every temporal layer starts as the identity."""
+        for module in self.modules():
+            if module is not self and hasattr(module, "reset_parameters") and not list(module.children()):
+                module.reset_parameters()  # type: ignore[operator]
+        self.reset_temporal()
+        nn.init.zeros_(self.latent_mean)
+        nn.init.ones_(self.latent_std)
+
+    def reset_temporal(self) -> None:
+        """Make every temporal layer the identity, so that the network is an image autoencoder frame by frame."""
+        for module in self.modules():
+            if module is not self and hasattr(module, "reset_parameters") and list(module.children()):
+                module.reset_parameters()  # type: ignore[operator]
+
+    def set_statistics(self, mean: Tensor, std: Tensor) -> None:
+        """Mean and standard deviation [C] of raw latents over a training set."""
+        self.latent_mean.copy_(mean)
+        self.latent_std.copy_(std)
+
+    def posterior(self, pixels: Tensor) -> Posterior:
+        """Pixels [B, 3, T, H, W] in [-1, 1] -> raw latent Gaussian; ShapeError unless the sides fit the strides."""
+        stride = self.config.spatial_stride
+        if pixels.ndim != 5 or pixels.shape[1] != 3 or pixels.shape[2] < 1:
+            raise ShapeError(f"pixels are {list(pixels.shape)}; give [batch, 3, frames, height, width]")
+        if min(pixels.shape[-2:]) < stride or any(size % stride for size in pixels.shape[-2:]):
+            raise ShapeError(
+                f"frames of {pixels.shape[-2]} x {pixels.shape[-1]} pixels do not fit the autoencoder; crop or pad "
+                f"both sides to multiples of {stride}"
+            )
+        batch = pixels.shape[0]
+        moments = self.encoder(fold(pixels, self.config.stem_fold), batch)
+        if self.project_in is not None:
+            moments = self.project_in(moments)
+        mean, log_variance = as_clip(moments, batch).permute(0, 4, 1, 2, 3).chunk(2, dim=1)
+        return Posterior(mean, log_variance.clamp(*LOG_VARIANCE_LIMITS))
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        """Pixels [B, 3, T, H, W] in [-1, 1] -> latent [B, C, ceil(T / 8), H / 8, W / 8] of unit variance."""
+        raw = self.posterior(pixels).mean
+        return (raw - _per_channel(self.latent_mean, raw)) / _per_channel(self.latent_std, raw)
+
+    def decode(self, latent: Tensor, num_frames: int | None = None) -> Tensor:
+        """Latent [B, C, t, h, w] of unit variance -> pixels [B, 3, num_frames or 8 t, 8 h, 8 w] about [-1, 1]."""
+        return self.decode_raw(
+            latent * _per_channel(self.latent_std, latent) + _per_channel(self.latent_mean, latent), num_frames
+        )
+
+    def decode_raw(self, latent: Tensor, num_frames: int | None = None) -> Tensor:
+        """`decode` for latents as `posterior` gives them; ShapeError where they hold fewer frames than asked for."""
+        channels, stride = self.config.latent_channels, self.config.temporal_stride
+        if latent.ndim != 5 or latent.shape[1] != channels or latent.shape[2] < 1:
+            raise ShapeError(f"the latent is {list(latent.shape)}; give [batch, {channels}, frames, rows, columns]")
+        batch, available = latent.shape[0], stride * latent.shape[2]
+        wanted = available if num_frames is None else num_frames
+        if not 1 <= wanted <= available:
+            raise ShapeError(
+                f"{wanted} frames were asked for, but {latent.shape[2]} latent frames hold 1 to {available}; "
+                "ask for fewer frames or sample a longer clip"
+            )
+        frames = as_frames(latent.permute(0, 2, 3, 4, 1).contiguous())
+        if self.project_out is not None:
+            frames = self.project_out(frames)
+        # One latent frame decodes to a still (every layer is shift-equivariant in time): one frame says it all.
+        still = latent.shape[2] == 1
+        pixels = unfold(self.decoder(frames, batch, still=still), self.config.stem_fold, batch)
+        return pixels.expand(-1, -1, wanted, -1, -1) if still else pixels[:, :, :wanted]
+
+
+class Encoder(nn.Module):
+    """Folded frames -> moments (mean and log variance) of the latent."""
+
+    def __init__(self, config: TAEConfig, **factory: Any) -> None:
+        super().__init__()
+        widths, groups = config.channels, config.norm_groups
+        self.conv_in = Conv25D(3 * config.stem_fold**2, widths[0], **factory)
+        self.levels = nn.ModuleList()
+        for level, width in enumerate(widths):
+            below = widths[max(0, level - 1)]
+            blocks = _blocks(below, width, config.encoder_blocks, groups, factory)
+            if level < len(widths) - 1:
+                strides = config.spatial_strides[level], config.temporal_strides[level]
+                blocks.append(Downsample(width, *strides, **factory))
+            self.levels.append(nn.ModuleList(blocks))
+        self.mid = _mid(widths[-1], config, factory)
+        self.norm_out = _norm(widths[-1], config, factory)
+        self.conv_out = Conv25D(widths[-1], 2 * config.latent_channels, **factory)
+
+    def forward(self, frames: Tensor, batch: int) -> Tensor:
+        """[B * T, 3 fold^2, H, W] -> [B * t, 2 C, h, w]."""
+        frames = self.conv_in(frames, batch)
+        for layer in _flat(self.levels, self.mid):
+            frames = layer(frames, batch)
+        return self.conv_out(swish(self.norm_out(frames)), batch)
+
+
+class Decoder(nn.Module):
+    """Latent -> folded frames; levels are numbered as in the encoder and run from the last to the first."""
+
+    def __init__(self, config: TAEConfig, **factory: Any) -> None:
+        super().__init__()
+        widths, groups = config.channels, config.norm_groups
+        self.conv_in = Conv25D(config.latent_channels, widths[-1], **factory)
+        self.mid = _mid(widths[-1], config, factory)
+        levels: list[nn.Module] = []
+        incoming = widths[-1]
+        for level in reversed(range(len(widths))):
+            blocks = _blocks(incoming, widths[level], config.decoder_blocks, groups, factory)
+            incoming = widths[level]
+            if level > 0:
+                strides = config.spatial_strides[level - 1], config.temporal_strides[level - 1]
+                outgoing = widths[level - 1] if config.narrow_up else widths[level]
+                blocks.append(Upsample(incoming, outgoing, *strides, **factory))
+                incoming = outgoing
+            levels.insert(0, nn.ModuleList(blocks))
+        self.levels = nn.ModuleList(levels)
+        self.norm_out = _norm(widths[0], config, factory)
+        self.conv_out = Conv25D(widths[0], 3 * config.stem_fold**2, **factory)
+
+    def forward(self, frames: Tensor, batch: int, *, still: bool = False) -> Tensor:
+        """[B * t, C, h, w] -> [B * T, 3 fold^2, H, W]; `still` leaves out the steps up in time."""
+        frames = self.conv_in(frames, batch)
+        for layer in _flat([self.mid], reversed(self.levels)):  # type: ignore[call-overload]
+            frames = layer(frames, batch, still=still) if isinstance(layer, Upsample) else layer(frames, batch)
+        return self.conv_out(swish(self.norm_out(frames)), batch)
+
+
+def fold(pixels: Tensor, size: int) -> Tensor:
+    """Pixels [B, 3, T, H, W] -> frames [B * T, 3 size^2, H / size, W / size], channels-last."""
+    clip = pixels.unflatten(4, (-1, size)).unflatten(3, (-1, size))  # B 3 T h y w x
+    return as_frames(clip.permute(0, 2, 3, 5, 1, 4, 6).flatten(4).contiguous())
+
+
+def unfold(frames: Tensor, size: int, batch: int) -> Tensor:
+    """Inverse of `fold`."""
+    clip = as_clip(frames, batch).unflatten(4, (3, size, size))  # B T h w 3 y x
+    return clip.permute(0, 4, 1, 2, 5, 3, 6).flatten(5).flatten(3, 4)
+
+
+def _per_channel(values: Tensor, like: Tensor) -> Tensor:
+    return values.to(like).view(1, -1, 1, 1, 1)
+
+
+def _blocks(incoming: int, width: int, count: int, groups: int, factory: dict[str, Any]) -> list[nn.Module]:
+    return [ResBlock(incoming if index == 0 else width, width, groups, **factory) for index in range(count)]
+
+
+def _mid(width: int, config: TAEConfig, factory: dict[str, Any]) -> nn.ModuleList:
+    groups = config.norm_groups
+    kinds: list[Callable[..., nn.Module]] = [SpatialAttention, TemporalAttention] if config.mid_attention else []
+    attention = [kind(width, groups, **factory) for kind in kinds]
+    return nn.ModuleList(
+        [ResBlock(width, width, groups, **factory), *attention, ResBlock(width, width, groups, **factory)]
+    )
+
+
+def _norm(width: int, config: TAEConfig, factory: dict[str, Any]) -> nn.Module:
+    ops = factory["ops"]
+    return ops.GroupNorm(config.norm_groups, width, eps=1e-6, device=factory["device"], dtype=factory["dtype"])
+
+
+def _flat(*groups: Any) -> Iterator[nn.Module]:
+    """Layers of lists of layers, in order."""
+    for group in groups:
+        for item in group:
+            if isinstance(item, nn.ModuleList):
+                yield from item
+            else:
+                yield item
