@@ -187,7 +187,7 @@ class MovieGenPipeline:
                     guidance_scale=guidance_scale,
                     schedule=schedule,
                     emulated_steps=emulated_steps,
-                    solver_name=solver,
+                    solver=solver,
                     on_step=on_step,
                 )
         facts = {
