@@ -84,8 +84,8 @@ NETWORKS: dict[str, Network] = {
     for network in (
         Network("video_dit", "video_dit", "VideoDiTConfig", "VideoDiT"),
         Network("tae", "tae", "TAEConfig", "TAE"),
+        Network("judge", "judge", "JudgeConfig", "Judge"),
         Network("text", "text", "TextConfig", "build_network"),  # a function: the modules are those of transformers
-        Network("text", "text", "TextConfig", "build_network"),
     )
 }
 

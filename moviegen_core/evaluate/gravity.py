@@ -1,0 +1,72 @@
+"""Does what falls in a clip fall as it should? Tracks the one moving thing and fits a parabola.
+
+Works on pixels alone, for clips with a static camera: what differs from the clip's temporal median
+is the thing that moves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+MIN_FLIGHT_FRAMES = 5  # fewer points fit any parabola
+SHARE_OF_PEAK = 0.35  # of the strongest difference in a frame: what counts as the thing
+MIN_DIFFERENCE = 0.12  # of the full range, below which a frame shows nothing that moved
+
+
+@dataclass(frozen=True, slots=True)
+class Flight:
+    """One stretch of free flight and the acceleration that fits it."""
+
+    start: int  # frame
+    stop: int  # frame after the last
+    gravity: float  # frame heights per second squared, downwards positive
+    residual: float  # root mean square distance from the parabola, frame heights
+
+
+def track(pixels: Tensor) -> np.ndarray:
+    """Clip [3, T, H, W] in [-1, 1] -> centre of what moves [T, 2] (column, row) in frame heights; NaN where unseen."""
+    clip = pixels.float().add(1).div(2).numpy()
+    difference = np.abs(clip - np.median(clip, axis=1, keepdims=True)).max(axis=0)
+    frames, height, width = difference.shape
+    rows, columns = np.mgrid[0:height, 0:width]
+    centres = np.full((frames, 2), np.nan)
+    for number, picture in enumerate(difference):
+        peak = picture.max()
+        if peak < MIN_DIFFERENCE:
+            continue
+        mass = np.where(picture > max(SHARE_OF_PEAK * peak, MIN_DIFFERENCE), 1.0, 0.0)
+        total = mass.sum()
+        centres[number] = (mass * columns).sum() / total / height, (mass * rows).sum() / total / height
+    return centres
+
+
+def flights(centres: np.ndarray, fps: float) -> list[Flight]:
+    """Splits a track at its impacts (speed turns upwards) and fits each stretch of flight, longest first."""
+    height = centres[:, 1]
+    speed = np.diff(height)
+    breaks = [0]
+    for number in range(1, len(speed)):
+        jumps = speed[number - 1] > 0.004 and speed[number] < 0.3 * speed[number - 1] - 0.004
+        if jumps or np.isnan(speed[number]):
+            breaks.append(number + 1)
+    breaks.append(len(height))
+    found = []
+    for start, stop in zip(breaks[:-1], breaks[1:], strict=True):
+        inside = slice(start + (start > 0), stop - (stop < len(height)))  # impact frames belong to no flight
+        rows = height[inside]
+        if len(rows) < MIN_FLIGHT_FRAMES or np.isnan(rows).any() or np.ptp(rows) < 0.04:
+            continue
+        seconds = np.arange(len(rows)) / fps
+        curve = np.polyfit(seconds, rows, 2)
+        residual = float(np.sqrt(np.mean((np.polyval(curve, seconds) - rows) ** 2)))
+        found.append(Flight(inside.start, inside.stop, float(2 * curve[0]), residual))
+    return sorted(found, key=lambda flight: flight.start - flight.stop)
+
+
+def fitted_gravity(pixels: Tensor, fps: float) -> float | None:
+    """Acceleration of the longest free flight in a clip [3, T, H, W]; None where nothing is seen to fly."""
+    found = flights(track(pixels), fps)
+    return found[0].gravity if found else None

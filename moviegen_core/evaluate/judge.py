@@ -1,0 +1,61 @@
+"""The judge's own accuracy on real toybox clips that training never saw: the ceiling of every figure it gives."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from .. import weights
+from ..models import loading
+from ..models.judge.model import Judge
+from ..toybox import render, sample_scene
+
+SEED = 6_000_000  # far from every training seed
+
+
+def load_judge(device: str = "cpu") -> Judge:
+    """The shipped judge."""
+    judge = loading.load(weights.path("nano/judge"), device=device, dtype=torch.float32, network="judge")
+    assert isinstance(judge, Judge)
+    return judge
+
+
+def evaluate(
+    output: Path,
+    *,
+    clips: int = 400,
+    num_frames: int = 32,
+    fps: int = 16,
+    size: int = 128,
+    on_clip: Callable[[str, int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Share of right answers per attribute over `clips` clips, half of them held-out combinations."""
+    judge = load_judge()
+    right: dict[str, list[bool]] = {name: [] for name in judge.config.classes}
+    wrong: dict[str, dict[str, int]] = {name: {} for name in judge.config.classes}
+    for number in range(clips):
+        scene = sample_scene(SEED + number, split=("test", "heldout")[number % 2])
+        frames = np.ascontiguousarray(render(scene, num_frames=num_frames, fps=fps, height=size, width=size))
+        pixels = torch.from_numpy(frames).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
+        labels = scene.labels()
+        for name, (answer,) in judge.read(pixels, fps).items():
+            right[name].append(answer == labels[name])
+            if answer != labels[name]:
+                mistake = f"{labels[name]} read as {answer}"
+                wrong[name][mistake] = wrong[name].get(mistake, 0) + 1
+        if on_clip:
+            on_clip("judge", number + 1, clips)
+    report = {
+        "clips": clips,
+        "accuracy": {name: float(np.mean(hits)) for name, hits in right.items()},
+        "commonest mistakes": {
+            name: dict(sorted(rows.items(), key=lambda row: -row[1])[:5]) for name, rows in wrong.items()
+        },
+    }
+    (output / "judge.json").write_text(json.dumps(report, indent=2) + "\n")
+    return report
