@@ -7,6 +7,7 @@ is the thing that moves.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from torch import Tensor
@@ -54,7 +55,7 @@ def flights(centres: np.ndarray, fps: float) -> list[Flight]:
             breaks.append(number + 1)
     breaks.append(len(height))
     found = []
-    for start, stop in zip(breaks[:-1], breaks[1:], strict=True):
+    for start, stop in pairwise(breaks):
         inside = slice(start + (start > 0), stop - (stop < len(height)))  # impact frames belong to no flight
         rows = height[inside]
         if len(rows) < MIN_FLIGHT_FRAMES or np.isnan(rows).any() or np.ptp(rows) < 0.04:

@@ -1,1 +1,1 @@
-"""Clip classifier that judges generated toybox clips; trained on pictures alone, it shares no code with the renderer."""
+"""Classifier of generated toybox clips; it learns from pictures alone and shares no code with the renderer."""

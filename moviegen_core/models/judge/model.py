@@ -8,6 +8,7 @@ arXiv 1811.08383), which costs no arithmetic on a CPU.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -53,7 +54,7 @@ class Judge(nn.Module):
         self.stem = ops.Conv2d(3, widths[0], 5, stride=2, padding=2, **place)
         self.stem_norm = ops.GroupNorm(8, widths[0], **place)
         stages: list[nn.Module] = [ShiftBlock(widths[0], widths[0], 1, ops, place)]
-        for before, after in zip(widths[:-1], widths[1:], strict=True):
+        for before, after in pairwise(widths):
             stages += [ShiftBlock(before, after, 2, ops, place), ShiftBlock(after, after, 1, ops, place)]
         self.stages = nn.ModuleList(stages)
         width = widths[-1]
