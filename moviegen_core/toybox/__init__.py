@@ -1,7 +1,7 @@
 """A procedural world of toys: scenes from seeds, pictures at any size and rate, captions, events, physics."""
 
 from .captions import Captions, captions
-from .motions import Event
+from .events import Event
 from .render import render
 from .sampling import sample_scene
 from .scenes import Scene

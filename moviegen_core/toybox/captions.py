@@ -154,7 +154,7 @@ _LONG = (
     "A short animation of {a} {size} {noun} {moving} {place}{weather}. {detail}",
     "We see {a} {size} {noun} {place}{weather}. The {noun} is {moving}. {detail}",
 )
-_SIZES = {"small": ("small", "little"), "medium": ("medium-sized", "plain"), "large": ("large", "big")}
+_SIZES = {"small": ("small", "little"), "medium": ("medium-sized", "mid-sized"), "large": ("large", "big")}
 
 
 @dataclass(frozen=True, slots=True)

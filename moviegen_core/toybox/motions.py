@@ -1,4 +1,4 @@
-"""Kinematics of every motion, exact in time, and the events (impacts, steps, pushes) that follow from them."""
+"""Kinematics of every motion, exact in time."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
-
-from . import camera
 
 if TYPE_CHECKING:
     from .scenes import Scene
@@ -48,30 +46,6 @@ class Pose:
     facing: int = 1
     phase: float = 0.0  # turns of a wheel, a wing beat or a walk, in cycles
     height: float = 0.0  # of the lowest point above the ground
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something that can be heard or felt: when, what, where (world and square frame), how fast, who, on what."""
-
-    time_seconds: float
-    kind: str
-    world: tuple[float, float]
-    frame: tuple[float, float]
-    speed: float
-    things: tuple[str, ...]
-    material: str
-
-
-MATERIALS = {
-    "meadow": "grass",
-    "beach": "sand",
-    "night sky": "grass",
-    "city": "stone",
-    "room": "wood",
-    "space": "dust",
-    "under water": "sand",
-}
 
 
 @lru_cache(maxsize=256)
@@ -182,12 +156,13 @@ def other_pose(scene: Scene, time: float) -> Pose:
     """The second thing of "collide" at `time` seconds."""
     assert scene.other is not None
     motion, radius = scene.motion, scene.other.radius
-    piece = _at(_meeting(scene), max(time, 0.0))
+    piece = _at(meeting(scene), max(time, 0.0))
     x = piece[3] + piece[4] * (max(time, 0.0) - piece[0])
     return Pose(motion.direction * x, GROUND + radius, facing=-motion.direction, phase=x / (math.tau * radius))
 
 
-def _meeting(scene: Scene) -> tuple[tuple[float, ...], ...]:
+def meeting(scene: Scene) -> tuple[tuple[float, ...], ...]:
+    """The pieces of a collision scene's motion (see `encounters`)."""
     assert scene.other is not None
     motion = scene.motion
     first, second = scene.subject, scene.other
@@ -293,7 +268,7 @@ def _rock(motion: Motion, radius: float, scene: Scene, time: float) -> Pose:
 
 
 def _collide(motion: Motion, radius: float, scene: Scene, time: float) -> Pose:
-    piece = _at(_meeting(scene), time)
+    piece = _at(meeting(scene), time)
     x = piece[1] + piece[2] * (time - piece[0])
     return Pose(x, GROUND + radius, phase=x / radius)
 
@@ -322,46 +297,3 @@ _MOTIONS = {
     "walk": _walk,
     "wave": _wave,
 }
-
-
-def events(scene: Scene, until: float) -> list[Event]:
-    """Events of `scene` from 0 to `until` seconds, in order."""
-    motion, thing, radius = scene.motion, scene.subject.thing, scene.subject.radius
-    ground = MATERIALS[scene.place]
-    found: list[tuple[float, str, float, tuple[str, ...], str, float]] = []  # ..., height of the contact above centre
-    if motion.kind == "bounce":
-        for start, _, speed, tossed in arcs(motion.height, motion.restitution)[1:]:
-            impact = math.sqrt(2 * GRAVITY * motion.height) if tossed else speed / motion.restitution
-            found.append((start, "toss" if tossed else "bounce", impact, (thing,), ground, -radius))
-    elif motion.kind == "hop":
-        launch = math.sqrt(2 * GRAVITY * motion.height)
-        cycle = 2 * launch / GRAVITY + motion.period
-        for index in range(int(until / cycle) + 1):
-            found.append((index * cycle + motion.period, "jump", launch, (thing,), ground, -radius))
-            found.append(((index + 1) * cycle, "land", launch, (thing,), ground, -radius))
-    elif motion.kind == "slide":
-        moving = motion.speed / (motion.friction * GRAVITY)
-        for index in range(int(until / (moving + motion.period)) + 1):
-            start = index * (moving + motion.period)
-            found.append((start, "push", motion.speed, (thing,), ground, 0.0))
-            found.append((start + moving, "stop", 0.0, (thing,), ground, -radius))
-    elif motion.kind == "walk":
-        pace = motion.drift or motion.speed
-        for index in range(int(2 * until / motion.period) + 1):
-            found.append(((index + 0.5) * motion.period / 2, "step", pace, (thing,), ground, -radius))
-    elif motion.kind == "collide":
-        assert scene.other is not None
-        for start, _, _, _, _, kind, impact in _meeting(scene)[1:]:
-            things = {1.0: (thing, scene.other.thing), 2.0: (thing,), 3.0: (scene.other.thing,)}[kind]
-            name = "collision" if kind == 1.0 else "bump"
-            found.append((start, name, impact, things, "solid" if kind == 1.0 else "rubber", 0.0))
-    return [_event(scene, *item) for item in sorted(found) if item[0] <= until]
-
-
-def _event(
-    scene: Scene, time: float, kind: str, speed: float, things: tuple[str, ...], material: str, below: float
-) -> Event:
-    second = scene.other is not None and things == (scene.other.thing,) and kind == "bump"
-    here = other_pose(scene, time) if second else pose(scene, time)
-    x, y = here.x, here.y + below
-    return Event(time, kind, (x, y), camera.view(scene, time).to_frame(x, y), speed, things, material)

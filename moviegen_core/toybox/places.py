@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from .raster import Layer, arc_points, dark, light, mix
+from .raster import Layer, Pen, arc_points, dark, light, mix
 
 HORIZON = -0.14
 FAR_SHIFT = 0.45  # how much of the camera's travel the far layer shows
@@ -32,20 +32,6 @@ def _ridge(seed: int, layer: Layer, base: float, swing: float, colour: tuple[int
     layer.pen.polygon([(xs[0], -2.0), *zip(xs.tolist(), ys.tolist(), strict=True), (xs[-1], -2.0)], colour)
 
 
-def _ground(layer: Layer, stops: list[tuple[float, tuple[int, int, int]]], top: float = HORIZON) -> None:
-    """A level ground whose colour changes in bands too fine to see."""
-    heights = [stop[0] for stop in stops]
-    bottom = -(layer.top + layer.height) / layer.scale
-    y = top
-    while y > bottom:
-        colour = tuple(round(float(np.interp(y, heights, [stop[1][i] for stop in stops]))) for i in range(3))
-        layer.pen.polygon(
-            [(layer.x_range[0], y), (layer.x_range[1], y), (layer.x_range[1], bottom), (layer.x_range[0], bottom)],
-            (colour[0], colour[1], colour[2]),
-        )
-        y -= 0.012
-
-
 def _cloud(layer: Layer, x: float, y: float, size: float, colour: tuple[int, int, int]) -> None:
     for dx, dy, radius in ((-0.9, 0, 0.5), (-0.25, 0.28, 0.66), (0.5, 0.12, 0.58), (1.05, -0.04, 0.4)):
         layer.pen.circle(x + dx * size, y + dy * size, radius * size, colour)
@@ -53,8 +39,7 @@ def _cloud(layer: Layer, x: float, y: float, size: float, colour: tuple[int, int
 
 
 def _sun(layer: Layer, x: float, y: float, radius: float, colour: tuple[int, int, int]) -> None:
-    for step in range(10):
-        layer.soft(lambda pen, s=step: pen.circle(x, y, radius * (2.4 - 0.14 * s), (*colour, 15)))  # type: ignore[misc]
+    layer.glow(x, y, 2.6 * radius, colour, 0.9)
     layer.pen.circle(x, y, radius, light(colour, 0.5))
 
 
@@ -66,7 +51,7 @@ def meadow(seed: int, far: Layer, near: Layer) -> None:
         _cloud(far, x, float(rng.uniform(0.18, 0.42)), float(rng.uniform(0.07, 0.1)), (252, 253, 255))
     _ridge(seed, far, -0.02, 0.04, (150, 206, 150), 2)
     _ridge(seed, far, -0.09, 0.025, (132, 196, 118), 3)
-    _ground(near, [(-0.7, (112, 182, 74)), (HORIZON, (176, 222, 122))])
+    near.band([(-0.7, (112, 182, 74)), (HORIZON, (176, 222, 122))], HORIZON)
     for x, rng in cells(seed, near, 0.6, 4):
         size, y = float(rng.uniform(0.09, 0.13)), HORIZON - 0.015
         near.pen.box(x - 0.018, y - 0.01, x + 0.018, y + size, (136, 96, 62))
@@ -94,7 +79,7 @@ def beach(seed: int, far: Layer, near: Layer) -> None:
         far.pen.line([(x, y), (x + 0.09, y)], 0.008, (130, 206, 226))
     _ridge(seed, near, HORIZON - 0.045, 0.008, (250, 252, 250), 4)
     _ridge(seed, near, HORIZON - 0.062, 0.008, (246, 226, 176), 4)
-    _ground(near, [(-0.7, (226, 190, 126)), (-0.24, (246, 226, 176))], -0.24)
+    near.band([(-0.7, (226, 190, 126)), (-0.24, (246, 226, 176))], -0.24)
     for x, rng in cells(seed, near, 0.85, 5):
         lean, tall = float(rng.uniform(-0.08, 0.08)), float(rng.uniform(0.34, 0.44))
         base = HORIZON - 0.09
@@ -123,7 +108,7 @@ def night_sky(seed: int, far: Layer, near: Layer) -> None:
     for dx, dy, radius in ((0.03, 0.03, 0.022), (-0.035, -0.01, 0.018), (0.02, -0.045, 0.014)):
         far.pen.circle(-0.26 + dx, 0.3 + dy, radius, (238, 228, 184))
     _ridge(seed, far, -0.03, 0.05, (48, 56, 112), 2)
-    _ground(near, [(-0.7, (22, 36, 62)), (HORIZON, (44, 72, 96))])
+    near.band([(-0.7, (22, 36, 62)), (HORIZON, (44, 72, 96))], HORIZON)
     for x, rng in cells(seed, near, 0.5, 3):
         tall = float(rng.uniform(0.16, 0.26))
         near.pen.box(x - 0.012, HORIZON - 0.03, x + 0.012, HORIZON + 0.03, (40, 34, 50))
@@ -155,7 +140,7 @@ def city(seed: int, far: Layer, near: Layer) -> None:
                 pane = (255, 226, 140) if lit else dark(wall, 0.35)
                 near.pen.box(centre - 0.022, y - 0.028, centre + 0.022, y + 0.028, pane)
             y -= 0.095
-    _ground(near, [(-0.7, (112, 110, 122)), (HORIZON, (170, 168, 176))])
+    near.band([(-0.7, (112, 110, 122)), (HORIZON, (170, 168, 176))], HORIZON)
     near.pen.box(near.x_range[0], HORIZON - 0.03, near.x_range[1], HORIZON, (206, 202, 204))
     for index in range(math.floor(near.x_range[0] / 0.3), math.ceil(near.x_range[1] / 0.3) + 1):
         near.pen.box(index * 0.3, -0.445, index * 0.3 + 0.15, -0.42, (238, 232, 206))
@@ -191,7 +176,7 @@ def room(seed: int, far: Layer, near: Layer) -> None:
             near.pen.box(x - 0.095, 0.085, x + 0.095, 0.295, (226, 240, 244))
             near.pen.polygon([(x - 0.09, 0.09), (x - 0.02, 0.24), (x + 0.06, 0.09)], (132, 150, 190))
             near.pen.circle(x + 0.05, 0.25, 0.022, (250, 200, 90))
-    _ground(near, [(-0.7, (164, 112, 72)), (HORIZON, (206, 156, 108))])
+    near.band([(-0.7, (164, 112, 72)), (HORIZON, (206, 156, 108))], HORIZON)
     near.pen.box(near.x_range[0], HORIZON - 0.015, near.x_range[1], HORIZON + 0.02, (250, 246, 238))
     for y in (-0.23, -0.34, -0.48, -0.65):
         near.pen.box(near.x_range[0], y - 0.004, near.x_range[1], y, (160, 112, 74))
@@ -216,7 +201,7 @@ def space(seed: int, far: Layer, near: Layer) -> None:
         if ring:
             far.pen.line(arc_points(x, y, 1.75 * radius, 0.5 * radius, math.pi, math.tau), 0.014, light(hue, 0.4))
     _ridge(seed, near, HORIZON + 0.015, 0.016, (120, 116, 138), 3)
-    _ground(near, [(-0.7, (110, 106, 128)), (HORIZON - 0.02, (164, 160, 178))], HORIZON - 0.02)
+    near.band([(-0.7, (110, 106, 128)), (HORIZON - 0.02, (164, 160, 178))], HORIZON - 0.02)
     for x, rng in cells(seed, near, 0.28, 4):
         y, radius = float(rng.uniform(-0.47, -0.2)), float(rng.uniform(0.03, 0.06))
         near.pen.ellipse(x, y, radius, 0.36 * radius, (190, 186, 204))
@@ -226,13 +211,14 @@ def space(seed: int, far: Layer, near: Layer) -> None:
 def under_water(seed: int, far: Layer, near: Layer) -> None:
     """Clear water with light from above, seaweed, corals and bubbles."""
     far.gradient([(-0.5, (38, 130, 160)), (0.2, (84, 188, 204)), (0.8, (176, 236, 236))])
-    for x, rng in cells(seed, far, 0.34, 1):
-        wide = float(rng.uniform(0.04, 0.08))
-        far.soft(
-            lambda pen, x=x, w=wide: pen.polygon(  # type: ignore[misc]
-                [(x, 1.0), (x + w, 1.0), (x - 0.28 + 2 * w, -0.5), (x - 0.28 - w, -0.5)], (255, 255, 255, 34)
-            )
-        )
+
+    def rays(pen: Pen) -> None:
+        for x, rng in cells(seed, far, 0.34, 1):
+            wide = float(rng.uniform(0.04, 0.08))
+            foot = [(x - 0.28 + 2 * wide, -0.5), (x - 0.28 - wide, -0.5)]
+            pen.polygon([(x, 1.0), (x + wide, 1.0), *foot], (255, 255, 255, 34))
+
+    far.soft(rays)
     _ridge(seed, far, -0.08, 0.045, (62, 142, 166), 2)
     for x, rng in cells(seed, near, 0.24, 3):
         tall = float(rng.uniform(0.14, 0.34))
@@ -241,7 +227,7 @@ def under_water(seed: int, far: Layer, near: Layer) -> None:
         points = [(x + 0.022 * math.sin(lean + 1.1 * s), HORIZON - 0.05 + tall * s / 8) for s in range(9)]
         near.pen.line(points, 0.026, green)
     _ridge(seed, near, HORIZON - 0.02, 0.012, (226, 208, 156), 4)
-    _ground(near, [(-0.7, (178, 156, 110)), (HORIZON - 0.04, (226, 208, 156))], HORIZON - 0.04)
+    near.band([(-0.7, (178, 156, 110)), (HORIZON - 0.04, (226, 208, 156))], HORIZON - 0.04)
     for x, rng in cells(seed, near, 0.75, 5):
         hue = ((240, 128, 120), (214, 120, 190), (250, 176, 96))[int(rng.integers(3))]
         for turn in (0.9, 1.35, 1.8, 2.25):

@@ -44,7 +44,8 @@ class Pen:
 
     def _px(self, points: Sequence[Point]) -> list[Point]:
         (x0, y0), scale = self.origin, self.scale
-        return [(x0 + x * scale, y0 - y * scale) for x, y in points]
+        # Pillow truncates towards zero; rounding here keeps a shape the same wherever the picture begins.
+        return [(x0 + math.floor(x * scale + 0.5), y0 - math.floor(y * scale + 0.5)) for x, y in points]
 
     def polygon(self, points: Sequence[Point], colour: Colour) -> None:
         """Filled polygon."""
@@ -166,11 +167,7 @@ class Layer:
 
     def gradient(self, stops: Sequence[tuple[float, Colour]]) -> None:
         """Fill the whole layer with colours that change with height; stops are (y, colour), from low to high."""
-        heights = [stop[0] for stop in stops]
-        rows = -(np.arange(self.image.height) / self.oversample + self.top) / self.scale
-        column = np.stack([np.interp(rows, heights, [stop[1][i] for stop in stops]) for i in range(3)], axis=-1)
-        strip = Image.fromarray(np.rint(column).astype(np.uint8)[:, None]).resize(self.image.size, 0)
-        self.image.paste(strip)
+        self.image.paste(self._column(stops))
 
     def soft(self, paint: Callable[[Pen], None]) -> None:
         """Paint translucent shapes: composited onto the layer instead of replacing it."""
@@ -179,6 +176,32 @@ class Layer:
         paint(pen)
         self.image.alpha_composite(veil)
 
+    def band(self, stops: Sequence[tuple[float, Colour]], top: float) -> None:
+        """Fill everything below y = top with colours that change with height; stops as for `gradient`."""
+        row = max(math.ceil((-top * self.scale - self.top) * self.oversample), 0)
+        if row < self.image.height:
+            self.image.paste(self._column(stops, row), (0, row))
+
+    def glow(self, x: float, y: float, radius: float, colour: Colour, strength: float) -> None:
+        """Add a soft disc of light that fades out towards `radius`."""
+        (cx, cy), size = self.pen._px([(x, y)])[0], radius * self.pen.scale
+        left, top = max(math.floor(cx - size), 0), max(math.floor(cy - size), 0)
+        right, bottom = min(math.ceil(cx + size), self.image.width), min(math.ceil(cy + size), self.image.height)
+        if left >= right or top >= bottom:
+            return
+        xs, ys = (np.arange(left, right) - cx) / size, (np.arange(top, bottom) - cy) / size
+        fade = np.clip(1 - np.sqrt((xs * xs)[None] + (ys * ys)[:, None]), 0, 1) * strength
+        disc = Image.new("RGB", (right - left, bottom - top), colour[:3])
+        disc.putalpha(Image.fromarray((fade * 255).astype(np.uint8)))
+        self.image.alpha_composite(disc, (left, top))
+
+    def _column(self, stops: Sequence[tuple[float, Colour]], first_row: int = 0) -> Image.Image:
+        heights = [stop[0] for stop in stops]
+        rows = -(np.arange(first_row, self.image.height) / self.oversample + self.top) / self.scale
+        column = np.stack([np.interp(rows, heights, [stop[1][i] for stop in stops]) for i in range(3)], axis=-1)
+        strip = Image.fromarray(np.rint(column).astype(np.uint8)[:, None])
+        return strip.resize((self.image.width, strip.height), Image.Resampling.NEAREST)
+
     def finish(self) -> None:
         """Reduce to the final resolution; drawing is over."""
         self.image = self.image.convert("RGBa").reduce(self.oversample)
@@ -186,6 +209,8 @@ class Layer:
     def crop(self, x: float, y: float, zoom: float, size: tuple[int, int], unit: float) -> Image.Image:
         """RGBA view with the world point (x, y) in the middle; `unit` pixels per unit at zoom 1."""
         width, height = size[0] / (unit * zoom) * self.scale, size[1] / (unit * zoom) * self.scale
-        left, top = x * self.scale - self.left - width / 2, -y * self.scale - self.top - height / 2
-        box = (max(left, 0), max(top, 0), min(left + width, self.width), min(top + height, self.height))
+        left, top = x * self.scale - width / 2, -y * self.scale - height / 2
+        left, right, top, bottom = (round(edge * 256) / 256 for edge in (left, left + width, top, top + height))
+        left, right, top, bottom = left - self.left, right - self.left, top - self.top, bottom - self.top
+        box = (max(left, 0.0), max(top, 0.0), min(right, self.width), min(bottom, self.height))
         return self.image.resize(size, Image.Resampling.BICUBIC, box=box).convert("RGBA")

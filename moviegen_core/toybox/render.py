@@ -30,28 +30,28 @@ def render(
             f"{num_frames} frames of {height} x {width} at {fps} frames a second cannot be drawn; "
             "ask for at least 1 frame, 8 x 8 pixels and a positive rate"
         )
-    stage = Stage(scene, height, width, max(scene.duration_seconds, start_seconds + num_frames / fps))
+    stage = Stage(scene, height, width, start_seconds, start_seconds + (num_frames - 1) / fps)
     return np.stack([stage.frame(start_seconds + index / fps) for index in range(num_frames)])
 
 
 class Stage:
-    """A scene made ready to draw at one size: its layers for the first `seconds`, and its sprites as they come up."""
+    """A scene made ready to draw at one size: layers for the time from `start` to `stop`, sprites as they come up."""
 
-    def __init__(self, scene: Scene, height: int, width: int, seconds: float) -> None:
+    def __init__(self, scene: Scene, height: int, width: int, start: float, stop: float) -> None:
         self.scene, self.height, self.width = scene, height, width
         self.unit = float(min(height, width))
         self.sprites: dict[tuple, Sprite] = {}
         self.backdrop: tuple[camera.View, Image.Image] | None = None
-        self.far, self.near = self._layers(seconds)
+        self.far, self.near = self._layers(start, stop)
 
-    def _layers(self, seconds: float) -> tuple[Layer, Layer]:
+    def _layers(self, start: float, stop: float) -> tuple[Layer, Layer]:
         scene = self.scene
-        ends = [camera.view(scene, time) for time in (0.0, seconds)]
+        ends = [camera.view(scene, time) for time in (start, stop)]
         zoom = min(view.zoom for view in ends)
         half_x, half_y = 0.5 * self.width / self.unit / zoom + 0.02, 0.5 * self.height / self.unit / zoom + 0.02
-        low, high = camera.extent(scene, seconds)
+        low, high = camera.extent(scene, start, stop)
         y_range = (min(view.y for view in ends) - half_y, max(view.y for view in ends) + half_y)
-        scale = self.unit * math.sqrt(max(view.zoom for view in ends) * zoom)
+        scale = self.unit * camera.ZOOM if scene.camera.move.startswith("zoom") else self.unit
         shift = places.FAR_SHIFT
         far = Layer((low * shift - half_x, high * shift + half_x), y_range, scale)
         near = Layer((low - half_x, high + half_x), y_range, scale)

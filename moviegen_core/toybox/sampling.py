@@ -10,12 +10,13 @@ import numpy as np
 from ..errors import ConfigError
 from . import vocabulary as words
 from .camera import Camera
-from .motions import GROUND, Motion
+from .motions import GRAVITY, GROUND, Motion
 from .people import IDENTITY
 from .scenes import Person, Scene, Sign, Subject
 
 SPLITS = ("train", "test", "heldout")
 _LOW = ("roll", "slide", "hop", "rock", "collide", "walk", "wave")  # motions that leave a sign readable
+_REST, _CROUCH = 0.3, 0.2  # seconds a slider rests before the next push, and a hopper crouches
 FIXABLE = ("thing", "colour", "size", "motion", "place", "camera", "weather", "word", "person")
 
 
@@ -38,7 +39,11 @@ def sample_scene(seed: int, *, split: str = "train", duration_seconds: float = 4
     if "camera" in fixed:
         words.check(f"camera for {motion!r}", fixed["camera"], moves)
     static = rng.random() < 0.3
-    move = fixed.get("camera") or ("static" if static else _one(rng, moves[1:]))
+    follow = rng.random() < 0.36 and moves[-1] == "tracking shot"
+    others = words.CAMERAS[1:-1]
+    move = fixed.get("camera") or (
+        "static" if static else "tracking shot" if follow else _one(rng, words.CAMERAS[1:-1])
+    )
     place = fixed.get("place") or _one(
         rng, words.OUTDOORS if fixed.get("weather", "clear") != "clear" else words.PLACES
     )
@@ -64,7 +69,7 @@ def sample_scene(seed: int, *, split: str = "train", duration_seconds: float = 4
         place=place,
         weather=weather,
         other=other,
-        **_company(rng, subject, motion, fixed),
+        **_company(rng, subject, motion, move, fixed),
     )
 
 
@@ -87,27 +92,21 @@ def _combination(rng: np.random.Generator, split: str, fixed: dict[str, Any]) ->
     if split != "heldout" and (wants_person or (may_be_person and rng.random() < 0.04)):
         colour = fixed.get("colour") or _one(rng, tuple(words.COLOURS))
         return "person", colour, fixed.get("motion") or _one(rng, words.PERSON_MOTIONS)
-    fitting = [
-        combination
-        for combination in words.combinations(split)
-        if all(
-            fixed.get(kind, value) == value
-            for kind, value in zip(("thing", "colour", "motion"), combination, strict=True)
-        )
-    ]
+    fitting = words.combinations(split)
+    for index, kind in enumerate(("thing", "colour", "motion")):
+        if kind in fixed:
+            fitting = tuple(combination for combination in fitting if combination[index] == fixed[kind])
     if not fitting:
         given = " ".join(str(fixed[kind]) for kind in ("thing", "colour", "motion") if kind in fixed)
         elsewhere = "train or test" if split == "heldout" else "heldout"
         raise ConfigError(
             f"{given!r} never appears in split {split!r}; use split {elsewhere!r} or leave one of them open"
         )
-    things = tuple(thing for thing in words.THINGS if any(item[0] == thing for item in fitting))
-    thing = _one(rng, things)
-    of_thing = [item for item in fitting if item[0] == thing]
-    motions = tuple(motion for motion in words.MOTIONS if any(item[2] == motion for item in of_thing))
-    motion = _one(rng, motions)
-    of_both = [item for item in of_thing if item[2] == motion]
-    return of_both[int(rng.integers(len(of_both)))]
+    # Thing first or motion first: both come out as even as the table of what fits allows.
+    for index in (0, 2, 1) if rng.random() < 0.5 else (2, 0, 1):
+        choice = _one(rng, tuple(dict.fromkeys(combination[index] for combination in fitting)))
+        fitting = tuple(combination for combination in fitting if combination[index] == choice)
+    return fitting[0]
 
 
 def _other(rng: np.random.Generator, subject: Subject) -> Subject:
@@ -119,7 +118,7 @@ def _other(rng: np.random.Generator, subject: Subject) -> Subject:
 def _camera(rng: np.random.Generator, move: str) -> Camera:
     pace = float(rng.uniform(0.0, 1.0))
     if move.startswith("pan"):
-        return Camera(move=move, speed=round(0.18 + 0.06 * pace, 4), travel=0.56)
+        return Camera(move=move, speed=round(0.18 + 0.06 * pace, 4), travel=0.5)
     if move.startswith("tilt"):
         return Camera(move=move, speed=round(0.15 + 0.05 * pace, 4), travel=0.44)
     if move.startswith("zoom"):
@@ -146,22 +145,29 @@ def _motion(rng: np.random.Generator, kind: str, subject: Subject, move: str, ot
     if kind == "roll":
         return Motion(kind=kind, direction=direction, speed=draw(0.36, 0.5), reach=reach, drift=drift)
     if kind == "slide":
-        speed = draw(0.8, 1.0)
-        length = draw(0.42, 0.54) if reach > 0.25 else draw(0.36, 0.42)
-        friction = round(speed**2 / (2 * length * 2.4), 4)
-        return Motion(kind=kind, direction=direction, speed=speed, friction=friction, period=0.3, drift=drift)
+        speed, length = draw(0.8, 1.0), draw(0.42, 0.54) if reach > 0.25 else draw(0.36, 0.42)
+        if drift:
+            drift = length / (2 * length / speed + _REST)
+        friction = speed**2 / (2 * length * GRAVITY)
+        return Motion(kind=kind, direction=direction, speed=speed, friction=friction, period=_REST, drift=drift)
     if kind == "swing":
-        return Motion(kind=kind, direction=direction, reach=draw(0.4, 0.46), amplitude=draw(0.7, 0.9))
+        amplitude = draw(0.6, 0.7) if reach < 0.25 else draw(0.7, 0.9)
+        return Motion(
+            kind=kind,
+            direction=direction,
+            reach=draw(0.4, 0.46),
+            amplitude=draw(0.6, 0.7) if reach < 0.25 else draw(0.7, 0.9),
+        )
     if kind == "orbit":
         return Motion(
-            kind=kind, direction=direction, reach=draw(0.24, 0.27), period=draw(2.2, 2.8), amplitude=draw(0, math.tau)
+            kind=kind, direction=direction, reach=draw(0.23, 0.25), period=draw(2.2, 2.8), amplitude=draw(0, math.tau)
         )
     if kind == "hop":
         length = draw(0.17, 0.21) if reach > 0.25 else draw(0.13, 0.16)
         height = draw(0.12, 0.18)
         if drift:
-            length = round(drift * (2 * math.sqrt(2 * height / 2.4) + 0.2), 6)
-        return Motion(kind=kind, direction=direction, height=height, reach=length, period=0.2, drift=drift)
+            length = drift * (2 * math.sqrt(2 * height / GRAVITY) + _CROUCH)
+        return Motion(kind=kind, direction=direction, height=height, reach=length, period=_CROUCH, drift=drift)
     if kind == "float":
         return Motion(
             kind=kind, direction=direction, height=draw(0.04, 0.1), reach=draw(0.12, 0.15), period=draw(2.6, 3.2)
@@ -199,7 +205,9 @@ def _person(rng: np.random.Generator, x: float, waving: bool) -> Person:
     return Person(identity=identity, colour=_one(rng, tuple(words.COLOURS)), x=x, waving=waving)
 
 
-def _company(rng: np.random.Generator, subject: Subject, motion: str, fixed: dict[str, Any]) -> dict[str, Any]:
+def _company(
+    rng: np.random.Generator, subject: Subject, motion: str, move: str, fixed: dict[str, Any]
+) -> dict[str, Any]:
     """A bystander or a sign now and then; a main person's identity always."""
     chance, word = float(rng.random()), _one(rng, tuple(words.WORDS))
     x = round(float(rng.uniform(0.24, 0.32)) * (1 if rng.random() < 0.5 else -1), 4)
@@ -207,11 +215,15 @@ def _company(rng: np.random.Generator, subject: Subject, motion: str, fixed: dic
     found: dict[str, Any] = {}
     if subject.thing == "person":
         found["person"] = _person(rng, 0.0, motion == "wave")
-    elif fixed["person"] is not None if "person" in fixed else 0.14 <= chance < 0.19:
+    elif fixed["person"] is not None if "person" in fixed else 0.17 <= chance < 0.23 and move != "tracking shot":
         kind = fixed.get("person") or ("waving" if waving else "standing")
         words.check("person", kind, ("standing", "waving"))
         found["person"] = _person(rng, x, kind == "waving")
-    if fixed["word"] is not None if "word" in fixed else chance < (0.14 if motion in _LOW else 0.0):
+    if (
+        fixed["word"] is not None
+        if "word" in fixed
+        else chance < (0.17 if motion in _LOW and move != "tracking shot" else 0.0)
+    ):
         word = fixed.get("word") or word
         if not (2 <= len(word) <= 6 and word.isalpha() and word.isupper() and word.isascii()):
             raise ConfigError(f"a sign cannot carry {word!r}; give one word of 2 to 6 capital letters, such as HELLO")

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from .. import config
-from . import camera, motions
+from . import camera, events, motions
 from .camera import Camera
-from .motions import Event, Motion
+from .events import Event
+from .motions import Motion
 from .vocabulary import HALF_WIDTHS
 
 
@@ -98,7 +99,7 @@ class Scene:
 
     def events_until(self, seconds: float) -> list[Event]:
         """Events from 0 to `seconds`, with where they happen in the world and in a square frame (0..1)."""
-        return motions.events(self, seconds)
+        return events.events(self, seconds)
 
     def positions(self, time: float, aspect: float = 1.0) -> tuple[float, float]:
         """Centre of the main subject at `time`, as fractions of the frame's width and height from the top left.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from ..errors import ConfigError
 
 THINGS = ("ball", "cube", "star", "fish", "bird", "car", "boat", "balloon", "cat", "robot", "rocket", "duck")
@@ -118,6 +120,7 @@ def is_held_out(thing: str, colour: str, motion: str) -> bool:
     return key % _HELD_OUT_MODULUS == 0
 
 
+@lru_cache(maxsize=8)
 def combinations(split: str) -> tuple[tuple[str, str, str], ...]:
     """All (thing, colour, motion) of "train" and "test" (the same ones) or of "heldout"."""
     held_out = split == "heldout"
