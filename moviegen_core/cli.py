@@ -170,6 +170,8 @@ def _add_run(commands: Any) -> None:
     run = commands.add_parser("run", help="run a workflow file without ComfyUI")
     run.add_argument("workflow", type=Path, help="a workflow of ComfyUI, in UI or API format")
     _add_settings(run, "an input of the workflow, such as --set seed=7")
+    run.add_argument("--list-settings", action="store_true", help="show what --set can change, and run nothing")
+    run.add_argument("--input", type=Path, metavar="DIR", help="where load nodes look (default: beside the workflow)")
     run.add_argument("--output", type=Path, default=Path("out"), metavar="DIR", help="default: %(default)s")
     run.set_defaults(run=_run)
 
@@ -177,7 +179,13 @@ def _add_run(commands: Any) -> None:
 def _run(arguments: argparse.Namespace) -> Any:
     # The host stands beside the library, not below it: reached by name at the moment it is wanted.
     host = importlib.import_module("moviegen_host.__main__")
-    return host.run(arguments.workflow, _settings(arguments), arguments.output)
+    return host.run(
+        arguments.workflow,
+        _settings(arguments),
+        arguments.output,
+        input_directory=arguments.input,
+        list_only=arguments.list_settings,
+    )
 
 
 def _add_models(commands: Any) -> None:

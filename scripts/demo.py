@@ -8,10 +8,10 @@ The same prompts and seed write the same files again.
 from __future__ import annotations
 
 import argparse
-import importlib
 import re
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import moviegen_core
@@ -20,53 +20,46 @@ from moviegen_core.media.files import replacing
 from moviegen_core.media.frames import contact_sheet, to_images
 from moviegen_core.media.movie import read_movie
 from moviegen_core.shapes import seconds_to_frames
+from moviegen_host.errors import HostError
+from moviegen_host.run import Host
 
 WORKFLOW = Path(moviegen_core.__file__).parents[1] / "workflows" / "text_to_video.json"
 PROMPTS = (
-    "a red ball bounces on the beach",
-    "a blue fish swims under water",
-    "a yellow star spins in the night sky while it snows",
-    "a green car rolls through the city, tracking shot",
-    "an orange cat hops across the meadow",
-    'a purple robot slides through the room beside a sign that says "HELLO"',
+    "A red ball bounces on the beach on a sunny day. The camera is static.",
+    "A blue fish floats under water in the sea. The camera zooms in.",
+    "A yellow star spins under a starry night sky while it snows.",
+    "A tracking shot follows it. A green car rolls along a city street.",
+    "An orange cat hops across a sunny meadow.",
+    'A purple robot slides to a stop inside a cozy room. A sign reads "HELLO".',
 )
 FPS = 16
 SHEET_COLUMNS = 8  # frames of each film
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Write the films and the sheet; gives the exit code."""
     parser = argparse.ArgumentParser(description="Make a few films with the shipped models.")
     parser.add_argument("prompts", nargs="*", default=PROMPTS, metavar="PROMPT")
     parser.add_argument("--output", type=Path, default=Path("out"), metavar="DIR")
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--seed", type=int, default=7)
-    arguments = parser.parse_args()
-    frames = seconds_to_frames(arguments.seconds, FPS)
+    arguments = parser.parse_args(argv)
+    length = seconds_to_frames(arguments.seconds, FPS)
     films = []
-    for number, prompt in enumerate(arguments.prompts, start=1):
-        print(f"demo: film {number} of {len(arguments.prompts)}: {prompt}", file=sys.stderr, flush=True)
-        film = arguments.output / f"{slug(prompt)}.mp4"
-        make(prompt, film, frames=frames, seed=arguments.seed)
-        films.append(film)
+    # The workflow numbers its files; a folder of its own lets every run of the demo write the same names.
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=arguments.output, prefix=".demo-") as folder:
+        host = Host(output=folder)
+        for number, prompt in enumerate(arguments.prompts, start=1):
+            say(f"film {number} of {len(arguments.prompts)}: {prompt}")
+            result = host.run(WORKFLOW, {"prompt": prompt, "seed": arguments.seed, "length": length})
+            films.append(arguments.output / f"{slug(prompt)}.mp4")
+            result.written[0].replace(films[-1])
     sheet = arguments.output / "contact_sheet.png"
     write_sheet(films, sheet)
     for path in (*films, sheet):
         print(path)
     return 0
-
-
-def make(prompt: str, film: Path, *, frames: int, seed: int) -> None:
-    """Run the workflow for one prompt; its film takes the name `film`."""
-    host = importlib.import_module("moviegen_host.__main__")
-    film.parent.mkdir(parents=True, exist_ok=True)
-    # The workflow numbers its files; a folder of its own lets every run write the same name.
-    with tempfile.TemporaryDirectory(dir=film.parent, prefix=".demo-") as folder:
-        host.run(WORKFLOW, {"prompt": prompt, "seed": str(seed), "length": str(frames)}, Path(folder))
-        written = sorted(Path(folder).rglob("*.mp4"))
-        if len(written) != 1:
-            raise MovieGenError(f"{WORKFLOW.name} wrote {len(written)} films instead of one; run it by hand to see why")
-        written[0].replace(film)
 
 
 def write_sheet(films: list[Path], sheet: Path) -> None:
@@ -79,16 +72,21 @@ def write_sheet(films: list[Path], sheet: Path) -> None:
         contact_sheet(images, SHEET_COLUMNS).save(partial)
 
 
+def say(line: str) -> None:
+    """One line on stderr."""
+    print(f"demo: {line}", file=sys.stderr, flush=True)
+
+
 def slug(prompt: str) -> str:
     """A file name for a prompt: its first words."""
     words = re.findall(r"\w+", prompt.lower())
-    return "_".join(words)[:60] or "film"
+    return "_".join(words[:8])[:60] or "film"
 
 
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except MovieGenError as error:
+    except (MovieGenError, HostError) as error:
         sys.exit(f"demo: {error}")
     except KeyboardInterrupt:
         sys.exit("demo: interrupted")

@@ -1,0 +1,49 @@
+"""The demo: films under names that a second run writes again, and one sheet of them all."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from moviegen_core import weights
+from moviegen_core.media.movie import read_movie, write_movie
+
+
+@pytest.fixture(scope="module")
+def demo():
+    """scripts/demo.py as a module."""
+    path = Path(__file__).parents[2] / "scripts" / "demo.py"
+    spec = importlib.util.spec_from_file_location("moviegen_demo", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_sheet_has_one_row_of_frames_for_each_film(demo, tmp_path):
+    films = []
+    for name, level in (("dark", -1.0), ("bright", 1.0)):
+        write_movie(torch.full((1, 3, 10, 32, 32), level), tmp_path / f"{name}.mp4", 16)
+        films.append(tmp_path / f"{name}.mp4")
+    demo.write_sheet(films, tmp_path / "sheet.png")
+    sheet = Image.open(tmp_path / "sheet.png").convert("L")
+    assert sheet.width // 32 == 8
+    assert sheet.getpixel((20, 20)) < 20
+    assert sheet.getpixel((20, 50)) > 235
+
+
+def test_every_prompt_of_the_demo_has_a_name_of_its_own(demo):
+    names = {demo.slug(prompt) for prompt in demo.PROMPTS}
+    assert len(names) == len(demo.PROMPTS)
+    assert demo.slug("🎈!") == "film"
+
+
+@pytest.mark.skipif("nano/video" not in weights.shipped(), reason="the nano models are not trained yet")
+def test_demo_writes_the_same_files_when_it_is_repeated(demo, tmp_path):
+    for _ in range(2):
+        assert demo.main(["--output", str(tmp_path), "--seconds", "0.5", "A red ball bounces."]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a_red_ball_bounces.mp4", "contact_sheet.png"]
+    assert read_movie(tmp_path / "a_red_ball_bounces.mp4").num_frames == 8
