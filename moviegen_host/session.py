@@ -69,7 +69,7 @@ class Session:
     def next_file(
         self, prefix: str, ending: str, *, folder: str = "output", width: int = 0, height: int = 0, count: int = 1
     ) -> list[Path]:
-        """`count` unused file names `<prefix>_00001_<ending>` that follow the highest number in the folder."""
+        """`count` unused file names `<prefix>_00001<ending>` that follow the highest number in the folder."""
         root = self.temp_directory if folder == "temp" else self.output_directory
         now = time.localtime()
         marks = {"width": width, "height": height, "year": now.tm_year, "month": f"{now.tm_mon:02}"}
@@ -84,7 +84,7 @@ class Session:
         present = target.parent.iterdir() if target.parent.is_dir() else iter(())
         numbers = [int(match[1]) for file in present if (match := pattern.fullmatch(file.name))]
         first = max(numbers, default=0) + 1
-        return [target.with_name(f"{target.name}_{first + index:05}_{ending}") for index in range(count)]
+        return [target.with_name(f"{target.name}_{first + index:05}{ending}") for index in range(count)]
 
 
 _session: ContextVar[Session | None] = ContextVar("moviegen_session", default=None)

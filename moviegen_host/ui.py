@@ -98,13 +98,13 @@ def saved(path: Path, folder: FolderType | str = FolderType.output) -> SavedResu
     return SavedResult(path.name, "" if subfolder == "." else subfolder, kind)
 
 
-def metadata_of(cls: Any) -> dict[str, str]:
-    """The prompt and the workflow of a node's run, as JSON texts for a file's tags."""
+def tags_of(cls: Any) -> dict[str, Any]:
+    """The prompt and the workflow of a node's run, as a file's tags."""
     hidden = getattr(cls, "hidden", None)
     if hidden is None:
         return {}
     tags = {"prompt": hidden.prompt} if hidden.prompt is not None else {}
-    return {key: json.dumps(value) for key, value in {**tags, **(hidden.extra_pnginfo or {})}.items()}
+    return {**tags, **(hidden.extra_pnginfo or {})}
 
 
 class ImageSaveHelper:
@@ -121,12 +121,12 @@ class ImageSaveHelper:
         from moviegen_core.media.files import replacing
 
         tags = PngInfo()
-        for key, text in metadata_of(cls).items():
-            tags.add_text(key, text)
+        for key, value in tags_of(cls).items():
+            tags.add_text(key, json.dumps(value))
         levels = images.detach().float().cpu().nan_to_num(0.0).mul(255).clamp(0, 255).byte().numpy()
         height, width = levels.shape[1:3]
         paths = session.current().next_file(
-            filename_prefix, ".png", folder=folder_type.value, width=width, height=height, count=len(levels)
+            filename_prefix, "_.png", folder=folder_type.value, width=width, height=height, count=len(levels)
         )
         with ExitStack() as stack:
             for path, picture in zip(paths, levels, strict=True):
@@ -160,7 +160,7 @@ class AudioSaveHelper:
             filename_prefix, f".{format}", folder=folder_type.value, count=len(waveforms)
         )
         for path, waveform in zip(paths, waveforms, strict=True):
-            write_sound(waveform, audio["sample_rate"], path, metadata_of(cls))
+            write_sound(waveform, audio["sample_rate"], path, tags_of(cls))
         return [saved(path, folder_type) for path in paths]
 
     @staticmethod

@@ -139,8 +139,9 @@ class VideoFromComponents(VideoInput):
         from moviegen_core.media.movie import write_movie
 
         _refuse_unwritable(format, codec)
-        parts, crf = self._components, options.get("crf")
+        parts = self._components
         audio = parts.audio
+        quality: dict[str, Any] = {} if options.get("crf") is None else {"crf": float(options["crf"])}
         write_movie(
             self._windows(),
             path,
@@ -148,7 +149,7 @@ class VideoFromComponents(VideoInput):
             waveform=None if audio is None else audio["waveform"][0],
             sample_rate=48000 if audio is None else int(audio["sample_rate"]),
             metadata=metadata,
-            **({} if crf is None else {"crf": float(crf)}),
+            **quality,
         )
 
     def _windows(self) -> Iterator[Any]:
@@ -167,8 +168,9 @@ class VideoFromFile(VideoInput):
             self._buffered = tempfile.NamedTemporaryFile(suffix=".mp4")  # noqa: SIM115
             self._buffered.write(file.getbuffer())
             self._buffered.flush()
-            file = self._buffered.name
-        self._path = Path(file)
+            self._path = Path(self._buffered.name)
+        else:
+            self._path = Path(file)
 
     def get_components(self) -> VideoComponents:
         movie = self._movie()

@@ -1,0 +1,82 @@
+"""Runs a workflow from start to end: read, set, check, execute."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import session as sessions
+from .executor import Executor, Report
+from .graph import check
+from .registry import Registry, default_registry
+from .session import Progress, Session
+from .settings import Setting, apply_settings, list_settings
+from .workflow import read_workflow
+
+
+@dataclass(frozen=True)
+class Result:
+    """Files that a run wrote, and what it did."""
+
+    written: list[Path]
+    report: Report
+
+
+class Host:
+    """Node packs in one process; `run` may be called often and computes only what changed.
+
+    `packs` are folders of node packs; without them the pack this host came with is used.
+    """
+
+    def __init__(
+        self,
+        packs: Iterable[str | Path] | None = None,
+        *,
+        output: str | Path = "out",
+        input_directory: str | Path | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+        keep: bool = True,
+    ) -> None:
+        self.session = Session(Path(output), Path(input_directory or "."), on_progress)
+        self.registry: Registry = default_registry(packs)
+        self.executor = Executor(self.registry, keep=keep)
+
+    @property
+    def cancel(self) -> threading.Event:
+        """Set it from any thread to stop the run at the next report of a node."""
+        return self.session.cancel
+
+    def run(self, workflow: str | Path | dict[str, Any], settings: Mapping[str, Any] | None = None) -> Result:
+        """Runs a file (UI or API format, or a film or picture that carries one); HostError before anything runs."""
+        with sessions.active(self.session):
+            self.registry.refresh()
+            loaded = read_workflow(workflow, self.registry)
+            apply_settings(loaded, settings or {}, self.registry)
+            graph = check(loaded, self.registry)
+            first = len(self.session.written)
+            report = self.executor.run(graph, self.session)
+        return Result(self.session.written[first:], report)
+
+    def settings(self, workflow: str | Path | dict[str, Any]) -> list[Setting]:
+        """What `run` could be given for this workflow."""
+        with sessions.active(self.session):
+            return list_settings(read_workflow(workflow, self.registry), self.registry)
+
+
+def run(
+    workflow: str | Path | dict[str, Any],
+    settings: Mapping[str, Any] | None = None,
+    output: str | Path = "out",
+    *,
+    input_directory: str | Path | None = None,
+    packs: Iterable[str | Path] | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Result:
+    """One run in a fresh host; files of load nodes are looked for in `input_directory`, else beside the workflow."""
+    if input_directory is None and not isinstance(workflow, dict):
+        input_directory = Path(workflow).parent
+    host = Host(packs, output=output, input_directory=input_directory, on_progress=on_progress, keep=False)
+    return host.run(workflow, settings)
