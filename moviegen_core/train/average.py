@@ -42,6 +42,10 @@ class EMA:
         finally:
             _copy(parameters, own)
 
+    def copy_to(self, module: nn.Module) -> None:
+        """Give the module the averaged weights for good."""
+        _copy(dict(_trainable(module)), self.shadow)
+
     def state_dict(self) -> dict[str, object]:
         """What `load_state_dict` needs."""
         return {"updates": self.updates, "shadow": self.shadow}

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 import torch
 from safetensors import safe_open
@@ -64,12 +64,23 @@ class ShardCache:
 
     def __getitem__(self, number: int) -> dict[str, Tensor]:
         """Tensors of one item, floating-point ones as fp32."""
-        prefix = f"{number}."
+        _, names = self._open(number // self.shard_size)
+        return {name: self.get(number, name) for name in names.get(number, ())} or self._absent(number)
+
+    def get(self, number: int, key: str) -> Tensor:
+        """One tensor of an item."""
         shard, names = self._open(number // self.shard_size)
-        found = {name[len(prefix) :]: shard.get_tensor(name) for name in names.get(number, ())}
-        if not found:
-            raise CheckpointError(f"{self.folder} holds no item {number}; fill it first")
-        return {name: value.float() if value.is_floating_point() else value for name, value in found.items()}
+        if key not in names.get(number, ()):
+            self._absent(number)
+        value = shard.get_tensor(f"{number}.{key}")
+        return value.float() if value.is_floating_point() else value
+
+    def keys(self, number: int) -> list[str]:
+        """Names of an item's tensors."""
+        return self._open(number // self.shard_size)[1].get(number, [])
+
+    def _absent(self, number: int) -> NoReturn:
+        raise CheckpointError(f"{self.folder} does not hold all of item {number}; fill it first")
 
     def sizes(self, key: str) -> list[tuple[int, ...]]:
         """Shape of tensor `key` of every item, without reading any."""
@@ -98,7 +109,8 @@ class ShardCache:
                 raise CheckpointError(f"{self.path(shard)} cannot be read ({error}); fill the cache again") from error
             names: dict[int, list[str]] = {}
             for name in handle.keys():  # noqa: SIM118  it is not a dict
-                names.setdefault(int(name.partition(".")[0]), []).append(name)
+                number, _, key = name.partition(".")
+                names.setdefault(int(number), []).append(key)
             self.handles[shard] = (handle, names)
         return self.handles[shard]
 

@@ -10,10 +10,11 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TextIO
 
 import torch
@@ -81,6 +82,7 @@ def fit(
     *,
     resume: bool = True,
     hooks: Sequence[Hook] = (),
+    companions: Mapping[str, Any] | None = None,
     placement: Placement | None = None,
     strategy: str = "ddp",
     out: TextIO = sys.stderr,
@@ -88,10 +90,11 @@ def fit(
     """Train `module` in place and give the averaged weights; `output` holds checkpoint, metrics.jsonl, sheets.
 
     With `resume` a checkpoint in `output` is continued to the bit; a finished stage returns at once. SIGINT and
-    SIGTERM save after the step at hand and raise Stopped.
+    SIGTERM save after the step at hand and raise Stopped. `companions` are what the objective trains by itself (a
+    discriminator, say): their state_dicts are saved and restored with the rest.
     """
     placement = placement or choose()
-    trainer = Trainer(module, objective, source, config, output, placement, strategy, out)
+    trainer = Trainer(module, objective, source, config, output, placement, strategy, out, companions or {})
     if resume and trainer.checkpoint.is_file():
         trainer.restore()
     trainer.run(hooks)
@@ -111,7 +114,9 @@ class Trainer:
         placement: Placement,
         strategy: str = "ddp",
         out: TextIO = sys.stderr,
+        companions: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
+        self.companions = companions
         self.world = distributed.join(placement.device.type)
         self.config, self.source, self.output, self.placement = config, source, output, placement
         self.module = module.to(placement.device)
@@ -225,6 +230,7 @@ class Trainer:
         if self.world.is_main:
             facts = {"step": self.step, "seconds": self.seconds, "done": self.done, "seed": self.config.seed}
             parts = {"module": network, "optimizer": optimizer, "ema": {"updates": self.ema.updates, "shadow": shadow}}
+            parts["companions"] = {name: thing.state_dict() for name, thing in self.companions.items()}
             state.save(self.checkpoint, {**facts, **parts, "name": self.config.name, "random": state.random_states()})
 
     def restore(self) -> None:
@@ -237,6 +243,8 @@ class Trainer:
             )
         distributed.scatter(self.module, self.optimizer, saved["module"], saved["optimizer"], self.world)
         self.ema.load_state_dict(saved["ema"])
+        for name, thing in self.companions.items():
+            thing.load_state_dict(saved["companions"][name])
         self.step, self.seconds, self.done = saved["step"], saved["seconds"], saved["done"]
         state.set_random_states(saved["random"])
         self.progress.rewind(self.step)

@@ -1,0 +1,147 @@
+"""What the video transformer learns from: latents and text features of rendered clips, computed once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from .. import toybox
+from ..conditioning.text import TextEncoders, encode_prompt
+from ..config import to_dict
+from ..media.frames import from_uint8
+from ..models import loading
+from ..models.tae.model import TAE
+from ..models.text import load_text_encoder
+from ..pipelines.decode import encode_video
+from ..shapes import PATCH_SIZE
+from .cache import ShardCache, pad_features
+from .clips import Clips
+from .crops import shrink
+from .data import Batch, Bucketed, stack
+from .workspace import Workspace
+
+ENCODERS = ("ul2", "metaclip", "byt5")
+LATENT, IMAGE = "latent", "image"  # the whole clip; its middle frame encoded as an image
+
+
+def load_encoders(workspace: Workspace) -> TextEncoders:
+    """The text encoders that the recipe nano-text trained."""
+    device = workspace.placement.device
+    return TextEncoders(
+        **{name: load_text_encoder(name, workspace.weight_file(f"nano/{name}"), device=device) for name in ENCODERS}
+    )
+
+
+def load_tae(workspace: Workspace) -> TAE:
+    """The autoencoder that the recipe nano-tae trained."""
+    file = workspace.weight_file("nano/tae")
+    tae = loading.load(file, device=workspace.placement.device, dtype=torch.float32, network="tae")
+    assert isinstance(tae, TAE)
+    return tae
+
+
+def origin(clips: Clips, **parts: Any) -> dict[str, Any]:
+    """What a cache over `clips` depends on: how they are drawn, and the hashes in `parts`."""
+    facts = json.loads(json.dumps(to_dict(clips.config)))
+    del facts["count"]
+    return {**facts, **parts}
+
+
+def latents(workspace: Workspace, clips: Clips, factor: int, name: str) -> ShardCache:
+    """Latents [16, T, H, W] of every clip, averaged down by `factor` first; computed now where they are missing."""
+    facts = origin(clips, tae=workspace.sha256("nano/tae"), factor=factor)
+    cache = ShardCache(workspace.folder(name), len(clips), facts)
+    loaded: list[TAE] = []
+
+    def make(numbers: Sequence[int]) -> list[Batch]:
+        if not loaded:
+            loaded.append(load_tae(workspace))
+        return [encode_clip(loaded[0], clips, number, factor) for number in numbers]
+
+    cache.fill(make, name, workspace.out)
+    return cache
+
+
+@torch.inference_mode()
+def encode_clip(tae: TAE, clips: Clips, number: int, factor: int) -> Batch:
+    """Latent of one clip and of its middle frame."""
+    device = next(tae.parameters()).device
+    pixels = shrink(from_uint8(np.array(clips.pixels(number))), factor)[None].to(device)
+    middle = pixels.shape[2] // 2
+    return {
+        LATENT: encode_video(tae, pixels)[0].cpu(),
+        IMAGE: tae.encode(pixels[:, :, middle : middle + 1])[0].cpu(),
+    }
+
+
+def text_features(workspace: Workspace, clips: Clips, variants: int, name: str) -> ShardCache:
+    """Features of `variants` captions a clip, short and long in turn: keys "ul2.0", "metaclip.0", ..."""
+    facts = origin(clips, variants=variants, **{role: workspace.sha256(f"nano/{role}") for role in ENCODERS})
+    cache = ShardCache(workspace.folder(name), len(clips), facts)
+    loaded: list[TextEncoders] = []
+
+    def make(numbers: Sequence[int]) -> list[Batch]:
+        if not loaded:
+            loaded.append(load_encoders(workspace))
+        return [encode_captions(loaded[0], clips, number, variants) for number in numbers]
+
+    cache.fill(make, name, workspace.out)
+    return cache
+
+
+def caption(scene: toybox.Scene, variant: int) -> str:
+    """Caption number `variant` of a scene: the even ones short, the odd ones long."""
+    pair = toybox.captions(scene, variant // 2)
+    return pair.long if variant % 2 else pair.short
+
+
+def encode_captions(encoders: TextEncoders, clips: Clips, number: int, variants: int) -> Batch:
+    """Features [L, D] of each caption by every encoder, without padding; none where an encoder has nothing to read."""
+    scene = clips.scene(number)
+    _, fps = clips.config.kind(number)
+    prompts = [caption(scene, variant) for variant in range(variants)]
+    conditioning = encode_prompt(encoders, prompts, fps=fps)
+    found: Batch = {}
+    for name, features in conditioning.context.items():
+        for variant, (row, mask) in enumerate(zip(features, conditioning.context_mask[name], strict=True)):
+            if bool(mask.any()):
+                found[f"{name}.{variant}"] = row[mask].cpu()
+    return found
+
+
+def samples(
+    numbers: Sequence[int],
+    latent_cache: ShardCache,
+    text_cache: ShardCache,
+    *,
+    variants: int,
+    tokens_per_batch: int,
+    seed: int,
+    images: bool = False,
+) -> Bucketed:
+    """Source of flow-matching batches over the clips `numbers` (or their middle frames)."""
+    key = IMAGE if images else LATENT
+    shapes = latent_cache.sizes(key)
+    sizes = [tokens(shapes[number]) for number in numbers]
+
+    def sample(index: int, rng: np.random.Generator) -> Batch:
+        number = numbers[index]
+        variant, held = int(rng.integers(variants)), text_cache.keys(number)
+        keys = {name: f"{name}.{variant}" for name in ENCODERS}
+        features = {name: text_cache.get(number, wanted) for name, wanted in keys.items() if wanted in held}
+        return {LATENT: latent_cache.get(number, key), **features}
+
+    def collate(items: Sequence[Batch]) -> Batch:
+        return {**stack([{LATENT: item[LATENT]} for item in items]), **pad_features(items, ENCODERS)}
+
+    return Bucketed(sample, sizes, tokens_per_batch, seed, collate)
+
+
+def tokens(shape: Sequence[int]) -> tuple[int, int, int]:
+    """Latent shape [C, T, H, W] -> tokens (frames, rows, columns)."""
+    frames, rows, columns = (length // step for length, step in zip(shape[1:], PATCH_SIZE, strict=True))
+    return frames, rows, columns

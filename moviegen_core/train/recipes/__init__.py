@@ -1,0 +1,23 @@
+"""Recipes: what is trained, in which stages, with which sizes and seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from . import nano_tae, nano_text
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A frozen dataclass of settings, and the function that trains by it: run(config, workspace)."""
+
+    config: Any
+    run: Callable[[Any, Any], None]
+
+
+RECIPES: dict[str, Recipe] = {
+    "nano-text": Recipe(nano_text.TextRecipe(), nano_text.run),
+    "nano-tae": Recipe(nano_tae.TAERecipe(), nano_tae.run),
+}

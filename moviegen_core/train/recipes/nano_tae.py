@@ -1,0 +1,155 @@
+"""nano/tae: an image autoencoder first, then images and clips together, a discriminator at the end (paper 3.1.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from ...media.frames import contact_sheet, from_uint8
+from ...models.tae import presets
+from ...models.tae.model import TAE
+from .. import state
+from ..clips import ClipConfig, Clips
+from ..crops import CropConfig, crops, shrink
+from ..data import Mixture, Source
+from ..loop import Hook, LoopConfig, fit
+from ..objectives.discriminator import Adversary, PatchDiscriminator
+from ..objectives.tae import TAELoss, detail_distance
+from ..optim import OptimConfig
+from ..workspace import Workspace
+
+SHEET_CLIPS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class TAEStage:
+    """One step of the curriculum; `crops` weigh 1 batch of images to 3 of clips from the second stage on."""
+
+    minutes: float
+    crops: tuple[CropConfig, ...]
+    learning_rate: float = 1e-3
+    warmup_steps: int = 50
+    schedule: str = "constant"
+    final_scale: float = 0.02
+    ema_decay: float = 0.98
+    adversary_weight: float = 0.0
+
+
+IMAGES = CropConfig(frames=1, size=64, batch_size=24, weight=2)
+CLIPS = (
+    CropConfig(frames=16, size=64, batch_size=4, weight=3),
+    CropConfig(frames=24, size=64, batch_size=3, weight=1),
+    CropConfig(frames=16, size=64, batch_size=4, weight=1, shrink=2),
+    CropConfig(frames=16, size=128, batch_size=1, weight=1),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TAERecipe:
+    """Sizes, seeds, times and loss weights of nano/tae."""
+
+    preset: str = "nano"
+    seed: int = 11
+    clips: ClipConfig = field(
+        default_factory=lambda: ClipConfig(
+            count=1500, kinds=((32, 16, 12), (48, 24, 3), (64, 16, 3), (24, 16, 1), (16, 16, 1))
+        )
+    )
+    images: TAEStage = TAEStage(minutes=2.5, crops=(IMAGES,))
+    joint: TAEStage = TAEStage(minutes=17, crops=(IMAGES, *CLIPS), schedule="cosine", final_scale=0.1)
+    finish: TAEStage = TAEStage(
+        minutes=2, crops=(IMAGES, *CLIPS), learning_rate=1e-4, schedule="linear", adversary_weight=0.02, ema_decay=0.98
+    )
+    squared_weight: float = 1.0
+    perceptual_weight: float = 1.0
+    kl_weight: float = 2e-4
+    outlier_weight: float = 1e5
+    statistics_clips: int = 96
+
+
+STAGES = ("images", "joint", "finish")
+
+
+def run(recipe: TAERecipe, workspace: Workspace) -> None:
+    """Draw the clips, train every stage, measure the latents, export as nano/tae."""
+    clips = workspace.clips(recipe.clips)
+    folder = workspace.folder("nano-tae")
+    torch.manual_seed(recipe.seed)
+    tae = TAE(presets.PRESETS[recipe.preset])
+    tae.reset_parameters()
+    steps = 0
+    for number, name in enumerate(STAGES):
+        stage: TAEStage = getattr(recipe, name)
+        if stage.minutes <= 0:
+            continue
+        loop = LoopConfig(
+            name=name,
+            max_minutes=stage.minutes,
+            seed=recipe.seed + number,
+            ema_decay=stage.ema_decay,
+            optim=OptimConfig(
+                learning_rate=stage.learning_rate,
+                warmup_steps=stage.warmup_steps,
+                schedule=stage.schedule,
+                final_scale=stage.final_scale,
+            ),
+        )
+        loss = TAELoss(
+            perceptual=detail_distance,
+            squared_weight=recipe.squared_weight,
+            perceptual_weight=recipe.perceptual_weight,
+            kl_weight=recipe.kl_weight,
+            outlier_weight=recipe.outlier_weight,
+        )
+        companions = {}
+        if stage.adversary_weight:
+            adversary = Adversary(PatchDiscriminator().to(workspace.placement.device), weight=stage.adversary_weight)
+            loss, companions = replace(loss, adversary=adversary), {"adversary": adversary}
+        ema = fit(
+            tae, loss, source(stage, clips, recipe.seed + 100 * number), workspace.timed(loop), folder / name,
+            resume=workspace.resume, hooks=[sheet_hook(clips)], companions=companions,
+            placement=workspace.placement, out=workspace.out,
+        )  # fmt: skip
+        ema.copy_to(tae)
+        steps += int(state.load(folder / name / "checkpoint.pt")["step"])
+    tae.set_statistics(*statistics(tae, clips, min(recipe.statistics_clips, len(clips))))
+    workspace.export("nano/tae", tae, recipe="nano-tae", seed=recipe.seed, steps=steps)
+
+
+def source(stage: TAEStage, clips: Clips, seed: int) -> Source:
+    """The crops of a stage in their shares."""
+    parts = [crops(clips, config, seed + number) for number, config in enumerate(stage.crops)]
+    return Mixture(parts, [config.weight for config in stage.crops])
+
+
+@torch.inference_mode()
+def statistics(tae: TAE, clips: Clips, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and standard deviation [C] of raw latents of `count` clips, at full and at half size."""
+    tae.eval()
+    device = next(tae.parameters()).device
+    moments = []
+    for number in range(count):
+        pixels = shrink(from_uint8(np.array(clips.pixels(number))), 2 if number % 4 == 3 else 1)
+        raw = tae.posterior(pixels[None].to(device)).mean[0].double().flatten(1)
+        moments.append(torch.stack((raw.mean(dim=1), raw.square().mean(dim=1))))
+    mean, squares = torch.stack(moments).mean(dim=0)
+    return mean.float(), (squares - mean.square()).clamp_min(1e-8).sqrt().float()
+
+
+def sheet_hook(clips: Clips) -> Hook:
+    """Writes step-N.png: frames of a few clips, and under each row what comes back from the autoencoder."""
+
+    def write(tae: nn.Module, folder: Path, step: int) -> None:
+        assert isinstance(tae, TAE)
+        rows = []
+        for number in range(SHEET_CLIPS):
+            pixels = from_uint8(np.array(clips.pixels(number)[:16]))[None].to(tae.latent_mean.device)
+            rebuilt = tae.decode(tae.encode(pixels), pixels.shape[2])
+            rows += [pixels[0, :, ::2], rebuilt[0, :, ::2].clamp(-1, 1)]
+        contact_sheet(torch.cat(rows, dim=1).cpu(), 8).save(folder / f"step-{step:06d}.png")
+
+    return write

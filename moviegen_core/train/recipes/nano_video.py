@@ -1,0 +1,191 @@
+"""nano/video: text-to-image, then images and video together, then higher resolution, then the best-looking clips.
+
+The paper's curriculum in small (sections 3.2 and 3.3): 64 pixels before 128, 1 batch of images to 10 of videos,
+long clips mixed in at the higher resolution, fine-tuning on what looks best, and an average of its last checkpoints.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ...conditioning.text import encode_prompt
+from ...errors import CheckpointError
+from ...media.frames import contact_sheet
+from ...models import catalog
+from ...models.video_dit.model import VideoDiT
+from ...pipelines.sample import sample_video
+from ...shapes import clip_latent
+from .. import state
+from ..average import average
+from ..cache import ShardCache
+from ..clips import ClipConfig, Clips, best_looking
+from ..data import Mixture, Source
+from ..latents import caption, latents, load_encoders, load_tae, samples, text_features
+from ..loop import Hook, LoopConfig, fit
+from ..objectives.video import flow_matching
+from ..optim import OptimConfig
+from ..workspace import Workspace
+
+SHEET_STEPS, SHEET_GUIDANCE, SHEET_CLIPS = 12, 4.0, 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoStage:
+    """One step of the curriculum; weights count batches of each round."""
+
+    minutes: float
+    size: int = 128  # pixels; 64 is the 128-pixel clip averaged down
+    images: int = 0
+    videos: int = 0
+    longs: int = 0
+    tokens_per_batch: int = 4096
+    learning_rate: float = 1.5e-3
+    warmup_steps: int = 30
+    schedule: str = "constant"
+    final_scale: float = 0.0
+    ema_decay: float = 0.99
+    best_share: float = 1.0
+    snapshots: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoRecipe:
+    """Sizes, seeds and times of nano/video."""
+
+    preset: str = "nano"
+    seed: int = 21
+    method: str = "muon"
+    weight_decay: float = 0.02
+    clips: ClipConfig = field(
+        default_factory=lambda: ClipConfig(
+            count=6000, kinds=((32, 16, 12), (48, 24, 3), (64, 16, 3), (24, 16, 1), (16, 16, 1))
+        )
+    )
+    longs: ClipConfig = field(
+        default_factory=lambda: ClipConfig(count=150, kinds=((128, 16, 2), (256, 16, 1)), first_seed=2_000_000)
+    )
+    variants: int = 4  # captions a clip
+    images: VideoStage = VideoStage(minutes=6, size=64, images=1, learning_rate=2e-3)
+    low: VideoStage = VideoStage(minutes=14, size=64, images=1, videos=10)
+    high: VideoStage = VideoStage(minutes=30, images=1, videos=10, longs=1, schedule="linear", final_scale=0.3)
+    best: VideoStage = VideoStage(
+        minutes=8, videos=10, longs=1, learning_rate=5e-4, schedule="linear", ema_decay=0.98, best_share=0.4,
+        snapshots=(0.6, 0.8, 1.0),
+    )  # fmt: skip
+    guidance_scale: float = 4.0  # what the nano model is best sampled with
+
+
+STAGES = ("images", "low", "high", "best")
+
+
+def run(recipe: VideoRecipe, workspace: Workspace) -> None:
+    """Fill the caches, train every stage, average, export as nano/video."""
+    data = Data(recipe, workspace)
+    folder = workspace.folder("nano-video")
+    torch.manual_seed(recipe.seed)
+    model = catalog.build("video_dit", recipe.preset, device="cpu")
+    hooks = [sheet_hook(recipe, workspace, data.clips)]
+    steps = 0
+    for number, name in enumerate(STAGES):
+        stage: VideoStage = getattr(recipe, name)
+        loop = LoopConfig(
+            name=name,
+            max_minutes=stage.minutes,
+            seed=recipe.seed + number,
+            ema_decay=stage.ema_decay,
+            snapshots=stage.snapshots,
+            optim=OptimConfig(
+                method=recipe.method,
+                learning_rate=stage.learning_rate,
+                weight_decay=recipe.weight_decay,
+                warmup_steps=stage.warmup_steps,
+                schedule=stage.schedule,
+                final_scale=stage.final_scale,
+            ),
+        )
+        # The weights go on from stage to stage as they are; the average starts anew.
+        fit(
+            model, flow_matching, data.source(stage, recipe.seed + 100 * number), workspace.timed(loop), folder / name,
+            resume=workspace.resume, hooks=hooks, placement=workspace.placement, out=workspace.out,
+        )  # fmt: skip
+        steps += int(state.load(folder / name / "checkpoint.pt")["step"])
+    merge(model, folder / STAGES[-1])
+    workspace.export(
+        "nano/video",
+        model,
+        recipe="nano-video",
+        seed=recipe.seed,
+        steps=steps,
+        sampling={"guidance_scale": recipe.guidance_scale},
+    )
+
+
+def merge(model: nn.Module, folder: Path) -> None:
+    """Give the model the average of the snapshots that a stage left in `folder`."""
+    files = sorted(folder.glob("snapshot-*.pt"))
+    if not files:
+        raise CheckpointError(f"{folder} holds no snapshots to average; train the stage to its end")
+    mean = average([state.load(file)["shadow"] for file in files])
+    missing = model.load_state_dict(mean, strict=False).missing_keys
+    trained = {name for name, _ in model.named_parameters()}
+    if trained & set(missing):
+        raise CheckpointError(f"the snapshots in {folder} lack {sorted(trained & set(missing))[:5]}; train again")
+
+
+class Data:
+    """Clips, latents and text features of the recipe, computed as stages ask for them."""
+
+    def __init__(self, recipe: VideoRecipe, workspace: Workspace) -> None:
+        self.recipe, self.workspace = recipe, workspace
+        self.clips = workspace.clips(recipe.clips)
+        self.texts = text_features(workspace, self.clips, recipe.variants, "text")
+        self.long_clips: Clips | None = None
+        self.long_texts: ShardCache | None = None
+
+    def source(self, stage: VideoStage, seed: int) -> Source:
+        """The mixture of a stage; clips stand in the cache, so that any of its batches is quickly read."""
+        factor = self.recipe.clips.size // stage.size
+        cache = latents(self.workspace, self.clips, factor, f"latents-{stage.size}")
+        numbers: list[int] = list(range(len(self.clips)))
+        if stage.best_share < 1.0:
+            numbers = best_looking(self.clips, numbers, stage.best_share)
+        common: dict[str, Any] = {"variants": self.recipe.variants, "tokens_per_batch": stage.tokens_per_batch}
+        parts: list[tuple[int, Source]] = []
+        if stage.images:
+            images = samples(numbers, cache, self.texts, seed=seed, images=True, **common)
+            parts.append((stage.images, images))
+        if stage.videos:
+            parts.append((stage.videos, samples(numbers, cache, self.texts, seed=seed + 1, **common)))
+        if stage.longs:
+            parts.append((stage.longs, self._longs(stage, factor, seed + 2, common)))
+        return Mixture([source for _, source in parts], [weight for weight, _ in parts])
+
+    def _longs(self, stage: VideoStage, factor: int, seed: int, common: dict[str, Any]) -> Source:
+        if self.long_clips is None or self.long_texts is None:
+            self.long_clips = self.workspace.clips(self.recipe.longs, "clips-long")
+            self.long_texts = text_features(self.workspace, self.long_clips, self.recipe.variants, "text-long")
+        cache = latents(self.workspace, self.long_clips, factor, f"latents-long-{stage.size}")
+        return samples(list(range(len(self.long_clips))), cache, self.long_texts, seed=seed, **common)
+
+
+def sheet_hook(recipe: VideoRecipe, workspace: Workspace, clips: Clips) -> Hook:
+    """Samples a few captions now and then and writes step-N.png, one row a clip, and their captions once."""
+    tae, encoders = load_tae(workspace), load_encoders(workspace)
+    prompts = [caption(clips.scene(number), 0) for number in range(SHEET_CLIPS)]
+    conditioning = encode_prompt(encoders, prompts)
+    frames, size = clips.config.kinds[0][0], clips.config.size
+
+    def write(model: nn.Module, folder: Path, step: int) -> None:
+        assert isinstance(model, VideoDiT)
+        (folder / "captions.txt").write_text("\n".join(prompts) + "\n")
+        shape = clip_latent(frames, size, size, batch=len(prompts))
+        latent = sample_video(model, conditioning, shape, seed=0, steps=SHEET_STEPS, guidance_scale=SHEET_GUIDANCE)
+        pixels = torch.cat([tae.decode(row[None], frames)[0, :, :: frames // 8] for row in latent], dim=1)
+        contact_sheet(pixels.clamp(-1, 1).cpu(), 8).save(folder / f"step-{step:06d}.png")
+
+    return write
