@@ -81,16 +81,22 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Nearest neighbour, then convolution, first in space and then in time."""
+    """Up in space, then in time: nearest neighbour, then convolution.
+
+    With `subpixel` the spatial half is one convolution whose channels become pixels, which costs the same and, unlike
+    nearest neighbour, can tell the pixels of a block apart without their neighbours.
+    """
 
     def __init__(
-        self, in_channels: int, out_channels: int, spatial_stride: int, temporal_stride: int, *, ops: Any = nn,
+        self, in_channels: int, out_channels: int, spatial_stride: int, temporal_stride: int, *,
+        subpixel: bool = False, ops: Any = nn,
         device: torch.device | str | None = None, dtype: torch.dtype | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.spatial_stride, self.temporal_stride = spatial_stride, temporal_stride
+        self.spatial_stride, self.temporal_stride, self.subpixel = spatial_stride, temporal_stride, subpixel
+        made = out_channels * spatial_stride**2 if subpixel else out_channels
         self.spatial = (
-            ops.Conv2d(in_channels, out_channels, 3, padding=1, device=device, dtype=dtype)
+            ops.Conv2d(in_channels, made, 3, padding=1, device=device, dtype=dtype)
             if spatial_stride > 1 or in_channels != out_channels
             else None
         )
@@ -98,13 +104,28 @@ class Upsample(nn.Module):
 
     def forward(self, frames: Tensor, batch: int, *, still: bool = False) -> Tensor:
         """[B * T, Cin, H, W] -> [B * T * temporal, Cout, H * spatial, W * spatial]; `still` keeps T."""
+        stride = self.spatial_stride
         if self.spatial is not None:
-            if self.spatial_stride > 1:
-                frames = F.interpolate(frames, scale_factor=float(self.spatial_stride), mode="nearest")
+            if stride > 1 and not self.subpixel:
+                frames = F.interpolate(frames, scale_factor=float(stride), mode="nearest")
             frames = self.spatial(frames)
+            if stride > 1 and self.subpixel:
+                frames = as_frames(unfold(as_clip(frames, batch), stride))
         if self.temporal_stride > 1 and not still:
             frames = as_frames(as_clip(frames, batch).repeat_interleave(self.temporal_stride, dim=1))
         return self.temporal(frames, batch)
+
+
+def fold(clip: Tensor, size: int) -> Tensor:
+    """Space to channels: [B, T, H, W, C] -> [B, T, H / size, W / size, C size^2], channels ordered (C, row, column)."""
+    blocks = clip.unflatten(3, (-1, size)).unflatten(2, (-1, size))  # B T h y w x C
+    return blocks.permute(0, 1, 2, 4, 6, 3, 5).flatten(4)
+
+
+def unfold(clip: Tensor, size: int) -> Tensor:
+    """Channels to space, the inverse of `fold`."""
+    blocks = clip.unflatten(4, (-1, size, size))  # B T h w C y x
+    return blocks.permute(0, 1, 2, 5, 3, 6, 4).flatten(4, 5).flatten(2, 3)
 
 
 def as_clip(frames: Tensor, batch: int) -> Tensor:

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import ConfigError, ShapeError
-from ...layers.autoencoder_block import ResBlock, SpatialAttention, TemporalAttention, swish
-from ...layers.conv import Conv25D, Downsample, Upsample, as_clip, as_frames
+from ...layers.autoencoder_block import NORM_EPS, ResBlock, SpatialAttention, TemporalAttention, swish
+from ...layers.conv import Conv25D, Downsample, Upsample, as_clip, as_frames, fold, unfold
 
 LOG_VARIANCE_LIMITS = (-30.0, 20.0)
 
@@ -29,11 +29,12 @@ class TAEConfig:
     spatial_strides: tuple[int, ...] = (2, 2, 2)
     temporal_strides: tuple[int, ...] = (2, 2, 2)
     stem_fold: int = 1  # this many pixels a side become channels before the first convolution
-    encoder_blocks: int = 2  # residual blocks per level
-    decoder_blocks: int = 3
+    encoder_blocks: tuple[int, ...] = (2, 2, 2, 2)  # residual blocks of each level
+    decoder_blocks: tuple[int, ...] = (3, 3, 3, 3)
     norm_groups: int = 32
     mid_attention: bool = True
-    narrow_up: bool = False  # upsampling already narrows to the next level's channels; Latent Diffusion keeps them
+    subpixel: bool = False  # spatial steps up turn channels into pixels and narrow to the next level's channels
+    linear_path: bool = False  # a 1 x 1 convolution round the last norm and swish of both halves
     latent_channels: int = 16
     latent_projections: bool = False  # the 1 x 1 convolutions around the latent that older image autoencoders have
 
@@ -42,6 +43,11 @@ class TAEConfig:
             raise ConfigError(
                 f"{len(self.channels)} levels need {len(self.channels) - 1} spatial and temporal strides, given "
                 f"{len(self.spatial_strides)} and {len(self.temporal_strides)}"
+            )
+        if not len(self.channels) == len(self.encoder_blocks) == len(self.decoder_blocks):
+            raise ConfigError(
+                f"{len(self.channels)} levels need as many block counts, given {len(self.encoder_blocks)} for the "
+                f"encoder and {len(self.decoder_blocks)} for the decoder"
             )
         uneven = [width for width in self.channels if width % self.norm_groups]
         if uneven:
@@ -124,7 +130,7 @@ class TAE(nn.Module):
                 f"both sides to multiples of {stride}"
             )
         batch = pixels.shape[0]
-        moments = self.encoder(fold(pixels, self.config.stem_fold), batch)
+        moments = self.encoder(as_frames(fold(pixels.permute(0, 2, 3, 4, 1), self.config.stem_fold)), batch)
         if self.project_in is not None:
             moments = self.project_in(moments)
         mean, log_variance = as_clip(moments, batch).permute(0, 4, 1, 2, 3).chunk(2, dim=1)
@@ -158,8 +164,28 @@ class TAE(nn.Module):
             frames = self.project_out(frames)
         # One latent frame decodes to a still (every layer is shift-equivariant in time): one frame says it all.
         still = latent.shape[2] == 1
-        pixels = unfold(self.decoder(frames, batch, still=still), self.config.stem_fold, batch)
+        clip = unfold(as_clip(self.decoder(frames, batch, still=still), batch), self.config.stem_fold)
+        pixels = clip.permute(0, 4, 1, 2, 3)
         return pixels.expand(-1, -1, wanted, -1, -1) if still else pixels[:, :, :wanted]
+
+
+class Head(nn.Module):
+    """The last norm, swish and convolution of either half.
+
+    A norm takes brightness and contrast away frame by frame; the linear path, where there is one, lets them pass.
+    """
+
+    def __init__(self, width: int, out_channels: int, config: TAEConfig, **factory: Any) -> None:
+        super().__init__()
+        place = {"device": factory["device"], "dtype": factory["dtype"]}
+        self.norm = factory["ops"].GroupNorm(config.norm_groups, width, eps=NORM_EPS, **place)
+        self.conv = Conv25D(width, out_channels, **factory)
+        self.linear = factory["ops"].Conv2d(width, out_channels, 1, **place) if config.linear_path else None
+
+    def forward(self, frames: Tensor, batch: int) -> Tensor:
+        """[B * T, C, H, W] -> [B * T, Cout, H, W]."""
+        made = self.conv(swish(self.norm(frames)), batch)
+        return made if self.linear is None else made + self.linear(frames)
 
 
 class Encoder(nn.Module):
@@ -172,21 +198,20 @@ class Encoder(nn.Module):
         self.levels = nn.ModuleList()
         for level, width in enumerate(widths):
             below = widths[max(0, level - 1)]
-            blocks = _blocks(below, width, config.encoder_blocks, groups, factory)
+            blocks = _blocks(below, width, config.encoder_blocks[level], groups, factory)
             if level < len(widths) - 1:
                 strides = config.spatial_strides[level], config.temporal_strides[level]
                 blocks.append(Downsample(width, *strides, **factory))
             self.levels.append(nn.ModuleList(blocks))
         self.mid = _mid(widths[-1], config, factory)
-        self.norm_out = _norm(widths[-1], config, factory)
-        self.conv_out = Conv25D(widths[-1], 2 * config.latent_channels, **factory)
+        self.head = Head(widths[-1], 2 * config.latent_channels, config, **factory)
 
     def forward(self, frames: Tensor, batch: int) -> Tensor:
         """[B * T, 3 fold^2, H, W] -> [B * t, 2 C, h, w]."""
         frames = self.conv_in(frames, batch)
         for layer in _flat(self.levels, self.mid):
             frames = layer(frames, batch)
-        return self.conv_out(swish(self.norm_out(frames)), batch)
+        return self.head(frames, batch)
 
 
 class Decoder(nn.Module):
@@ -200,36 +225,23 @@ class Decoder(nn.Module):
         levels: list[nn.Module] = []
         incoming = widths[-1]
         for level in reversed(range(len(widths))):
-            blocks = _blocks(incoming, widths[level], config.decoder_blocks, groups, factory)
+            blocks = _blocks(incoming, widths[level], config.decoder_blocks[level], groups, factory)
             incoming = widths[level]
             if level > 0:
                 strides = config.spatial_strides[level - 1], config.temporal_strides[level - 1]
-                outgoing = widths[level - 1] if config.narrow_up else widths[level]
-                blocks.append(Upsample(incoming, outgoing, *strides, **factory))
+                outgoing = widths[level - 1] if config.subpixel else widths[level]
+                blocks.append(Upsample(incoming, outgoing, *strides, subpixel=config.subpixel, **factory))
                 incoming = outgoing
             levels.insert(0, nn.ModuleList(blocks))
         self.levels = nn.ModuleList(levels)
-        self.norm_out = _norm(widths[0], config, factory)
-        self.conv_out = Conv25D(widths[0], 3 * config.stem_fold**2, **factory)
+        self.head = Head(widths[0], 3 * config.stem_fold**2, config, **factory)
 
     def forward(self, frames: Tensor, batch: int, *, still: bool = False) -> Tensor:
         """[B * t, C, h, w] -> [B * T, 3 fold^2, H, W]; `still` leaves out the steps up in time."""
         frames = self.conv_in(frames, batch)
         for layer in _flat([self.mid], reversed(self.levels)):  # type: ignore[call-overload]
             frames = layer(frames, batch, still=still) if isinstance(layer, Upsample) else layer(frames, batch)
-        return self.conv_out(swish(self.norm_out(frames)), batch)
-
-
-def fold(pixels: Tensor, size: int) -> Tensor:
-    """Pixels [B, 3, T, H, W] -> frames [B * T, 3 size^2, H / size, W / size], channels-last."""
-    clip = pixels.unflatten(4, (-1, size)).unflatten(3, (-1, size))  # B 3 T h y w x
-    return as_frames(clip.permute(0, 2, 3, 5, 1, 4, 6).flatten(4).contiguous())
-
-
-def unfold(frames: Tensor, size: int, batch: int) -> Tensor:
-    """Inverse of `fold`."""
-    clip = as_clip(frames, batch).unflatten(4, (3, size, size))  # B T h w 3 y x
-    return clip.permute(0, 4, 1, 2, 5, 3, 6).flatten(5).flatten(3, 4)
+        return self.head(frames, batch)
 
 
 def _per_channel(values: Tensor, like: Tensor) -> Tensor:
@@ -247,11 +259,6 @@ def _mid(width: int, config: TAEConfig, factory: dict[str, Any]) -> nn.ModuleLis
     return nn.ModuleList(
         [ResBlock(width, width, groups, **factory), *attention, ResBlock(width, width, groups, **factory)]
     )
-
-
-def _norm(width: int, config: TAEConfig, factory: dict[str, Any]) -> nn.Module:
-    ops = factory["ops"]
-    return ops.GroupNorm(config.norm_groups, width, eps=1e-6, device=factory["device"], dtype=factory["dtype"])
 
 
 def _flat(*groups: Any) -> Iterator[nn.Module]:

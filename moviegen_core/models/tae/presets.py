@@ -6,13 +6,14 @@ from .model import TAEConfig
 FULL = TAEConfig(channels=(128, 256, 512, 512))
 # Sized for a CPU: pixels are folded 4 x 4 first, and only the first level runs at that resolution and full rate.
 NANO = TAEConfig(
-    channels=(32, 64, 96, 128),
+    channels=(48, 96, 128, 160),
     spatial_strides=(2, 1, 1),
     stem_fold=4,
-    encoder_blocks=1,
-    decoder_blocks=1,
+    encoder_blocks=(0, 1, 1, 1),
+    decoder_blocks=(1, 1, 1, 1),
     norm_groups=8,
-    narrow_up=True,
+    subpixel=True,
+    linear_path=True,
 )
 
 PRESETS = {"nano": NANO, "full": FULL}

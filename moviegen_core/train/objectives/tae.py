@@ -111,4 +111,4 @@ def as_images(pixels: Tensor) -> Tensor:
 
 def last_weight(module: nn.Module) -> Tensor:
     """The decoder's last convolution, on which the adversary's share is balanced."""
-    return module.decoder.conv_out.temporal.taps.weight  # type: ignore[union-attr, return-value]
+    return module.decoder.head.conv.temporal.taps.weight  # type: ignore[union-attr, return-value]
