@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -70,7 +71,7 @@ MOTION_PHRASES: dict[str, tuple[tuple[str, str], ...]] = {
         ("flies by", "flying by"),
         ("flies past", "flying past"),
         ("flies quickly across", "flying quickly across"),
-        ("zooms by in flight", "zooming by in flight"),
+        ("rushes by in flight", "rushing by in flight"),
     ),
     "spin": (
         ("spins in place", "spinning in place"),
@@ -154,7 +155,10 @@ _LONG = (
     "A short animation of {a} {size} {noun} {moving} {place}{weather}. {detail}",
     "We see {a} {size} {noun} {place}{weather}. The {noun} is {moving}. {detail}",
 )
+_SIGNS = ('A sign says "{word}".', 'A sign reads "{word}".', 'There is a sign with the word "{word}".')
 _SIZES = {"small": ("small", "little"), "medium": ("medium-sized", "mid-sized"), "large": ("large", "big")}
+
+Choice = TypeVar("Choice")
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +170,8 @@ class Captions:
 
 
 def captions(scene: Scene, rng_seed: int) -> Captions:
-    """Short and long caption of `scene`; `rng_seed` picks the wording and nothing else."""
-    rng = np.random.default_rng((rng_seed, 4242))
+    """Short and long caption of `scene`; `rng_seed` (0 or more) picks the wording and nothing else."""
+    rng = np.random.default_rng((rng_seed, scene.seed, 4242))
     return Captions(_caption(scene, rng, _SHORT, long=False), _caption(scene, rng, _LONG, long=True))
 
 
@@ -176,49 +180,40 @@ def _article(phrase: str) -> str:
 
 
 def _caption(scene: Scene, rng: np.random.Generator, skeletons: tuple[str, ...], *, long: bool) -> str:
-    def pick(choices: tuple) -> object:
+    def pick(choices: tuple[Choice, ...]) -> Choice:
         return choices[int(rng.integers(len(choices)))]
 
     subject = scene.subject
-    other = f"a {_plain(scene)}" if scene.other is not None else ""
-    moves, moving = pick(MOTION_PHRASES[scene.motion.kind])  # type: ignore[misc]
-    place = str(pick(PLACE_PHRASES[scene.place]))
-    size = str(pick(_SIZES[subject.size]))
+    other = _article(f"{scene.other.colour} {scene.other.thing}") if scene.other is not None else ""
+    moves, moving = pick(MOTION_PHRASES[scene.motion.kind])
+    place = pick(PLACE_PHRASES[scene.place])
+    size = pick(_SIZES[subject.size])
     if subject.thing == "person":
-        noun, size = f"person in {_article(subject.colour)} shirt", str(pick(("happy", "smiling", "friendly")))
+        noun, size = f"person in {_article(subject.colour)} shirt", pick(("happy", "smiling", "friendly"))
     else:
         noun = f"{subject.colour} {pick(THING_NAMES[subject.thing])}"
     weather = f" {pick(WEATHER_PHRASES[scene.weather])}" if scene.weather != "clear" else ""
-    first = size if long else noun
-    article = _article(first).split()[0]
-    text = str(pick(skeletons)).format(
+    article = _article(size if long else noun).split()[0]
+    text = pick(skeletons).format(
         a=article,
         A=article.capitalize(),
         noun=noun,
         size=size,
-        moves=str(moves).format(other=_article(other[2:]) if other else ""),
-        moving=str(moving).format(other=_article(other[2:]) if other else ""),
+        moves=moves.format(other=other),
+        moving=moving.format(other=other),
         place=place,
         Place=place[0].upper() + place[1:],
         weather=weather,
-        detail=str(pick(PLACE_DETAILS[scene.place])),
+        detail=pick(PLACE_DETAILS[scene.place]),
     )
     extras = [text]
     if scene.sign is not None:
-        extras.append(str(pick(_SIGNS)).format(word=scene.sign.word))
+        extras.append(pick(_SIGNS).format(word=scene.sign.word))
     if scene.person is not None and subject.thing != "person":
         does = "waves" if scene.person.waving else "watches"
         extras.append(f"A person in {_article(scene.person.colour)} shirt {does}.")
-    phrase = str(pick(CAMERA_PHRASES[scene.camera.move]))
+    phrase = pick(CAMERA_PHRASES[scene.camera.move])
     if scene.camera.move != "static" or rng.random() < 0.5:
-        # The camera comes first as often as not at all last: prompts put it anywhere.
+        # Prompts put the camera anywhere, so it comes first now and then.
         extras.insert(0 if rng.random() < 0.25 and "it" not in phrase.split() else len(extras), phrase)
     return " ".join(extras)
-
-
-_SIGNS = ('A sign says "{word}".', 'A sign reads "{word}".', 'There is a sign with the word "{word}".')
-
-
-def _plain(scene: Scene) -> str:
-    assert scene.other is not None
-    return f"{scene.other.colour} {scene.other.thing}"

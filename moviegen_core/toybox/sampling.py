@@ -28,9 +28,12 @@ def sample_scene(seed: int, *, split: str = "train", duration_seconds: float = 4
     other. "train" and "test" draw from the same combinations with unrelated random numbers.
     """
     words.check("split", split, SPLITS)
+    fixed = {kind: value for kind, value in fixed.items() if value is not None or kind in ("word", "person")}
     unknown = sorted(set(fixed) - set(FIXABLE))
     if unknown:
         raise ConfigError(f"a scene has no {', '.join(unknown)} to fix; it has {', '.join(FIXABLE)}")
+    if seed < 0:
+        raise ConfigError(f"seed {seed} is below zero; give a whole number from 0 up")
     if not duration_seconds > 0:
         raise ConfigError(f"a scene of {duration_seconds} seconds is impossible; give a positive duration_seconds")
     rng = np.random.default_rng((seed, SPLITS.index(split), 20_26))
@@ -40,13 +43,10 @@ def sample_scene(seed: int, *, split: str = "train", duration_seconds: float = 4
         words.check(f"camera for {motion!r}", fixed["camera"], moves)
     static = rng.random() < 0.3
     follow = rng.random() < 0.36 and moves[-1] == "tracking shot"
-    others = words.CAMERAS[1:-1]
-    move = fixed.get("camera") or (
-        "static" if static else "tracking shot" if follow else _one(rng, words.CAMERAS[1:-1])
-    )
-    place = fixed.get("place") or _one(
-        rng, words.OUTDOORS if fixed.get("weather", "clear") != "clear" else words.PLACES
-    )
+    other_move = _one(rng, words.CAMERAS[1:-1])
+    move = fixed.get("camera") or ("static" if static else "tracking shot" if follow else other_move)
+    fair = fixed.get("weather", "clear") == "clear"
+    place = fixed.get("place") or _one(rng, words.PLACES if fair else words.OUTDOORS)
     words.check("place", place, words.PLACES)
     skies = words.WEATHERS if place in words.OUTDOORS else ("clear",)
     falling = rng.random() < 0.5
@@ -91,8 +91,11 @@ def _combination(rng: np.random.Generator, split: str, fixed: dict[str, Any]) ->
     may_be_person = split != "heldout" and not {"thing", "motion"} & set(fixed) and fixed.get("person") is None
     if split != "heldout" and (wants_person or (may_be_person and rng.random() < 0.04)):
         colour = fixed.get("colour") or _one(rng, tuple(words.COLOURS))
-        return "person", colour, fixed.get("motion") or _one(rng, words.PERSON_MOTIONS)
+        walks = fixed.get("camera") == "tracking shot"
+        return "person", colour, fixed.get("motion") or ("walk" if walks else _one(rng, words.PERSON_MOTIONS))
     fitting = words.combinations(split)
+    if fixed.get("camera") == "tracking shot" and "motion" not in fixed:
+        fitting = tuple(combination for combination in fitting if combination[2] in words.TRACKABLE)
     for index, kind in enumerate(("thing", "colour", "motion")):
         if kind in fixed:
             fitting = tuple(combination for combination in fitting if combination[index] == fixed[kind])
@@ -128,7 +131,10 @@ def _camera(rng: np.random.Generator, move: str) -> Camera:
 
 def _motion(rng: np.random.Generator, kind: str, subject: Subject, move: str, other: Subject | None) -> Motion:
     """The constants of one motion, such that it is told from the first two seconds and stays in the frame."""
-    draw = lambda low, high: round(float(rng.uniform(low, high)), 4)
+
+    def draw(low: float, high: float) -> float:
+        return round(float(rng.uniform(low, high)), 4)
+
     radius = subject.radius
     direction = 1 if rng.random() < 0.5 else -1
     drift = draw(0.34, 0.46) if move == "tracking shot" else 0.0
@@ -156,7 +162,7 @@ def _motion(rng: np.random.Generator, kind: str, subject: Subject, move: str, ot
             kind=kind,
             direction=direction,
             reach=draw(0.4, 0.46),
-            amplitude=draw(0.6, 0.7) if reach < 0.25 else draw(0.7, 0.9),
+            amplitude=amplitude,
         )
     if kind == "orbit":
         return Motion(
@@ -212,18 +218,15 @@ def _company(
     chance, word = float(rng.random()), _one(rng, tuple(words.WORDS))
     x = round(float(rng.uniform(0.24, 0.32)) * (1 if rng.random() < 0.5 else -1), 4)
     waving = rng.random() < 0.5
+    stays = move != "tracking shot"  # a camera that travels would soon leave them behind
     found: dict[str, Any] = {}
     if subject.thing == "person":
         found["person"] = _person(rng, 0.0, motion == "wave")
-    elif fixed["person"] is not None if "person" in fixed else 0.17 <= chance < 0.23 and move != "tracking shot":
+    elif fixed["person"] is not None if "person" in fixed else stays and 0.17 <= chance < 0.23:
         kind = fixed.get("person") or ("waving" if waving else "standing")
         words.check("person", kind, ("standing", "waving"))
         found["person"] = _person(rng, x, kind == "waving")
-    if (
-        fixed["word"] is not None
-        if "word" in fixed
-        else chance < (0.17 if motion in _LOW and move != "tracking shot" else 0.0)
-    ):
+    if fixed["word"] is not None if "word" in fixed else stays and motion in _LOW and chance < 0.17:
         word = fixed.get("word") or word
         if not (2 <= len(word) <= 6 and word.isalpha() and word.isupper() and word.isascii()):
             raise ConfigError(f"a sign cannot carry {word!r}; give one word of 2 to 6 capital letters, such as HELLO")
