@@ -80,6 +80,11 @@ def test_debugging_shows_the_traceback(monkeypatch, capsys):
         (["make", "x", "--model", "missing/folder", "-o", "{folder}/film.mp4"], "neither shipped weights nor a file"),
         (["make", "x", "--device", "toaster", "-o", "{folder}/film.mp4"], "use auto or one of"),
         (["run", "x.json", "--set", "seed"], "must look like NAME=VALUE"),
+        (["run", "{folder}/none.json"], "none.json"),
+        (["train", "nothing"], "no recipe is called 'nothing'; use nano"),
+        (["train", "nano", "--set", "steps=3"], "settings belong to one recipe"),
+        (["evaluate", "nothing"], "choose one of"),
+        (["evaluate", "video", "--set", "colour=3"], "has no option 'colour'; it has model, prompts"),
         (["convert", "{folder}/no.pth", "{folder}/x.safetensors", "--network", "tae", "--preset", "nano"], "no.pth"),
     ],
 )
