@@ -38,7 +38,7 @@ SHEET_STEPS, SHEET_GUIDANCE, SHEET_CLIPS = 12, 4.0, 4
 class VideoStage:
     """One step of the curriculum; weights count batches of each round."""
 
-    minutes: float
+    minutes: float | None
     size: int = 128  # pixels; 64 is the 128-pixel clip averaged down
     images: int = 0
     videos: int = 0
@@ -51,6 +51,7 @@ class VideoStage:
     ema_decay: float = 0.99
     best_share: float = 1.0
     snapshots: tuple[float, ...] = ()
+    steps: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +96,7 @@ def run(recipe: VideoRecipe, workspace: Workspace) -> None:
         stage: VideoStage = getattr(recipe, name)
         loop = LoopConfig(
             name=name,
+            steps=stage.steps,
             max_minutes=stage.minutes,
             seed=recipe.seed + number,
             ema_decay=stage.ema_decay,
