@@ -1,0 +1,144 @@
+"""Physics: falling, rolling, sliding, colliding, and the events that follow."""
+
+import math
+
+import numpy as np
+import pytest
+
+from moviegen_core import toybox
+from moviegen_core.toybox import camera, motions
+
+
+def poses(scene, times):
+    return [motions.pose(scene, time) for time in times]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_gravity_fitted_to_the_first_fall_is_the_stated_one(seed):
+    scene = toybox.sample_scene(seed, motion="bounce", camera="static")
+    impact = scene.events[0].time_seconds
+    times = np.arange(0, impact, 1 / 60)
+    heights = -np.array([scene.positions(time)[1] for time in times])
+    fitted = -2 * np.polyfit(times, heights, 2)[0]
+    assert fitted == pytest.approx(scene.gravity, rel=1e-6)
+    assert impact < 1.0
+
+
+def test_each_bounce_keeps_the_stated_share_of_speed():
+    scene = toybox.sample_scene(3, motion="bounce")
+    for event in [event for event in scene.events if event.kind == "bounce"][:3]:
+        step = 1e-5
+        before, after = poses(scene, [event.time_seconds - step, event.time_seconds + step])
+        assert before.height / step == pytest.approx(event.speed, rel=1e-3)
+        assert after.height / before.height == pytest.approx(scene.motion.restitution, rel=1e-3)
+
+
+def test_bounce_events_happen_where_the_track_touches_the_ground():
+    scene = toybox.sample_scene(5, motion="bounce", duration_seconds=16.0)
+    times = np.arange(0, 16, 1 / 960)
+    heights = np.array([pose.height for pose in poses(scene, times)])
+    lows = times[1:-1][(heights[1:-1] <= heights[:-2]) & (heights[1:-1] < heights[2:])]
+    contacts = np.array([event.time_seconds for event in scene.events])
+    assert len(lows) == len(contacts)
+    assert np.abs(lows - contacts).max() < 2 / 960
+    assert "toss" in {event.kind for event in scene.events}
+
+
+@pytest.mark.parametrize("thing", ["ball", "star", "robot"])
+def test_rolling_does_not_slip(thing):
+    scene = toybox.sample_scene(1, thing=thing, motion="roll", camera="static")
+    for start in np.linspace(0, 4, 30):
+        first, second = poses(scene, [start, start + 0.01])
+        assert second.x - first.x == pytest.approx(-(second.angle - first.angle) * scene.subject.radius, abs=1e-9)
+
+
+def test_rolling_cube_turns_over_an_edge_that_rests_on_the_ground():
+    scene = toybox.sample_scene(1, thing="cube", motion="roll", camera="tracking shot")
+    radius = scene.subject.radius
+    for pose in poses(scene, np.linspace(0, 3, 50)):
+        corners = [
+            pose.y + radius * math.sqrt(2) * math.sin(pose.angle + math.pi / 4 + k * math.pi / 2) for k in range(4)
+        ]
+        assert min(corners) == pytest.approx(motions.GROUND, abs=1e-9)
+
+
+def test_sliding_slows_at_constant_rate_and_stops_at_the_event():
+    scene = toybox.sample_scene(2, motion="slide", camera="static")
+    stop = next(event.time_seconds for event in scene.events if event.kind == "stop")
+    times = np.linspace(0, stop, 40)
+    xs = np.array([abs(pose.x - motions.pose(scene, 0).x) for pose in poses(scene, times)])
+    brake = -2 * np.polyfit(times, xs, 2)[0]
+    assert brake == pytest.approx(scene.motion.friction * motions.GRAVITY, rel=1e-6)
+    resting = poses(scene, [stop, stop + 0.1])
+    assert resting[0].x == pytest.approx(resting[1].x)
+
+
+def test_pendulum_keeps_its_energy():
+    amplitude, length = 0.8, 0.42
+    path = np.array(motions.pendulum(amplitude, length))
+    speed = np.gradient(path, 1 / 240)[1:-1]
+    energy = 0.5 * (length * speed) ** 2 + motions.GRAVITY * length * (1 - np.cos(path[1:-1]))
+    assert np.ptp(energy) < 0.01 * motions.GRAVITY * length
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_collision_keeps_momentum_and_the_bodies_touch(seed):
+    scene = toybox.sample_scene(seed, motion="collide", camera="static")
+    impact = next(event.time_seconds for event in scene.events if event.kind == "collision")
+    assert impact < 1.0
+    first, second = scene.subject, scene.other
+    mass = np.array([first.radius**2, second.radius**2])
+
+    def at(time):
+        return np.array([motions.pose(scene, time).x, motions.other_pose(scene, time).x])
+
+    before, after = (at(impact) - at(impact - 0.01)) / 0.01, (at(impact + 0.01) - at(impact)) / 0.01
+    assert mass @ before == pytest.approx(mass @ after, abs=1e-9)
+    assert after[1] - after[0] == pytest.approx(-scene.motion.restitution * (before[1] - before[0]), abs=1e-9)
+    gap = abs(np.diff(at(impact))[0])
+    assert gap == pytest.approx(first.half_width + second.half_width, abs=1e-9)
+
+
+@pytest.mark.parametrize("motion", [*toybox.MOTIONS, "walk", "wave"])
+def test_motion_is_continuous_for_sixteen_seconds_and_moves_within_two(motion):
+    scene = toybox.sample_scene(11, motion=motion, camera="static", duration_seconds=16.0)
+    track = scene.track(16 * 96, 96)
+    assert np.abs(np.diff(track, axis=0)).max() < 2.2 / 96
+    early = poses(scene, np.linspace(0, 2, 33))
+    spread = max(np.ptp([getattr(pose, name) for pose in early]) for name in ("x", "y", "angle", "phase"))
+    assert spread > 0.15
+
+
+def test_subject_stays_in_the_frame_most_of_the_time():
+    inside = []
+    for seed in range(200):
+        track = toybox.sample_scene(seed).track(64, 16)
+        inside.append(((track > 0) & (track < 1)).all(axis=1).mean())
+    assert np.mean(np.array(inside) >= 0.9) > 0.97
+
+
+def test_camera_moves_as_named():
+    def views(move):
+        scene = toybox.sample_scene(4, motion="roll", camera=move)
+        return [camera.view(scene, time) for time in (0.0, 2.0)]
+
+    for move, field, sign in (
+        ("pan left", "x", -1),
+        ("pan right", "x", 1),
+        ("tilt up", "y", 1),
+        ("tilt down", "y", -1),
+        ("zoom in", "zoom", 1),
+        ("zoom out", "zoom", -1),
+    ):
+        start, stop = views(move)
+        assert sign * (getattr(stop, field) - getattr(start, field)) > 0.25
+    still = views("static")
+    assert still[0] == still[1]
+
+
+@pytest.mark.parametrize("motion", ["bounce", "roll", "slide", "hop", "fly", "walk"])
+def test_tracking_shot_keeps_its_subject_near_the_middle(motion):
+    scene = toybox.sample_scene(9, motion=motion, camera="tracking shot", duration_seconds=16.0)
+    track = scene.track(256, 16)
+    assert np.abs(track[:, 0] - 0.5).max() < 0.4
+    assert abs(motions.anchor(scene, 2.0)) > 0.4
