@@ -15,7 +15,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from moviegen_core.conditioning.types import Conditioning
 from moviegen_core.errors import ShapeError
@@ -60,17 +59,21 @@ def latent(samples: Tensor, num_frames: int | None = None) -> dict[str, Any]:
 
 
 def pack(conditioning: Conditioning, width: int) -> Tensor:
-    """Conditioning -> one tensor [B, L, E + width], L at least 1; `width` is the widest encoder's."""
-    parts = []
+    """Conditioning -> one tensor [B, L, E + width], L a multiple of E and at least E; `width` is the widest encoder's.
+
+    The encoders take turns, so that averaging two prompts mixes tokens of one encoder only.
+    """
+    count = len(ENCODERS)
+    length = max([1, *(mask.shape[1] for mask in conditioning.context_mask.values())])
+    first = next(iter(conditioning.context.values()), torch.zeros(()))
+    packed = first.new_zeros(conditioning.batch, length, count, count + width, dtype=torch.float32)
     for place, name in enumerate(ENCODERS):
-        if name not in conditioning.context:
-            continue
-        mask = conditioning.context_mask[name]
-        tokens = conditioning.context[name].float() * mask.unsqueeze(-1)
-        flags = tokens.new_zeros(*mask.shape, len(ENCODERS))
-        flags[..., place] = mask.to(flags)
-        parts.append(torch.cat([flags, functional.pad(tokens, (0, width - tokens.shape[-1]))], dim=-1))
-    return torch.cat(parts, dim=1) if parts else torch.zeros(conditioning.batch, 1, len(ENCODERS) + width)
+        if name in conditioning.context:
+            mask = conditioning.context_mask[name].unsqueeze(-1)
+            tokens = conditioning.context[name].float() * mask
+            packed[:, : mask.shape[1], place, place] = mask[..., 0].float()
+            packed[:, : mask.shape[1], place, count : count + tokens.shape[-1]] = tokens
+    return packed.flatten(1, 2)
 
 
 def unpack(packed: Tensor, widths: Mapping[str, int]) -> Conditioning:

@@ -12,11 +12,11 @@ import comfy.samplers
 import comfy.utils
 import folder_paths
 import torch
-from moviegen_core.pipelines.decode import decode_video, encode_video
 from torch import Tensor
 
 from moviegen_core.flow import solver as solvers
 from moviegen_core.flow import times
+from moviegen_core.pipelines.decode import decode_video, encode_video
 
 from .. import convert, preview
 from . import files

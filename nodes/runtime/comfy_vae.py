@@ -13,12 +13,12 @@ import comfy.model_patcher
 import comfy.ops
 import comfy.sd
 import torch
-from moviegen_core.models.tae.model import TAE, TAEConfig
-from moviegen_core.pipelines.decode import decode_video, encode_video
 from torch import Tensor
 
 from moviegen_core.config import from_dict
 from moviegen_core.models import loading
+from moviegen_core.models.tae.model import TAE, TAEConfig
+from moviegen_core.pipelines.decode import decode_video, encode_video
 from moviegen_core.shapes import LATENT_CHANNELS, SPATIAL_STRIDE, TEMPORAL_STRIDE, decoded_frames, latent_frames
 
 DTYPES = {"auto": None, "fp32": torch.float32, "bf16": torch.bfloat16}
@@ -50,14 +50,13 @@ class MovieGenVAE(comfy.sd.VAE):
 
     def __init__(self, tae: TAE, weights: dict[str, Tensor], dtype: torch.dtype | None) -> None:
         manage = comfy.model_management
-        width = max(tae.config.channels)
-        # Activations of one window at the finest level, in and out of the widest layers there.
-        bytes_per_pixel = 24 * width / tae.config.stem_fold**2 + 16
+        # Activations of one window at the finest level; the others hold a fraction of them.
+        per_pixel = 12 * tae.config.channels[0] / tae.config.stem_fold**2 + 16
         self.memory_used_decode = lambda shape, dtype: (
-            bytes_per_pixel * min(WINDOW_FRAMES, 8 * shape[-3]) * 64 * shape[-2] * shape[-1] * manage.dtype_size(dtype)
+            per_pixel * min(WINDOW_FRAMES, 8 * shape[-3]) * 64 * shape[-2] * shape[-1] * manage.dtype_size(dtype)
         )
         self.memory_used_encode = lambda shape, dtype: (
-            bytes_per_pixel * min(WINDOW_FRAMES, shape[-3]) * shape[-2] * shape[-1] * manage.dtype_size(dtype)
+            per_pixel * min(WINDOW_FRAMES, shape[-3]) * shape[-2] * shape[-1] * manage.dtype_size(dtype)
         )
         self.upscale_ratio = (decoded_frames, SPATIAL_STRIDE, SPATIAL_STRIDE)
         self.upscale_index_formula = (TEMPORAL_STRIDE, SPATIAL_STRIDE, SPATIAL_STRIDE)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from comfy_api.latest import ComfyAPISync
-from moviegen_core.pipelines.decode import decode_video, encode_video
 from torch import Tensor, nn
 
 from moviegen_core import devices
@@ -16,6 +15,7 @@ from moviegen_core.conditioning.text import TextEncoders, encode_prompt
 from moviegen_core.errors import BackendError, ShapeError
 from moviegen_core.models import loading
 from moviegen_core.models.text import TextEncoder, load_text_encoder
+from moviegen_core.pipelines.decode import decode_video, encode_video
 from moviegen_core.pipelines.sample import sample_video
 from moviegen_core.shapes import LatentShape
 

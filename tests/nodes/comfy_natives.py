@@ -1,0 +1,259 @@
+"""Runs inside a real ComfyUI (its folder is the working directory): measures our natives under stock nodes.
+
+usage: comfy_natives.py PACK WEIGHTS; the last line printed is a JSON object of measured values.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+
+PACK, WEIGHTS = Path(sys.argv[1]), Path(sys.argv[2])
+# Python put this script's folder first; ComfyUI's own modules must be found there instead.
+sys.path[0] = os.getcwd()
+sys.argv = sys.argv[:1]
+
+from comfy.cli_args import args  # noqa: E402
+
+args.cpu = True
+
+import comfy.model_management  # noqa: E402
+import comfy.model_patcher  # noqa: E402
+import comfy.patcher_extension  # noqa: E402
+import comfy.sd  # noqa: E402
+import comfy.utils  # noqa: E402
+import torch  # noqa: E402
+from comfy_extras import nodes_custom_sampler as custom  # noqa: E402
+
+import nodes as core  # noqa: E402
+
+STEPS, SCALE, SEED = 8, 4.0, 5
+
+
+def load_pack():
+    """The pack as ComfyUI loads it: a module named by its path -> its node classes by id, and its nodes package."""
+    name = str(PACK).replace(".", "_x_")
+    spec = importlib.util.spec_from_file_location(name, PACK / "__init__.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    extension = asyncio.run(module.comfy_entrypoint())
+    classes = asyncio.run(extension.get_node_list())
+    return {node.GET_SCHEMA().node_id: node for node in classes}, sys.modules[f"{name}.nodes"]
+
+
+def gap(first, second) -> float:
+    """Largest difference."""
+    return float((first - second).abs().max())
+
+
+def call(node, *arguments, **options):
+    """First result of a stock node of either kind."""
+    result = node.execute(*arguments, **options)
+    return (result.result if hasattr(result, "result") else result)[0]
+
+
+class Checks:
+    """Measures one thing per method; every method's name is a key of the result."""
+
+    def __init__(self) -> None:
+        self.nodes, package = load_pack()
+        self.host = package.runtime.host
+        self.convert = package.convert
+        roles = ("ul2", "metaclip", "byt5")
+        self.clip = self.host.load_clip({role: WEIGHTS / f"{role}.safetensors" for role in roles})
+        self.model = self.host.load_model(WEIGHTS / "video.safetensors", "auto")
+        self.vae = self.host.load_vae(WEIGHTS / "tae.safetensors", "auto")
+        self.positive = core.CLIPTextEncode().encode(self.clip, 'a red ball bounces "HI"')[0]
+        self.negative = core.CLIPTextEncode().encode(self.clip, "")[0]
+        self.latent = self.ours("MovieGenEmptyVideoLatent", 48, 32, 20)
+        self.sigmas = self.ours("MovieGenLinearQuadraticSigmas", STEPS, 1000)
+        self.expected = self.pipeline()
+
+    def ours(self, name: str, *arguments, **options):
+        return self.nodes[name].execute(*arguments, **options).result[0]
+
+    def pipeline(self, network=None, conditioning=None):
+        """What moviegen_core samples on its own."""
+        from moviegen_core.models import loading
+        from moviegen_core.pipelines.sample import sample_video
+        from moviegen_core.shapes import clip_latent
+
+        network = network or loading.load(WEIGHTS / "video.safetensors").float()
+        packed = self.positive[0][0] if conditioning is None else conditioning
+        given = self.convert.unpack(packed, network.config.context_dims)
+        return sample_video(network, given, clip_latent(20, 32, 48), seed=SEED, steps=STEPS, guidance_scale=SCALE)
+
+    def sampled(self, model=None, **options) -> torch.Tensor:
+        given = {"positive": self.positive, "latent": self.latent, "seed": SEED, "steps": STEPS, "cfg": SCALE}
+        return self.ours("MovieGenVideoSampler", model=model or self.model, **{**given, **options})["samples"]
+
+    def advanced(self, model=None, sampler="euler", sigmas=None, negative=None, latent=None) -> torch.Tensor:
+        """RandomNoise, CFGGuider, KSamplerSelect and SamplerCustomAdvanced."""
+        return call(
+            custom.SamplerCustomAdvanced,
+            call(custom.RandomNoise, SEED),
+            call(custom.CFGGuider, model or self.model, self.positive, negative or self.negative, SCALE),
+            call(custom.KSamplerSelect, sampler),
+            self.sigmas if sigmas is None else sigmas,
+            latent or self.latent,
+        )["samples"]
+
+    def scale(self):
+        return float(self.expected.std())
+
+    def types(self):
+        kinds = (comfy.model_patcher.ModelPatcher, comfy.sd.CLIP, comfy.sd.VAE)
+        return [isinstance(one, kind) for one, kind in zip((self.model, self.clip, self.vae), kinds, strict=True)]
+
+    def video_sampler(self):
+        return gap(self.sampled(), self.expected)
+
+    def video_sampler_without_guidance(self):
+        return gap(self.sampled(cfg=1.0), self.sampled(cfg=1.0, negative=self.negative))
+
+    def midpoint_moves_the_result(self):
+        return gap(self.sampled(solver="midpoint"), self.expected)
+
+    def sampler_custom_advanced(self):
+        return gap(self.advanced(), self.expected)
+
+    def ksampler(self):
+        """KSampler's own linear_quadratic is ours with N = 20 steps."""
+        mine = self.ours("MovieGenLinearQuadraticSigmas", STEPS, 20 * STEPS)
+        theirs = core.KSampler().sample(
+            self.model, SEED, STEPS, SCALE, "euler", "linear_quadratic", self.positive, self.negative, self.latent
+        )[0]
+        return gap(theirs["samples"], self.advanced(sigmas=mine))
+
+    def basic_scheduler(self):
+        mine = self.ours("MovieGenLinearQuadraticSigmas", STEPS, 20 * STEPS)
+        return gap(call(custom.BasicScheduler, self.model, "linear_quadratic", STEPS, 1.0), mine)
+
+    def other_samplers_are_finite(self):
+        found = (self.advanced(sampler=name) for name in ("dpmpp_2m", "uni_pc", "heun"))
+        return all(bool(samples.isfinite().all()) for samples in found)
+
+    def text_encode(self):
+        mine = self.ours("MovieGenTextEncode", self.clip, 'a red ball bounces "HI"', 16.0)
+        return gap(mine[0][0], self.positive[0][0])
+
+    def zero_out_is_null(self):
+        zeroed = core.ConditioningZeroOut().zero_out(self.positive)[0]
+        return gap(self.advanced(negative=zeroed), self.expected)
+
+    def concatenated_conditioning(self):
+        """ConditioningConcat adds tokens: the same as asking the network with both."""
+        other = core.CLIPTextEncode().encode(self.clip, "a blue cube")[0]
+        both = core.ConditioningConcat().concat(self.positive, other)[0]
+        return gap(self.sampled(positive=both), self.pipeline(conditioning=both[0][0]))
+
+    def averaged_conditioning_is_finite(self):
+        other = core.CLIPTextEncode().encode(self.clip, "a blue cube")[0]
+        mixed = core.ConditioningAverage().addWeighted(self.positive, other, 0.5)[0]
+        return bool(self.sampled(positive=mixed).isfinite().all())
+
+    def vae_decode(self):
+        mine = self.ours("MovieGenTAEDecode", {"samples": self.expected}, self.vae)
+        return gap(core.VAEDecode().decode(self.vae, {"samples": self.expected})[0], mine)
+
+    def vae_decode_shape(self):
+        return list(core.VAEDecode().decode(self.vae, {"samples": self.expected})[0].shape)
+
+    def vae_decode_tiled_shape(self):
+        samples = {"samples": torch.randn(1, 16, 9, 12, 16)}
+        return list(core.VAEDecodeTiled().decode(self.vae, samples, 64, 32, 32, 8)[0].shape)
+
+    def vae_encode(self):
+        images = torch.rand(20, 32, 48, 3)
+        mine = self.ours("MovieGenTAEEncode", images, self.vae)["samples"]
+        return gap(core.VAEEncode().encode(self.vae, images)[0]["samples"], mine)
+
+    def vae_encode_shape(self):
+        return list(core.VAEEncode().encode(self.vae, torch.rand(20, 32, 48, 3))[0]["samples"].shape)
+
+    def lora(self):
+        """A LoRA on the MODEL gives what merged weights give."""
+        from moviegen_core.models import loading
+
+        network = loading.load(WEIGHTS / "video.safetensors").float()
+        weight = network.blocks[1].mlp.down.weight
+        up, down = 0.3 * torch.randn(weight.shape[0], 2), 0.3 * torch.randn(2, weight.shape[1])
+        key = "diffusion_model.blocks.1.mlp.down"
+        lora = {f"{key}.lora_A.weight": down, f"{key}.lora_B.weight": up}
+        patched, _ = comfy.sd.load_lora_for_models(self.model, None, lora, 1.0, 0.0)
+        with torch.no_grad():
+            weight += up @ down
+        merged = self.pipeline(network)
+        return [gap(self.sampled(patched), merged), gap(merged, self.expected)]
+
+    def patch_hooks(self):
+        """Calls that block patches, a replaced block and a wrapper get in one unguided run."""
+        seen = {"double_block": 0, "replace": 0, "wrapper": 0}
+        model = self.model.clone()
+
+        def count(name, result):
+            seen[name] += 1
+            return result
+
+        model.set_model_patch(lambda values: count("double_block", {"img": values["img"]}), "double_block")
+        model.set_model_patch_replace(
+            lambda values, extra: count("replace", extra["original_block"](values)), "dit", "double_block", 1
+        )
+        kind = comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL
+        model.add_wrapper_with_key(
+            kind, "test", lambda executor, *given, **options: count("wrapper", executor(*given, **options))
+        )
+        result = gap(self.advanced(model), self.expected)
+        return {**seen, "gap": result}
+
+    def odd_sizes(self):
+        return list(self.advanced(latent={"samples": torch.zeros(1, 16, 2, 3, 5)}).shape)
+
+    def empty_latent_of_a_picture_model(self):
+        return list(self.advanced(latent={"samples": torch.zeros(2, 4, 4, 6)}).shape)
+
+    def context_of_another_family(self):
+        try:
+            self.sampled(positive=[[torch.randn(1, 77, 768), {}]])
+        except Exception as error:
+            return str(error)
+        return "accepted"
+
+    def previews_and_interrupt(self):
+        """Pictures shown, and steps done after the cancel button was pressed in the second one."""
+        shown = []
+
+        def hook(value, total, preview, node_id=None):
+            shown.append((value, total, None if preview is None else list(preview[1].size)))
+            if value == 2:
+                comfy.model_management.interrupt_current_processing(True)
+
+        comfy.utils.set_progress_bar_global_hook(hook)
+        try:
+            self.sampled()
+        except comfy.model_management.InterruptProcessingException:
+            return shown
+        finally:
+            comfy.utils.set_progress_bar_global_hook(None)
+            comfy.model_management.interrupt_current_processing(False)
+        return "not interrupted"
+
+
+def main() -> None:
+    """Every check, in order of definition."""
+    logging.getLogger().setLevel(logging.ERROR)
+    torch.manual_seed(0)
+    with torch.inference_mode():
+        checks = Checks()
+        skip = ("ours", "pipeline", "sampled", "advanced")
+        names = [name for name in vars(Checks) if not name.startswith("_") and name not in skip]
+        sys.stdout.write("\n" + json.dumps({name: getattr(checks, name)() for name in names}) + "\n")
+
+
+main()

@@ -1,0 +1,289 @@
+"""The pack in a real ComfyUI: its folder is $COMFYUI_DIR, its Python $COMFYUI_PYTHON. Run with `pytest -m comfy`."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from moviegen_core.media.movie import read_movie
+
+ROOT = Path(__file__).parents[2]
+COMFYUI = os.environ.get("COMFYUI_DIR", "")
+PYTHON = os.environ.get("COMFYUI_PYTHON", sys.executable)
+FOLDERS = {"video": "diffusion_models", "tae": "vae", "ul2": "text_encoders"}
+FOLDERS |= {"metaclip": "text_encoders", "byt5": "text_encoders"}
+CONTROL = {"fixed", "increment", "decrement", "randomize"}
+
+pytestmark = [pytest.mark.comfy, pytest.mark.skipif(not COMFYUI, reason="needs a ComfyUI folder in $COMFYUI_DIR")]
+
+
+@pytest.fixture(scope="module")
+def measured(weights) -> dict[str, Any]:
+    """What tests/nodes/comfy_natives.py measured inside ComfyUI."""
+    script = Path(__file__).with_name("comfy_natives.py")
+    command = [PYTHON, str(script), str(ROOT), str(Path(weights["video"]).parent)]
+    result = subprocess.run(command, cwd=COMFYUI, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr[-4000:]
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+class Server:
+    """ComfyUI's server on an empty base folder that holds only this pack and tiny weights."""
+
+    def __init__(self, base: Path, weights: dict[str, str]) -> None:
+        self.base = base
+        for part, folder in FOLDERS.items():
+            target = base / "models" / folder / f"tiny_{part}.safetensors"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.symlink_to(weights[part])
+        (base / "custom_nodes").mkdir()
+        (base / "custom_nodes" / "ComfyUI-MovieGen").symlink_to(ROOT)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        self.log = base / "log.txt"
+        command = [PYTHON, "main.py", "--cpu", "--base-directory", str(base), "--port", str(port)]
+        command += ["--disable-api-nodes", "--preview-method", "latent2rgb"]
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(command, cwd=COMFYUI, stdout=log, stderr=subprocess.STDOUT)
+
+    def ask(self, path: str, body: Any = None) -> Any:
+        """GET, or POST of a JSON body -> parsed answer; a refusal's body too."""
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data, {"Content-Type": "application/json"})
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                text = answer.read()
+        except urllib.error.HTTPError as refusal:
+            text = refusal.read()
+        return json.loads(text) if text else None
+
+    def wait_until_up(self) -> None:
+        for _ in range(300):
+            try:
+                self.ask("/system_stats")
+                return
+            except OSError:
+                assert self.process.poll() is None, self.log.read_text()[-3000:]
+                time.sleep(0.3)
+        raise AssertionError(self.log.read_text()[-3000:])
+
+    def queue(self, prompt: dict[str, Any], workflow: Any = None) -> str:
+        """Queue a prompt -> its id; every node must pass validation."""
+        answer = self.ask("/prompt", {"prompt": prompt, "extra_data": {"extra_pnginfo": {"workflow": workflow}}})
+        assert not answer.get("error"), answer
+        assert not answer.get("node_errors"), answer
+        return answer["prompt_id"]
+
+    def finished(self, prompt_id: str, seconds: float = 120) -> dict[str, Any]:
+        """The history entry, once there is one."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            history = self.ask(f"/history/{prompt_id}")
+            if history:
+                return history[prompt_id]
+            time.sleep(0.2)
+        raise AssertionError(self.log.read_text()[-3000:])
+
+    def run(self, prompt: dict[str, Any], workflow: Any = None) -> list[Path]:
+        """Run to the end -> written files."""
+        entry = self.finished(self.queue(prompt, workflow))
+        assert entry["status"]["status_str"] == "success", entry["status"]
+        outputs = (one for node in entry["outputs"].values() for one in node.get("images", []))
+        return [self.base / "output" / one["subfolder"] / one["filename"] for one in outputs if one["type"] == "output"]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, weights):
+    server = Server(tmp_path_factory.mktemp("comfyui"), weights)
+    try:
+        server.wait_until_up()
+        yield server
+    finally:
+        server.process.terminate()
+        server.process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def info(server) -> dict[str, Any]:
+    return server.ask("/object_info")
+
+
+def api_prompt(document: dict[str, Any], info: dict[str, Any], **settings: Any) -> dict[str, Any]:
+    """UI format -> API format, as the frontend does it; shipped models become the tiny ones."""
+    links = {link[0]: [str(link[1]), link[2]] for link in document["links"]}
+    prompt = {}
+    for node in document["nodes"]:
+        if node["type"] == "MarkdownNote":
+            continue
+        declared = {**info[node["type"]]["input"]["required"], **info[node["type"]]["input"].get("optional", {})}
+        values, inputs = list(node.get("widgets_values") or []), {}
+        for name, spec in declared.items():
+            is_widget = isinstance(spec[0], list) or spec[0] in ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
+            if (is_widget or spec[0].startswith("COMFY_DYNAMICCOMBO")) and values:
+                inputs[name] = values.pop(0)
+                if inputs[name] == "nano (shipped)":
+                    part = {"model_name": "video", "vae_name": "tae"}.get(name, name)
+                    inputs[name] = f"tiny_{part}.safetensors"
+                if values and values[0] in CONTROL:
+                    values.pop(0)
+        inputs |= {one["name"]: links[one["link"]] for one in node["inputs"] if one.get("link") is not None}
+        prompt[str(node["id"])] = {"class_type": node["type"], "inputs": inputs}
+    for name, value in settings.items():
+        node_id, widget = document["extra"]["moviegen"]["settings"][name]
+        prompt[str(node_id)]["inputs"][widget] = value
+    return prompt
+
+
+def workflow(name: str) -> dict[str, Any]:
+    return json.loads((ROOT / "workflows" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def test_pack_loads_without_a_warning(server):
+    lines = server.log.read_text().splitlines()
+    loaded = [line for line in lines if "seconds" in line and "ComfyUI-MovieGen" in line]
+    assert len(loaded) == 1
+    assert "FAILED" not in loaded[0]
+    words = ("moviegen", "movie gen")
+    assert [line for line in lines if any(word in line.lower() for word in words) and line not in loaded] == []
+
+
+def test_every_input_and_output_is_explained(info):
+    ours = {name: node for name, node in info.items() if node["python_module"] == "custom_nodes.ComfyUI-MovieGen"}
+    assert len(ours) == 9
+    for name, node in ours.items():
+        inputs = {**node["input"].get("required", {}), **node["input"].get("optional", {})}
+        assert all(options[1].get("tooltip") for options in inputs.values()), name
+        assert all(node["output_tooltips"]), name
+        assert node["description"], name
+        assert node["search_aliases"], name
+
+
+def test_users_files_stand_beside_the_shipped_ones(info):
+    combo = info["MovieGenModelLoader"]["input"]["required"]["model_name"]
+    assert {"nano (shipped)", "tiny_video.safetensors"} <= set(combo[1].get("options") or combo[0])
+
+
+def test_help_pages_are_served(server):
+    with urllib.request.urlopen(f"{server.url}/extensions/ComfyUI-MovieGen/docs/MovieGenVideoSampler.md") as answer:
+        assert answer.read().decode().startswith("# Video Sampler")
+
+
+@pytest.mark.parametrize("name", ["text_to_video", "text_to_video_stock_sampler"])
+def test_workflow_writes_a_film_that_carries_itself(name, server, info):
+    document = workflow(name)
+    prompt = api_prompt(document, info, prompt="a red ball", steps=4, length=20, width=48, height=32)
+    files = server.run(prompt, document)
+    assert [file.suffix for file in files] == [".mp4"]
+    movie = read_movie(files[0])
+    assert (movie.width, movie.height) == (48, 32)
+    assert {"workflow", "prompt"} <= set(movie.metadata)
+
+
+def test_picture_workflow_writes_its_batch(server, info):
+    prompt = api_prompt(workflow("text_to_image"), info, steps=2, width=48, height=32)
+    files = server.run(prompt)
+    assert len(files) == 4
+    assert all(file.stat().st_size > 0 for file in files)
+
+
+def test_missing_encoders_are_refused_before_anything_runs(server, info):
+    prompt = api_prompt(workflow("text_to_video"), info)
+    loader = next(node for node in prompt.values() if node["class_type"] == "MovieGenTextEncoderLoader")
+    loader["inputs"] = dict.fromkeys(loader["inputs"], "none")
+    assert "choose at least one text encoder" in json.dumps(server.ask("/prompt", {"prompt": prompt}))
+
+
+def test_interrupt_stops_a_run_at_once(server, info):
+    prompt = api_prompt(workflow("text_to_video"), info, seed=99, steps=1000, length=64, width=128, height=128)
+    prompt_id = server.queue(prompt)
+    while not server.ask("/queue")["queue_running"]:
+        time.sleep(0.1)
+    time.sleep(3)
+    started = time.monotonic()
+    server.ask("/interrupt", {})
+    entry = server.finished(prompt_id)
+    assert time.monotonic() - started < 3
+    assert "execution_interrupted" in [message[0] for message in entry["status"]["messages"]]
+
+
+def test_sockets_hold_comfyuis_own_classes(measured):
+    assert measured["types"] == [True, True, True]
+
+
+@pytest.mark.parametrize(
+    "check",
+    ["video_sampler", "sampler_custom_advanced", "zero_out_is_null", "concatenated_conditioning", "ksampler"],
+)
+def test_our_euler_and_comfyuis_agree(check, measured):
+    assert measured[check] <= 1e-4 * max(1.0, measured["scale"])
+
+
+def test_negative_makes_no_difference_without_guidance(measured):
+    assert measured["video_sampler_without_guidance"] == 0.0
+
+
+def test_midpoint_is_another_solver(measured):
+    assert 0 < measured["midpoint_moves_the_result"] < 5 * measured["scale"]
+
+
+def test_core_scheduler_is_a_special_case_of_ours(measured):
+    assert measured["basic_scheduler"] <= 1e-6
+
+
+def test_clip_text_encode_gives_what_our_node_gives(measured):
+    assert measured["text_encode"] == 0.0
+
+
+def test_other_stock_samplers_and_conditioning_nodes_work(measured):
+    assert measured["other_samplers_are_finite"]
+    assert measured["averaged_conditioning_is_finite"]
+
+
+def test_stock_vae_nodes_decode_and_encode(measured):
+    assert measured["vae_decode"] <= 1e-5
+    assert measured["vae_decode_shape"] == [24, 32, 48, 3]
+    assert measured["vae_decode_tiled_shape"] == [72, 96, 128, 3]
+    assert measured["vae_encode"] <= 1e-5
+    assert measured["vae_encode_shape"] == [1, 16, 3, 4, 6]
+
+
+def test_lora_reaches_the_weights(measured):
+    difference, effect = measured["lora"]
+    assert difference <= 1e-4 * max(1.0, measured["scale"]) < effect
+
+
+def test_patch_hooks_are_called_for_every_block_and_step(measured):
+    hooks = measured["patch_hooks"]
+    steps = 8  # of comfy_natives.py; both conditions share one batch
+    assert (hooks["double_block"], hooks["replace"], hooks["wrapper"]) == (2 * steps, steps, steps)
+    assert hooks["gap"] <= 1e-4 * max(1.0, measured["scale"])
+
+
+def test_sizes_that_are_no_whole_patches_are_padded(measured):
+    assert measured["odd_sizes"] == [1, 16, 2, 3, 5]
+
+
+def test_stock_empty_latents_are_fitted(measured):
+    assert measured["empty_latent_of_a_picture_model"] == [2, 16, 1, 4, 6]
+
+
+def test_context_of_another_family_is_refused(measured):
+    assert "Load Text Encoders (Movie Gen)" in measured["context_of_another_family"]
+
+
+def test_sampler_shows_pictures_and_stops_within_one_step(measured):
+    shown = measured["previews_and_interrupt"]
+    assert [value for value, _, _ in shown] == [1, 2]
+    assert all(picture == [3 * 6 * 8, 4 * 8] for _, _, picture in shown)

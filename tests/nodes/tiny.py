@@ -1,0 +1,79 @@
+"""Tiny networks with random weights, written as files, so that nodes are tested without trained models."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from moviegen_core.models import catalog, loading
+from moviegen_core.models.tae.presets import NANO
+from moviegen_core.models.text import TextConfig, build_network, save_text_encoder
+from moviegen_core.models.text.tokenizer import ByteTokenizer, LibraryTokenizer
+from moviegen_core.models.video_dit.model import VideoDiTConfig
+
+WIDTHS = {"ul2": 32, "metaclip": 24, "byt5": 16}
+WORDS = ["a", "red", "blue", "ball", "bounces", "on", "the", "beach", "a", "cube", "spins", "in", "space", "fps-16"]
+
+
+def write_video(path: Path) -> Path:
+    """A video transformer for clips of up to 8 latent frames and 64 x 64 latent pixels."""
+    config = VideoDiTConfig(dim=32, num_heads=2, num_layers=2, mlp_dim=48, context_dims=WIDTHS, max_grid=(8, 16, 16))
+    network = catalog.build("video_dit", config, device="cpu")
+    return loading.save(randomise(network, 0.15), path)
+
+
+def write_tae(path: Path) -> Path:
+    """A temporal autoencoder with the nano preset's structure; statistics other than 0 and 1."""
+    config = dataclasses.replace(NANO, channels=(16, 16, 16, 16), norm_groups=4)
+    network = randomise(catalog.build("tae", config, device="cpu"), 0.2)
+    network.set_statistics(torch.linspace(-1, 1, 16), torch.linspace(0.5, 2, 16))
+    return loading.save(network, path)
+
+
+def write_text(path: Path, role: str) -> Path:
+    """A text encoder of `role`."""
+    clip = role == "metaclip"
+    config = TextConfig(
+        family="clip" if clip else "t5",
+        vocab_size=384 if role == "byt5" else 64,
+        dim=WIDTHS[role],
+        num_layers=1,
+        num_heads=2,
+        head_dim=WIDTHS[role] // 2,
+        mlp_dim=32,
+        activation="quick_gelu" if clip else "gated-gelu",
+        max_tokens=256,
+    )
+    tokenizer = ByteTokenizer() if role == "byt5" else LibraryTokenizer(word_tokenizer(), config.family)
+    save_text_encoder(path, role, config, randomise(build_network(config), 0.2), tokenizer)
+    return path
+
+
+def randomise(network: nn.Module, std: float) -> nn.Module:
+    """Seeded normal weights everywhere, so that nothing is hidden by a zero."""
+    generator = torch.Generator().manual_seed(7)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.copy_(std * torch.randn(parameter.shape, generator=generator))
+    return network.eval()
+
+
+def word_tokenizer():
+    """Words of WORDS, anything else unknown."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    names = ["<pad>", "</s>", "<|startoftext|>", "<|endoftext|>", "<unk>", *dict.fromkeys(WORDS)]
+    tokenizer = Tokenizer(models.WordLevel({name: place for place, name in enumerate(names)}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return tokenizer
+
+
+def write_all(folder: Path) -> None:
+    """video, tae, ul2, metaclip and byt5 .safetensors in `folder`."""
+    write_video(folder / "video.safetensors")
+    write_tae(folder / "tae.safetensors")
+    for role in WIDTHS:
+        write_text(folder / f"{role}.safetensors", role)
