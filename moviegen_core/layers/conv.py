@@ -15,29 +15,37 @@ from torch import Tensor, nn
 
 
 class TemporalConv(nn.Module):
-    """Kernel 3 along time with symmetric replicate padding: T frames -> ceil(T / stride)."""
+    """Kernel 3 along time with symmetric replicate padding: T frames -> ceil(T / stride), or phases * T."""
 
     def __init__(
-        self, channels: int, *, stride: int = 1, ops: Any = nn,
+        self, channels: int, *, stride: int = 1, phases: int = 1, ops: Any = nn,
         device: torch.device | str | None = None, dtype: torch.dtype | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
+        self.phases = phases
         # A convolution over (T, H * W) is the fastest form on a CPU: 2 to 3 times conv3d or shifted matrix products.
-        self.taps = ops.Conv2d(channels, channels, (3, 1), stride=(stride, 1), device=device, dtype=dtype)
+        self.taps = ops.Conv2d(channels, channels * phases, (3, 1), stride=(stride, 1), device=device, dtype=dtype)
 
     def reset_parameters(self) -> None:
         """Identity: the centre tap passes its frame, so that an inflated image network stays itself."""
         with torch.no_grad():
             nn.init.zeros_(self.taps.weight)
             nn.init.zeros_(self.taps.bias)
-            self.taps.weight[:, :, 1, 0].fill_diagonal_(1.0)
+            for phase in self.taps.weight[:, :, 1, 0].chunk(self.phases):
+                phase.fill_diagonal_(1.0)
 
-    def forward(self, frames: Tensor, batch: int) -> Tensor:
-        """[B * T, C, H, W] -> [B * ceil(T / stride), C, H, W]; an image meets the sum of the taps."""
+    def forward(self, frames: Tensor, batch: int, *, still: bool = False) -> Tensor:
+        """[B * T, C, H, W] -> [B * ceil(T / stride) * phases, C, H, W]; `still` keeps the first phase alone.
+
+        An image meets the sum of the taps.
+        """
         height, width = frames.shape[-2:]
         clip = as_clip(frames, batch)
         clip = torch.cat((clip[:, :1], clip, clip[:, -1:]), dim=1)
         mixed = self.taps(clip.flatten(2, 3).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        if self.phases > 1:  # B T P, phases and C -> B T phases P C
+            mixed = mixed.unflatten(3, (self.phases, -1)).transpose(2, 3)
+            mixed = (mixed[:, :, :1] if still else mixed).flatten(1, 2).contiguous()
         return as_frames(mixed.unflatten(2, (height, width)))
 
 
@@ -83,8 +91,8 @@ class Downsample(nn.Module):
 class Upsample(nn.Module):
     """Up in space, then in time: nearest neighbour, then convolution.
 
-    With `subpixel` the spatial half is one convolution whose channels become pixels, which costs the same and, unlike
-    nearest neighbour, can tell the pixels of a block apart without their neighbours.
+    With `subpixel` each half is one convolution whose channels become pixels or frames. Nearest neighbour tells the
+    pixels and frames of a block apart only through their neighbours, which a small network takes long to learn.
     """
 
     def __init__(
@@ -100,7 +108,8 @@ class Upsample(nn.Module):
             if spatial_stride > 1 or in_channels != out_channels
             else None
         )
-        self.temporal = TemporalConv(out_channels, ops=ops, device=device, dtype=dtype)
+        phases = temporal_stride if subpixel else 1
+        self.temporal = TemporalConv(out_channels, phases=phases, ops=ops, device=device, dtype=dtype)
 
     def forward(self, frames: Tensor, batch: int, *, still: bool = False) -> Tensor:
         """[B * T, Cin, H, W] -> [B * T * temporal, Cout, H * spatial, W * spatial]; `still` keeps T."""
@@ -111,9 +120,9 @@ class Upsample(nn.Module):
             frames = self.spatial(frames)
             if stride > 1 and self.subpixel:
                 frames = as_frames(unfold(as_clip(frames, batch), stride))
-        if self.temporal_stride > 1 and not still:
+        if self.temporal_stride > 1 and not (still or self.subpixel):
             frames = as_frames(as_clip(frames, batch).repeat_interleave(self.temporal_stride, dim=1))
-        return self.temporal(frames, batch)
+        return self.temporal(frames, batch, still=still)
 
 
 def fold(clip: Tensor, size: int) -> Tensor:

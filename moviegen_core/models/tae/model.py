@@ -33,7 +33,7 @@ class TAEConfig:
     decoder_blocks: tuple[int, ...] = (3, 3, 3, 3)
     norm_groups: int = 32
     mid_attention: bool = True
-    subpixel: bool = False  # spatial steps up turn channels into pixels and narrow to the next level's channels
+    subpixel: bool = False  # steps up turn channels into pixels and frames, and narrow to the next level's channels
     linear_path: bool = False  # a 1 x 1 convolution round the last norm and swish of both halves
     latent_channels: int = 16
     latent_projections: bool = False  # the 1 x 1 convolutions around the latent that older image autoencoders have
@@ -162,7 +162,8 @@ class TAE(nn.Module):
         frames = as_frames(latent.permute(0, 2, 3, 4, 1).contiguous())
         if self.project_out is not None:
             frames = self.project_out(frames)
-        # One latent frame decodes to a still (every layer is shift-equivariant in time): one frame says it all.
+        # One latent frame decodes to a still: with nearest neighbour no layer could tell its frames apart, and with
+        # subpixel steps it is defined so. One frame says it all.
         still = latent.shape[2] == 1
         clip = unfold(as_clip(self.decoder(frames, batch, still=still), batch), self.config.stem_fold)
         pixels = clip.permute(0, 4, 1, 2, 3)

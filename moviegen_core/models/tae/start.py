@@ -1,7 +1,7 @@
-"""A closed-form start: the autoencoder begins as the best linear code of 8 x 8 blocks, held over time.
+"""A closed-form start: the autoencoder begins as a linear code of blocks of pixels and frames.
 
 Every residual branch starts at zero, and the layers between them carry the leading principal components of the
-pixels of a block. Training then starts from pictures instead of noise, which is worth many minutes on a CPU.
+blocks. Training then starts from pictures instead of noise, which is worth many minutes on a CPU.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ SMALLEST_SCALE = 0.02  # of a component's standard deviation, so that none is am
 
 
 @torch.no_grad()
-def linear_start(tae: TAE, frames: Tensor) -> None:
-    """Set the weights of a fresh network from sample frames [N, 3, H, W] in [-1, 1].
+def linear_start(tae: TAE, pixels: Tensor) -> None:
+    """Set the weights of a fresh network from sample clips [N, 3, T, H, W] in [-1, 1]; T a multiple of 8.
 
     ConfigError unless the configuration has a linear path from end to end, with one spatial stride of 2.
     """
@@ -29,32 +29,64 @@ def linear_start(tae: TAE, frames: Tensor) -> None:
     if not (config.linear_path and config.subpixel) or strides[0] != 2 or any(stride != 1 for stride in strides[1:]):
         raise ConfigError("a linear start needs linear_path, subpixel and spatial_strides (2, 1, ...)")
     size, width = config.stem_fold, config.channels[0]
-    if width < 3 * size**2 or config.latent_projections:
-        raise ConfigError(f"a linear start needs a first level of at least {3 * size**2} channels and no projections")
-    basis, scales = principal_blocks(frames, 2 * size, 3 * size**2)
+    if width < 3 * size**2 or config.latent_projections or set(config.temporal_strides) != {2}:
+        raise ConfigError(
+            f"a linear start needs a first level of at least {3 * size**2} channels, temporal strides of 2 and no "
+            "latent projections"
+        )
     _pass_through(tae)
-    # Components of a block, from the four quarters of it that the fold has made channels.
-    taps = basis.view(-1, 3, 2, size, 2, size).permute(0, 1, 3, 5, 2, 4).flatten(1, 3)
-    for module in tae.encoder.modules():
-        if isinstance(module, Downsample):
-            _average(module)
-            if module.spatial is not None:
-                nn.init.zeros_(module.spatial.weight)
-                module.spatial.weight[: len(taps), : taps.shape[1], :2, :2] = taps / scales.view(-1, 1, 1, 1)
-    for module in tae.decoder.modules():
-        if isinstance(module, Upsample) and module.spatial_stride > 1:
-            nn.init.zeros_(module.spatial.weight)
-            made = (taps * scales.view(-1, 1, 1, 1)).flatten(1).T  # (channel, row, column) of the subpixels
-            module.spatial.weight.view(-1, 4, *module.spatial.weight.shape[1:])[
-                : taps.shape[1], :, : len(taps), 1, 1
-            ] = made.view(taps.shape[1], 4, len(taps))
+    downs = [module for module in tae.encoder.modules() if isinstance(module, Downsample)]
+    ups = [module for module in tae.decoder.modules() if isinstance(module, Upsample)]
+    code = _start_space(downs[0], ups[0], pixels, size)
+    scales = code.square().mean(dim=(0, 1)).sqrt().clamp_min(SMALLEST_SCALE)
+    for down, up, widest in zip(downs[1:], ups[1:], config.channels[1:], strict=False):
+        code, scales = _start_pairs(down, up, code, scales, widest)
     latent = config.latent_channels
     tae.encoder.head.linear.weight[latent:] = 0.0
     tae.encoder.head.linear.bias[latent:] = START_LOG_VARIANCE
 
 
+def _start_space(down: Downsample, up: Upsample, pixels: Tensor, size: int) -> Tensor:
+    """First step: components of the pixels of a block, pairs of frames averaged -> code [blocks, T / 2, C]."""
+    count = 3 * size**2
+    basis, scales = principal_blocks(pixels.transpose(1, 2).flatten(0, 1), 2 * size, count)
+    # Components of a block, from the four quarters of it that the fold has made channels.
+    taps = basis.view(-1, 3, 2, size, 2, size).permute(0, 1, 3, 5, 2, 4).flatten(1, 3)
+    nn.init.zeros_(down.spatial.weight)
+    down.spatial.weight[:count, :count, :2, :2] = taps / scales.view(-1, 1, 1, 1)
+    nn.init.zeros_(up.spatial.weight)
+    made = (taps * scales.view(-1, 1, 1, 1)).flatten(1).T.view(count, 4, count)  # (channel, subpixel, component)
+    up.spatial.weight.view(-1, 4, *up.spatial.weight.shape[1:])[:count, :, :count, 1, 1] = made
+    taps = down.temporal.taps.weight
+    nn.init.zeros_(taps)
+    for tap in (1, 2):  # the mean of a pair stands in the middle of the two frames that are made of it
+        taps[:, :, tap, 0].fill_diagonal_(0.5)
+    blocks = nn.functional.unfold(pixels.transpose(1, 2).flatten(0, 1), 2 * size, stride=2 * size)
+    code = torch.einsum("nkb,ck->nbc", blocks, basis.flatten(1)).unflatten(0, (pixels.shape[0], -1, 2))
+    return code.mean(dim=2).transpose(1, 2).flatten(0, 1)
+
+
+def _start_pairs(down: Downsample, up: Upsample, code: Tensor, scales: Tensor, width: int) -> tuple[Tensor, Tensor]:
+    """One step in time: the principal components of pairs of codes [blocks, T, C] -> [blocks, T / 2, width]."""
+    pairs = code.unflatten(1, (-1, 2)).flatten(2)  # both codes of a pair, the earlier first
+    flat = pairs.flatten(0, 1).double()
+    power, directions = torch.linalg.eigh(flat.T @ flat / len(flat))
+    count = min(width, pairs.shape[2])
+    basis = directions.flip(1).T[:count].float()
+    made = power.flip(0)[:count].clamp_min(SMALLEST_SCALE**2).sqrt().float()
+    size = code.shape[2]
+    nn.init.zeros_(down.temporal.taps.weight)
+    nn.init.zeros_(up.temporal.taps.weight)
+    for place in range(2):
+        part = basis[:, place * size : (place + 1) * size]
+        down.temporal.taps.weight[:count, :size, 1 + place, 0] = part * scales / made[:, None]
+        phase = up.temporal.taps.weight.chunk(2)[place]
+        phase[:size, :count, 1, 0] = (part * made[:, None] / scales).T
+    return pairs @ basis.T, made
+
+
 def principal_blocks(frames: Tensor, size: int, count: int) -> tuple[Tensor, Tensor]:
-    """Leading principal components [count, 3, size, size] of blocks of frames, and their standard deviations."""
+    """Leading components [count, 3, size, size] of blocks of frames [N, 3, H, W], and their standard deviations."""
     blocks = nn.functional.unfold(frames, size, stride=size).transpose(1, 2).flatten(0, 1).double()
     power, directions = torch.linalg.eigh(blocks.T @ blocks / len(blocks))
     scales = power.flip(0)[:count].clamp_min(SMALLEST_SCALE**2).sqrt()
@@ -90,11 +122,3 @@ def _identity(conv: nn.Module) -> None:
     nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
     middle = conv.weight.shape[-1] // 2  # type: ignore[union-attr, operator]
     conv.weight[:, :, middle, middle].fill_diagonal_(1.0)  # type: ignore[index, operator]
-
-
-def _average(down: Downsample) -> None:
-    """Pairs of frames become their mean, which stands in the middle of what the decoder holds."""
-    taps = down.temporal.taps.weight
-    nn.init.zeros_(taps)
-    taps[:, :, 1, 0].fill_diagonal_(0.5)
-    taps[:, :, 2, 0].fill_diagonal_(0.5)

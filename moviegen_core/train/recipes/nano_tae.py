@@ -1,7 +1,8 @@
-"""nano/tae: the best linear image code to start from, then images and clips together, a discriminator at the end.
+"""nano/tae: the best linear image code to start from, images and clips together, at last the decoder alone.
 
-The paper (3.1.1) starts from a trained image autoencoder; its place is taken by a closed-form one, and 1 batch of
-images goes with about 3 of clips.
+The paper (3.1.1) starts from a trained image autoencoder; its place is taken by a closed-form one. 1 batch of images
+goes with about 3 of clips. The weights are shipped before the last stage too: it leaves the encoder as it is, so that
+latents may be cached while the decoder still learns.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ class TAEStage:
 
     minutes: float | None
     crops: tuple[CropConfig, ...]
-    learning_rate: float = 1e-3
-    warmup_steps: int = 50
+    learning_rate: float = 4e-4
+    warmup_steps: int = 100
     schedule: str = "constant"
     final_scale: float = 0.02
     ema_decay: float = 0.98
@@ -66,18 +67,20 @@ class TAERecipe:
         )
     )
     joint: TAEStage = TAEStage(minutes=24, crops=(IMAGES, *CLIPS), schedule="cosine", final_scale=0.1)
-    finish: TAEStage = TAEStage(
-        minutes=2, crops=(IMAGES, *CLIPS), learning_rate=1e-4, schedule="linear", adversary_weight=0.02, ema_decay=0.98
+    finish: TAEStage = TAEStage(minutes=1, crops=(IMAGES, *CLIPS), learning_rate=1e-4, schedule="linear")
+    decoder: TAEStage = TAEStage(
+        minutes=6, crops=(IMAGES, *CLIPS), learning_rate=2e-4, schedule="linear", adversary_weight=0.02
     )
+    method: str = "adamw"
     squared_weight: float = 1.0
     perceptual_weight: float = 1.0
     kl_weight: float = 2e-4
     outlier_weight: float = 10.0  # the paper's 1e5 takes over every clipped step of a short run
     statistics_clips: int = 96
-    start_frames: int = 240  # whose principal components the network starts from
+    start_clips: int = 64
 
 
-STAGES = ("joint", "finish")
+STAGES = ("joint", "finish", "decoder")
 
 
 def run(recipe: TAERecipe, workspace: Workspace) -> None:
@@ -87,7 +90,7 @@ def run(recipe: TAERecipe, workspace: Workspace) -> None:
     torch.manual_seed(recipe.seed)
     tae = TAE(presets.PRESETS[recipe.preset])
     tae.reset_parameters()
-    linear_start(tae, frames(clips, recipe.start_frames, recipe.seed))
+    linear_start(tae, start_clips(clips, recipe.start_clips, recipe.seed))
     steps = 0
     for number, name in enumerate(STAGES):
         stage: TAEStage = getattr(recipe, name)
@@ -98,6 +101,7 @@ def run(recipe: TAERecipe, workspace: Workspace) -> None:
             seed=recipe.seed + number,
             ema_decay=stage.ema_decay,
             optim=OptimConfig(
+                method=recipe.method,
                 learning_rate=stage.learning_rate,
                 warmup_steps=stage.warmup_steps,
                 schedule=stage.schedule,
@@ -115,6 +119,9 @@ def run(recipe: TAERecipe, workspace: Workspace) -> None:
         if stage.adversary_weight:
             adversary = Adversary(PatchDiscriminator().to(workspace.placement.device), weight=stage.adversary_weight)
             loss, companions = replace(loss, adversary=adversary), {"adversary": adversary}
+        if name == "decoder":
+            ship(tae, clips, recipe, workspace, steps)
+            tae.encoder.requires_grad_(False)
         ema = fit(
             tae, loss, source(stage, clips, recipe.seed + 100 * number), workspace.timed(loop), folder / name,
             resume=workspace.resume, hooks=[sheet_hook(clips)], companions=companions,
@@ -122,14 +129,19 @@ def run(recipe: TAERecipe, workspace: Workspace) -> None:
         )  # fmt: skip
         ema.copy_to(tae)
         steps += int(state.load(folder / name / "checkpoint.pt")["step"])
+    ship(tae.requires_grad_(True), clips, recipe, workspace, steps)
+
+
+def ship(tae: TAE, clips: Clips, recipe: TAERecipe, workspace: Workspace, steps: int) -> None:
+    """Measure the latents and export the network as it is."""
     tae.set_statistics(*statistics(tae, clips, min(recipe.statistics_clips, len(clips))))
-    workspace.export("nano/tae", tae, recipe="nano-tae", seed=recipe.seed, steps=steps)
+    file = workspace.export("nano/tae", tae, recipe="nano-tae", seed=recipe.seed, steps=steps)
+    workspace.say(f"wrote {file} after {steps} steps")
 
 
-def frames(clips: Clips, count: int, seed: int) -> torch.Tensor:
-    """`count` frames [N, 3, H, W] in [-1, 1] of random clips."""
-    draw = crops(clips, CropConfig(frames=1, size=clips.config.size, batch_size=count), seed)
-    return draw.batch(0)["pixels"][:, :, 0]
+def start_clips(clips: Clips, count: int, seed: int) -> torch.Tensor:
+    """Pixels [N, 3, 16, H, W] in [-1, 1] of random clips, for the closed-form start."""
+    return crops(clips, CropConfig(frames=16, size=clips.config.size, batch_size=count), seed).batch(0)["pixels"]
 
 
 def source(stage: TAEStage, clips: Clips, seed: int) -> Source:
