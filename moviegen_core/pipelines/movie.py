@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .. import weights
 from ..conditioning.text import TextEncoders, encode_prompt
@@ -20,7 +20,9 @@ from ..devices import Placement, Residency, choose, stay
 from ..errors import CheckpointError, ConfigError, ShapeError
 from ..flow.solver import OnStep, Solver
 from ..models import loading
+from ..models.tae.model import TAE
 from ..models.text import load_text_encoder
+from ..models.video_dit.model import VideoDiT
 from ..ops.attention import Attend, resolve
 from ..shapes import SIZE_MULTIPLE, SPATIAL_STRIDE, TEMPORAL_STRIDE, LatentShape, clip_latent
 from .decode import decode_video, encode_video
@@ -67,8 +69,8 @@ class Film:
         from ..media.movie import write_movie
 
         path = Path(path)
-        metadata = {key: str(value) for key, value in self.facts.items()}
-        write_movie(self.windows(), path, self.fps, **{"metadata": metadata, **options})
+        # Not as tags of their own: ComfyUI reads a tag named "prompt" as a graph.
+        write_movie(self.windows(), path, self.fps, **{"metadata": {"moviegen": dict(self.facts)}, **options})
         return path
 
     def contact_sheet(self, count: int = 12, columns: int = 4) -> Image:
@@ -90,8 +92,8 @@ class MovieGenPipeline:
 
     def __init__(
         self,
-        video: nn.Module,
-        tae: nn.Module,
+        video: VideoDiT,
+        tae: TAE,
         encoders: TextEncoders,
         placement: Placement,
         *,
@@ -140,7 +142,7 @@ class MovieGenPipeline:
                 if role in files
             }
         )
-        return cls(video, tae, encoders, placement, sampling=sampling, residency=residency)
+        return cls(cast(VideoDiT, video), cast(TAE, tae), encoders, placement, sampling=sampling, residency=residency)
 
     def __call__(
         self,
@@ -174,22 +176,21 @@ class MovieGenPipeline:
             logger.warning("the prompt is empty: the film shows whatever the model likes")
 
         device = self.placement.device
-        with torch.inference_mode():
-            conditioning, against = self._encode(prompt, negative, fps, show_text)
-            with self.residency(self.video, device) as video:
-                latent = sample_video(
-                    video,
-                    conditioning,
-                    shape,
-                    seed=seed,
-                    negative=against,
-                    steps=steps,
-                    guidance_scale=guidance_scale,
-                    schedule=schedule,
-                    emulated_steps=emulated_steps,
-                    solver=solver,
-                    on_step=on_step,
-                )
+        conditioning, against = self._encode(prompt, negative, fps, show_text)
+        with self.residency(self.video, device):
+            latent = sample_video(
+                self.video,
+                conditioning,
+                shape,
+                seed=seed,
+                negative=against,
+                steps=steps,
+                guidance_scale=guidance_scale,
+                schedule=schedule,
+                emulated_steps=emulated_steps,
+                solver=solver,
+                on_step=on_step,
+            )
         facts = {
             "prompt": prompt,
             "negative": negative,
@@ -203,18 +204,18 @@ class MovieGenPipeline:
 
     def decode(self, latent: Tensor, num_frames: int) -> Iterator[Tensor]:
         """Latent [B, C, T, H, W] -> pixel windows [B, 3, t, H, W] in [-1, 1], streamed."""
-        with self.residency(self.tae, self.placement.device) as tae:
-            yield from decode_video(tae, latent.to(self.placement.device), num_frames)
+        with self.residency(self.tae, self.placement.device):
+            yield from decode_video(self.tae, latent.to(self.placement.device), num_frames)
 
     def reconstruct(self, pixels: Tensor) -> Iterator[Tensor]:
         """Pixels [B, 3, T, H, W] in [-1, 1] through the autoencoder and back, as `decode` gives them."""
-        with torch.inference_mode(), self.residency(self.tae, self.placement.device) as tae:
-            latent = encode_video(tae, pixels.to(self.placement.device, self.placement.dtype))
+        with self.residency(self.tae, self.placement.device):
+            latent = encode_video(self.tae, pixels.to(self.placement.device, self.placement.dtype))
         return self.decode(latent, pixels.shape[2])
 
     def check_size(self, num_frames: int, height: int, width: int) -> LatentShape:
         """Latent shape of the clip; ShapeError names the nearest size that the position tables hold."""
-        config: Any = self.video.config
+        config = self.video.config
         limits = [size * patch for size, patch in zip(config.max_grid, config.patch_size, strict=True)]
         most = limits[0] * TEMPORAL_STRIDE
         if not 1 <= num_frames <= most:

@@ -77,7 +77,8 @@ def test_prompt_becomes_a_file_with_the_asked_size_rate_and_facts(pipeline, tmp_
     path = pipeline("a red ball bounces", seed=5, fps=24, **SMALL).save(tmp_path / "film.mp4")
     movie = read_movie(path)
     assert (movie.num_frames, movie.height, movie.width, movie.fps) == (9, 32, 48, 24)
-    assert (movie.metadata["prompt"], movie.metadata["seed"]) == ("a red ball bounces", "5")
+    facts = movie.metadata["moviegen"]
+    assert (facts["prompt"], facts["seed"], facts["steps"]) == ("a red ball bounces", 5, 2)
     assert movie.pixels().shape == (3, 9, 32, 48)
 
 
