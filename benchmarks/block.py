@@ -4,7 +4,7 @@
 
 All blocks have the same width, heads, text tokens and, within 3 %, the same number of feed-forward weights. Ours gets
 its text keys/values and modulation ready-made, as it does while sampling. The ceiling is what the block's matrix
-products and attention would take alone at the rates measured in the same run.
+products and attention take alone ("alone"), at the rates measured in the same run.
 """
 
 from __future__ import annotations
@@ -125,12 +125,8 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     place = devices.choose(arguments.device, arguments.dtype)
-    print(
-        f"{place}; {arguments.threads} threads; torch {torch.__version__}; {TEXT_TOKENS} text tokens; medians in ms\n"
-    )
-    print(
-        "| block | tokens | ours | LTX | Wan | products + attention alone | ours / LTX | ours / Wan | share of ceiling |"
-    )
+    print(f"{place}; {arguments.threads} threads; torch {torch.__version__}; {TEXT_TOKENS} text tokens; ms, medians\n")
+    print("| block | tokens | ours | LTX | Wan | alone | ours / LTX | ours / Wan | share of ceiling |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     with torch.inference_mode():
         for width in WIDTHS:

@@ -1,0 +1,218 @@
+import json
+import pickle
+import struct
+import zipfile
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from moviegen_core.errors import CheckpointError, ConfigError
+from moviegen_core.models import catalog, loading
+from moviegen_core.models.video_dit.checkpoint import with_prefix
+from moviegen_core.models.video_dit.model import VideoDiTConfig
+
+CONFIG = VideoDiTConfig(dim=16, num_heads=2, num_layers=1, mlp_dim=24, context_dims={"ul2": 6}, max_grid=(2, 2, 2))
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return catalog.build("video_dit", CONFIG, device="cpu")
+
+
+@pytest.fixture
+def file(model, tmp_path):
+    return loading.save(model, tmp_path / "video.safetensors", extra={"steps": 3})
+
+
+def same(first, second):
+    second = second.state_dict()
+    return all(torch.equal(value, second[key]) for key, value in first.state_dict().items())
+
+
+def test_saved_network_loads_with_config_weights_and_extra(model, file):
+    header = loading.read_header(file)
+    assert (header.network, header.extra) == ("video_dit", {"steps": 3})
+    assert set(header.keys) == set(model.state_dict())
+    assert header.parameters == catalog.count_parameters(model)
+    loaded = loading.load(file)
+    assert loaded.config == CONFIG
+    assert same(model, loaded)
+    assert not loaded.training
+    assert [path.name for path in file.parent.iterdir()] == ["video.safetensors"]
+
+
+@pytest.mark.parametrize("stored", [torch.float16, torch.bfloat16])
+def test_half_precision_file_loads_in_the_requested_dtype(model, tmp_path, stored):
+    path = loading.save(model, tmp_path / "half.safetensors", dtype=stored)
+    wide = loading.load(path, dtype=torch.float32)
+    assert {parameter.dtype for parameter in wide.parameters()} == {torch.float32}
+    assert {parameter.dtype for parameter in loading.load(path).parameters()} == {stored}
+    torch.testing.assert_close(wide.patch_in.weight, model.patch_in.weight.to(stored).float())
+
+
+def test_sharded_index_and_its_folder_load_like_one_file(model, file, tmp_path):
+    folder = tmp_path / "sharded"
+    folder.mkdir()
+    weights, header = model.state_dict(), loading.read_header(file)
+    names = sorted(weights)
+    shards = {"a.safetensors": names[::2], "b.safetensors": names[1::2]}
+    for name, keys in shards.items():
+        save_file({key: weights[key] for key in keys}, folder / name, metadata=header.metadata)
+    index = folder / "video.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {key: name for name, keys in shards.items() for key in keys}}))
+    assert same(model, loading.load(index))
+    assert same(model, loading.load(folder))
+    (folder / "b.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"1 are missing \(b.safetensors\)"):
+        loading.load(index)
+
+
+def test_wrong_keys_are_counted_and_the_first_five_named(model, file, tmp_path):
+    header, weights = loading.read_header(file), model.state_dict()
+    lost = sorted(weights)[:7]
+    for key in lost:
+        del weights[key]
+    path = tmp_path / "lost.safetensors"
+    save_file({**weights, "strange": torch.zeros(1)}, path, metadata=header.metadata)
+    with pytest.raises(CheckpointError) as caught:
+        loading.load(path)
+    message = str(caught.value)
+    assert all(part in message for part in (str(path), "'video_dit'", "7 are missing", "1 are unexpected (strange)"))
+    assert all(key in message for key in lost[:5])
+    assert lost[5] not in message
+    assert "\n" not in message
+
+
+def test_wrong_shape_is_refused_by_name(model, file, tmp_path):
+    weights = model.state_dict() | {"null_token.weight": torch.zeros(2, 16)}
+    save_file(weights, tmp_path / "shape.safetensors", metadata=loading.read_header(file).metadata)
+    with pytest.raises(CheckpointError, match=r"null_token.weight \(2, 16\) instead of \(1, 16\)"):
+        loading.load(tmp_path / "shape.safetensors")
+
+
+def damaged(kind, file, folder):
+    """A damaged copy of a good file."""
+    content = file.read_bytes()
+    path = folder / f"{kind}.safetensors"
+    (length,) = struct.unpack("<Q", content[:8])
+    path.write_bytes(
+        {
+            "empty": b"",
+            "cut": content[: len(content) // 2 + length // 2],
+            "header": content[: 8 + length // 2],
+            "long": content + b"\0",
+            "text": b"<!DOCTYPE html><title>404</title>",
+            "pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
+            "picture": b"\x89PNG\r\n\x1a\n" + bytes(100),
+        }[kind]
+    )
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "match"),
+    [
+        ("empty", "not a safetensors file"),
+        ("cut", "cut off.*fetch the file again"),
+        ("header", "cut off.*fetch the file again"),
+        ("long", "longer than its header says"),
+        ("text", "not a safetensors file"),
+        ("pointer", "git lfs pull"),
+        ("picture", "not a safetensors file"),
+    ],
+)
+def test_damaged_file_gets_one_clear_line(kind, match, file, tmp_path):
+    with pytest.raises(CheckpointError, match=match) as caught:
+        loading.load(damaged(kind, file, tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+class Trap:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+@pytest.mark.parametrize("name", ["weights.pth", "weights.ckpt", "weights.safetensors"])
+@pytest.mark.parametrize("raw", [False, True])
+def test_pickle_is_told_by_its_content_and_never_executed(name, raw, tmp_path):
+    sprung, path = tmp_path / "sprung", tmp_path / name
+    content = {"weight": torch.zeros(2), "trap": Trap(sprung)}
+    if raw:
+        path.write_bytes(pickle.dumps(content, protocol=4))
+    else:
+        torch.save(content, path)
+        assert zipfile.is_zipfile(path)
+    with pytest.raises(CheckpointError, match="moviegen convert"):
+        loading.load(path)
+    with pytest.raises(CheckpointError, match="ask for safetensors"):
+        loading.convert(path, tmp_path / "out.safetensors", network="video_dit", config=CONFIG)
+    assert not sprung.exists()
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_plain_pickle_is_converted_through_a_key_map(model, tmp_path):
+    foreign = {with_prefix(key): value for key, value in model.state_dict().items()}
+    torch.save({"state_dict": foreign}, tmp_path / "foreign.pth")
+    path = loading.convert(
+        tmp_path / "foreign.pth", tmp_path / "ours.safetensors", network="video_dit", config=loading.to_dict(CONFIG)
+    )
+    assert same(model, loading.load(path))
+
+
+def test_foreign_safetensors_load_with_a_given_config_only(model, tmp_path):
+    path = tmp_path / "foreign.safetensors"
+    save_file({with_prefix(key): value for key, value in model.state_dict().items()}, path)
+    assert same(model, loading.load(path, network="video_dit", config=CONFIG))
+    with pytest.raises(CheckpointError, match="no Movie Gen metadata"):
+        loading.load(path, network="video_dit")
+
+
+def test_file_of_another_network_or_config_is_refused(model, file, tmp_path):
+    with pytest.raises(CheckpointError, match="holds the network 'video_dit', but 'tae' is needed"):
+        loading.load(file, network="tae")
+    metadata = loading.read_header(file).metadata
+    for change, match in (
+        ({"network": "dream"}, "'dream' is unknown"),
+        ({"config": '{"dim": 16, "depth": 3}'}, "no field depth"),
+        ({"config": "{"}, "damaged"),
+        ({"version": "9"}, "version 9"),
+    ):
+        save_file(model.state_dict(), tmp_path / "changed.safetensors", metadata=metadata | change)
+        with pytest.raises(CheckpointError, match=match):
+            loading.load(tmp_path / "changed.safetensors")
+
+
+def test_missing_files_and_empty_folders_are_refused(tmp_path):
+    with pytest.raises(CheckpointError, match="does not exist"):
+        loading.load(tmp_path / "none.safetensors")
+    with pytest.raises(CheckpointError, match=r"holds no .safetensors"):
+        loading.load(tmp_path)
+
+
+def test_failed_write_leaves_the_old_file_and_nothing_else(model, file, monkeypatch):
+    import safetensors.torch
+
+    def full_disk(tensors, path, metadata):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    before = file.read_bytes()
+    monkeypatch.setattr(safetensors.torch, "save_file", full_disk)
+    with pytest.raises(CheckpointError, match=r"No space left on device.*free some space"):
+        loading.save(model, file)
+    assert file.read_bytes() == before
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_unknown_preset_and_network_list_the_known_ones():
+    with pytest.raises(ConfigError, match="nano, 1b, 5b, upsampler, 30b"):
+        catalog.build("video_dit", "7b")
+    with pytest.raises(CheckpointError, match="video_dit, tae"):
+        catalog.build("unet")

@@ -1,0 +1,82 @@
+import pytest
+import torch
+
+from moviegen_core.conditioning.types import Conditioning
+from moviegen_core.errors import ConfigError
+from moviegen_core.models import catalog
+from moviegen_core.models.video_dit.model import VideoDiTConfig
+from moviegen_core.pipelines.sample import sample_video
+from moviegen_core.shapes import LatentShape
+from moviegen_core.train.objectives.video import flow_matching
+
+CONFIG = VideoDiTConfig(
+    dim=96, num_heads=2, num_layers=1, mlp_dim=128, context_dims={"ul2": 8}, max_grid=(2, 2, 2), qk_norm=True
+)
+
+
+def make_batch(size=8):
+    generator = torch.Generator().manual_seed(0)
+    return {
+        "latent": torch.randn(size, 16, 1, 4, 4, generator=generator),
+        "context.ul2": torch.randn(size, 3, 8, generator=generator),
+        "context_mask.ul2": torch.ones(size, 3, dtype=torch.bool),
+    }
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return catalog.build("video_dit", CONFIG, device="cpu")
+
+
+def test_fresh_network_has_the_loss_of_predicting_nothing(model):
+    losses = flow_matching(model, make_batch(64), torch.Generator().manual_seed(7))
+    # The target is data minus noise, both of unit variance.
+    assert float(losses["loss"].detach()) == pytest.approx(2.0, rel=0.1)
+    assert set(losses) == {"loss", "loss_0", "loss_1", "loss_2", "loss_3"}
+
+
+def test_same_generator_gives_the_same_loss_and_gradients(model):
+    results = []
+    for _ in range(2):
+        model.zero_grad()
+        loss = flow_matching(model, make_batch(), torch.Generator().manual_seed(3))["loss"]
+        loss.backward()
+        results.append((loss.detach(), model.patch_out.weight.grad.clone()))
+    assert torch.equal(results[0][0], results[1][0])
+    assert torch.equal(results[0][1], results[1][1])
+
+
+def test_dropping_every_condition_trains_the_null_token_only(model):
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(std=0.1)
+    flow_matching(model, make_batch(), torch.Generator().manual_seed(0), drop_condition=1.0)["loss"].backward()
+    assert float(model.null_token.weight.grad.abs().max()) > 0
+    weight = model.context_in["ul2"][0].weight
+    assert weight.grad is None or float(weight.grad.abs().max()) == 0
+
+
+def test_features_without_mask_are_refused(model):
+    batch = make_batch()
+    del batch["context_mask.ul2"]
+    with pytest.raises(ConfigError, match="both for each encoder"):
+        flow_matching(model, batch, torch.Generator())
+
+
+def test_a_few_latents_can_be_learned_and_sampled_by_their_context(model):
+    batch = make_batch(2)
+    generator = torch.Generator().manual_seed(0)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.0)
+    batch["latent"] = batch["latent"][..., :1, :1].expand(-1, -1, -1, 4, 4)
+    batch = {key: value.repeat(8, *[1] * (value.ndim - 1)) for key, value in batch.items()}
+    for _ in range(100):
+        optimiser.zero_grad()
+        flow_matching(model, batch, generator)["loss"].backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+    condition = Conditioning({"ul2": batch["context.ul2"][:2]}, {"ul2": batch["context_mask.ul2"][:2]})
+    clips = sample_video(model.eval(), condition, LatentShape(2, 16, 1, 4, 4), seed=1, steps=10, guidance_scale=1.0)
+    distances = torch.cdist(clips.flatten(1), batch["latent"][:2].flatten(1))
+    assert distances.argmin(1).tolist() == [0, 1]
+    assert float((clips - batch["latent"][:2]).square().mean()) < 0.5
