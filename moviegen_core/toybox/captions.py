@@ -163,7 +163,7 @@ Choice = TypeVar("Choice")
 
 @dataclass(frozen=True, slots=True)
 class Captions:
-    """A short caption (about 8 to 18 words) and a long one (about 25 to 45)."""
+    """A short caption (mostly 12 to 22 words) and a long one (mostly 24 to 40)."""
 
     short: str
     long: str

@@ -48,7 +48,9 @@ class Stage:
         scene = self.scene
         ends = [camera.view(scene, time) for time in (start, stop)]
         zoom = min(view.zoom for view in ends)
-        half_x, half_y = 0.5 * self.width / self.unit / zoom + 0.02, 0.5 * self.height / self.unit / zoom + 0.02
+        # The crop's filter looks a few pixels past the edge of the frame.
+        edge = 4 / self.unit
+        half_x, half_y = 0.5 * self.width / self.unit / zoom + edge, 0.5 * self.height / self.unit / zoom + edge
         low, high = camera.extent(scene, start, stop)
         y_range = (min(view.y for view in ends) - half_y, max(view.y for view in ends) + half_y)
         scale = self.unit * camera.ZOOM if scene.camera.move.startswith("zoom") else self.unit

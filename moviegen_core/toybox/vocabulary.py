@@ -100,13 +100,6 @@ def motions_of(thing: str) -> tuple[str, ...]:
     return tuple(motion for motion in MOTIONS if motion not in _CANNOT[thing])
 
 
-def things_of(motion: str) -> tuple[str, ...]:
-    """The things that may do `motion`."""
-    if motion in PERSON_MOTIONS:
-        return ("person",)
-    return tuple(thing for thing in THINGS if motion in motions_of(thing))
-
-
 def cameras_of(motion: str) -> tuple[str, ...]:
     """The camera moves that make sense with `motion`: only what travels can be tracked."""
     return CAMERAS if motion in TRACKABLE else CAMERAS[:-1]

@@ -27,19 +27,19 @@ def test_same_scene_gives_the_same_pixels():
 @pytest.mark.parametrize("camera", toybox.CAMERAS)
 def test_same_time_gives_the_same_picture_at_any_rate_and_from_any_start(camera):
     scene = toybox.sample_scene(12, camera=camera)
-    coarse = toybox.render(scene, num_frames=25, fps=12, height=48, width=64)
-    fine = toybox.render(scene, num_frames=49, fps=24, height=48, width=64)
+    coarse = toybox.render(scene, num_frames=13, fps=12, height=32, width=48)
+    fine = toybox.render(scene, num_frames=25, fps=24, height=32, width=48)
     assert np.array_equal(coarse, fine[::2])
-    later = toybox.render(scene, num_frames=2, fps=12, height=48, width=64, start_seconds=1.0)
-    assert np.array_equal(later, coarse[12:14])
+    later = toybox.render(scene, num_frames=2, fps=12, height=32, width=48, start_seconds=0.75)
+    assert np.array_equal(later, coarse[9:11])
 
 
-@pytest.mark.parametrize(("height", "width"), [(64, 64), (36, 64), (64, 36), (40, 200), (130, 97)])
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (36, 64), (64, 36), (24, 100), (90, 65)])
 def test_any_aspect_ratio_is_filled(height, width):
     for seed, place in enumerate(toybox.PLACES):
-        scene = toybox.sample_scene(seed, place=place, camera=toybox.CAMERAS[seed % 7])
-        frames = toybox.render(scene, num_frames=2, fps=1, height=height, width=width)
-        assert frames.shape == (2, height, width, 3)
+        scene = toybox.sample_scene(seed, place=place, camera=toybox.CAMERAS[seed])
+        frames = toybox.render(scene, num_frames=1, fps=1, height=height, width=width, start_seconds=1.5)
+        assert frames.shape == (1, height, width, 3)
         # Nothing was left undrawn: untouched canvas would be pure black.
         assert (frames.max(axis=-1) > 0).all()
 

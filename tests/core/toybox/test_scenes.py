@@ -22,7 +22,7 @@ def test_scene_survives_its_dict():
 
 def test_held_out_combinations_never_appear_in_training_and_are_all_there_is_in_their_split():
     for split, expected in (("train", False), ("test", False), ("heldout", True)):
-        for seed in range(300):
+        for seed in range(100):
             labels = toybox.sample_scene(seed, split=split).labels()
             assert toybox.is_held_out(labels["thing"], labels["colour"], labels["motion"]) is expected
 
@@ -46,14 +46,14 @@ def test_vocabulary_is_as_wide_as_promised():
 
 
 def test_sampling_reaches_everything_evenly():
-    scenes = [toybox.sample_scene(seed).labels() for seed in range(1500)]
+    scenes = [toybox.sample_scene(seed).labels() for seed in range(600)]
     for kind, values in (("thing", toybox.THINGS), ("place", toybox.PLACES), ("motion", toybox.MOTIONS)):
         counts = [sum(labels[kind] == value for labels in scenes) for value in values]
-        assert min(counts) > 0.55 * sum(counts) / len(counts), kind
+        assert min(counts) > 0.45 * sum(counts) / len(counts), kind
     static = sum(labels["camera"] == "static" for labels in scenes) / len(scenes)
     clear = sum(labels["weather"] == "clear" for labels in scenes) / len(scenes)
-    assert 0.25 < static < 0.35
-    assert 0.65 < clear < 0.78
+    assert 0.24 < static < 0.36
+    assert 0.64 < clear < 0.8
     assert 0.04 < sum("word" in labels for labels in scenes) / len(scenes) < 0.1
 
 
