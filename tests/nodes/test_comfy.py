@@ -70,7 +70,7 @@ class Server:
         return json.loads(text) if text else None
 
     def wait_until_up(self) -> None:
-        for _ in range(300):
+        for _ in range(2000):
             try:
                 self.ask("/system_stats")
                 return

@@ -15,7 +15,7 @@ from moviegen_core.models.text.tokenizer import ByteTokenizer, LibraryTokenizer
 from moviegen_core.models.video_dit.model import VideoDiTConfig
 
 WIDTHS = {"ul2": 32, "metaclip": 24, "byt5": 16}
-WORDS = ["a", "red", "blue", "ball", "bounces", "on", "the", "beach", "a", "cube", "spins", "in", "space", "fps-16"]
+WORDS = ("a", "red", "blue", "ball", "bounces", "on", "the", "beach", "cube", "spins", "FPS-16", "FPS-24")
 
 
 def write_video(path: Path) -> Path:
