@@ -7,7 +7,7 @@ stands beside every figure: it is the ceiling.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ def evaluate(
         raise ConfigError(f"{prompts} prompts were asked for; at least 1 is needed")
     pipeline = MovieGenPipeline.from_pretrained(model)
     judge = load_judge()
-    clip = {"num_frames": num_frames, "fps": fps, "height": size, "width": size}
+    clip: dict[str, Any] = {"num_frames": num_frames, "fps": fps, "height": size, "width": size}
     how = {"steps": steps, "guidance_scale": guidance_scale}
     report: dict[str, Any] = {"model": model, "clip": clip, "sampling": how}
     for split, count in (("test", prompts), ("heldout", held_out)):
@@ -67,7 +67,7 @@ def judge_scenes(
     pipeline: MovieGenPipeline,
     judge: Judge,
     scenes: list[Scene],
-    clip: dict[str, int],
+    clip: dict[str, Any],
     how: dict[str, Any],
     *,
     tell: Callable[[int], None],
@@ -95,7 +95,7 @@ KINDS = ("generated", "real", "real through the autoencoder")
 def judge_gravity(
     pipeline: MovieGenPipeline,
     scenes: list[Scene],
-    clip: dict[str, int],
+    clip: dict[str, Any],
     how: dict[str, Any],
     *,
     tell: Callable[[int], None],
@@ -114,13 +114,13 @@ def judge_gravity(
     return {kind: float(np.mean(hits)) for kind, hits in share.items()} | {"clips": len(scenes)}
 
 
-def real_clip(scene: Scene, clip: dict[str, int]) -> Tensor:
+def real_clip(scene: Scene, clip: dict[str, Any]) -> Tensor:
     """The scene as the world draws it: pixels [1, 3, T, H, W] in [-1, 1]."""
     frames = torch.from_numpy(np.ascontiguousarray(render(scene, **clip)))
     return frames.permute(3, 0, 1, 2)[None].float() / 127.5 - 1
 
 
-def generate(pipeline: MovieGenPipeline, scene: Scene, seed: int, clip: dict[str, int], how: dict[str, Any]) -> Tensor:
+def generate(pipeline: MovieGenPipeline, scene: Scene, seed: int, clip: dict[str, Any], how: dict[str, Any]) -> Tensor:
     """The scene's short caption through the model: pixels [1, 3, T, H, W] in [-1, 1]."""
     film = pipeline(captions(scene, seed).short, seed=seed, **clip, **how)
     return torch.cat(list(film.windows()), dim=2)
@@ -140,7 +140,7 @@ def as_markdown(report: dict[str, Any]) -> str:
     return "\n".join([*lines, ""])
 
 
-def _columns() -> Iterable[str]:
+def _columns() -> list[str]:
     names = {"test": "test", "heldout": "held-out combinations"}
     return [f"{names[split]}: {kind}" for split in names for kind in KINDS]
 

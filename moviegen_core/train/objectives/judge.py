@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
-
-from ...models.judge.model import Judge
+from torch import Tensor, nn
 
 LABEL_SMOOTHING = 0.02
 
 
-def judge_loss(judge: Judge, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-    """batch: "pixels" [B, 3, T, H, W] sized for the judge, and one index tensor [B] per attribute name.
+def judge_loss(judge: nn.Module, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+    """Sum over the attributes; also "NAME_accuracy". `judge` is a models.judge.Judge.
 
-    Clips are mirrored by no one: left and right are answers of the camera attribute.
+    The batch holds "pixels" [B, 3, T, H, W] sized for the judge, and one index tensor [B] per attribute name. Clips
+    are never mirrored: left and right are answers of the camera attribute.
     """
     gain = 1.0 + 0.1 * (torch.rand(batch["pixels"].shape[0], 1, 1, 1, 1, generator=generator) - 0.5)
     noise = 0.02 * torch.randn(batch["pixels"].shape, generator=generator)

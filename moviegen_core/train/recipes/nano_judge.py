@@ -1,0 +1,87 @@
+"""Recipe nano-judge: the classifier that says what a generated clip shows, trained on rendered clips alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...media.frames import from_uint8
+from ...models import catalog
+from ...models.judge.model import JudgeConfig, prepare_clip
+from ...toybox import vocabulary
+from ..clips import ClipConfig, Clips
+from ..data import Batch, Collated
+from ..loop import LoopConfig, fit
+from ..objectives.judge import judge_loss
+from ..optim import OptimConfig
+from ..workspace import Workspace
+from .nano_video import VideoRecipe
+
+CLASSES = {
+    "thing": (*vocabulary.THINGS, "person"),
+    "colour": tuple(vocabulary.COLOURS),
+    "motion": (*vocabulary.MOTIONS, *vocabulary.PERSON_MOTIONS),
+    "place": vocabulary.PLACES,
+    "camera": vocabulary.CAMERAS,
+}
+CACHED_CLIPS = 8192
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgeRecipe:
+    """Sizes, seed and time of nano/judge; it reads the clips that the video recipe renders."""
+
+    seed: int = 31
+    clips: ClipConfig = field(default_factory=lambda: VideoRecipe().clips)
+    batch_size: int = 32
+    steps: int | None = None
+    minutes: float = 12.0
+    learning_rate: float = 2e-3
+
+
+def run(recipe: JudgeRecipe, workspace: Workspace) -> None:
+    """Train and ship as nano/judge."""
+    clips = workspace.clips(recipe.clips)
+    config = JudgeConfig(classes=CLASSES)
+    torch.manual_seed(recipe.seed)
+    judge = catalog.build("judge", config, device="cpu")
+    loop = LoopConfig(
+        name="judge",
+        steps=recipe.steps,
+        max_minutes=recipe.minutes,
+        seed=recipe.seed,
+        ema_decay=0.98,
+        optim=OptimConfig(learning_rate=recipe.learning_rate, weight_decay=0.05, warmup_steps=50, final_scale=0.01),
+    )
+    folder = workspace.folder("nano-judge")
+    average = fit(
+        judge, judge_loss, labelled(clips, config, recipe), workspace.timed(loop), folder,
+        resume=workspace.resume, placement=workspace.placement, out=workspace.out,
+    )  # fmt: skip
+    average.copy_to(judge)
+    workspace.export("nano/judge", judge, recipe="nano-judge", seed=recipe.seed)
+
+
+def labelled(clips: Clips, config: JudgeConfig, recipe: JudgeRecipe) -> Collated:
+    """Source of {"pixels": [B, 3, T, H, W], attribute: [B]} over the clips that last as long as the judge looks."""
+    span = config.num_frames / config.frames_per_second
+    numbers = [
+        number for number in range(len(clips)) if clips.config.kind(number)[0] / clips.config.kind(number)[1] >= span
+    ]
+
+    @lru_cache(maxsize=CACHED_CLIPS)
+    def read(number: int) -> tuple[Tensor, dict[str, int]]:
+        pixels = from_uint8(np.array(clips.pixels(number)))[None]
+        small = prepare_clip(pixels, clips.config.kind(number)[1], config)[0]
+        labels = clips.config.scene(number).labels()
+        return small.half(), {name: answers.index(labels[name]) for name, answers in config.classes.items()}
+
+    def sample(rng: np.random.Generator) -> Batch:
+        pixels, labels = read(numbers[int(rng.integers(len(numbers)))])
+        return {"pixels": pixels.float(), **{name: torch.tensor(label) for name, label in labels.items()}}
+
+    return Collated(sample, recipe.batch_size, recipe.seed)
