@@ -79,10 +79,10 @@ class _Checker:
         self._replace_old_nodes()
         for node_id, node in self.prompt.items():
             if self.registry.schema(node["class_type"]) is None:
-                hint = self.registry.nearest(node["class_type"])
+                hint = self.registry.nearest(node["class_type"]) or "; delete the node"
                 self.problems.append(
-                    f"{label(node_id, node)}: the node type {node['class_type']} is not installed here{hint or '; '}"
-                    f"{'' if hint else 'delete the node, or run this workflow in ComfyUI'}"
+                    f"{label(node_id, node)}: the node type {node['class_type']} is not installed here{hint}, "
+                    "or run this workflow in ComfyUI"
                 )
         known = {key: self.registry.schema(node["class_type"]) for key, node in self.prompt.items()}
         outputs = [key for key, schema in known.items() if schema is not None and schema.is_output_node]
@@ -149,9 +149,7 @@ class _Checker:
                 if one.has_widget and default is not None:
                     values[name] = default
                 elif not one.optional:
-                    self.problems.append(
-                        f"{where}: the input {name} ({one.get_io_type()}) is not connected; connect it"
-                    )
+                    self.problems.append(f"{where}: the input {name} is not connected; connect {_types(one)} to it")
                 continue
             link = as_link(given[name])
             if link is not None:
@@ -195,8 +193,8 @@ class _Checker:
         given = {"*"} if isinstance(output, MatchType.Output) else set(output.io_type.split(","))
         if "*" in given or "*" in wanted or given & wanted:
             return True
-        kind = one.get_io_type()
-        self.problems.append(f"{where}: {name} takes {kind}, but {origin} gives {output.io_type}; connect a {kind}")
+        kind = _types(one)
+        self.problems.append(f"{where}: {name} takes {kind}, but {origin} gives {output.io_type}; connect {kind}")
         return False
 
     def _unknown_names(
@@ -280,8 +278,12 @@ def coerced(one: Input, value: Any, *, checked: bool = True) -> Any:
     if kind == "STRING":
         return value if isinstance(value, str) else str(value)
     if not one.has_widget and value is not None:
-        raise ValueError(f"is the value {str(value)[:40]!r}; it needs a link that gives {one.get_io_type()}")
+        raise ValueError(f"is the value {str(value)[:40]!r}; it needs a link that gives {_types(one)}")
     return value
+
+
+def _types(one: Input) -> str:
+    return one.get_io_type().replace(",", " or ")
 
 
 def _number(one: Any, value: Any, checked: bool) -> float | int:

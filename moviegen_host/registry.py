@@ -46,7 +46,7 @@ class Registry:
     def nearest(self, class_type: str) -> str:
         """A hint for a misspelt node type, or nothing."""
         close = difflib.get_close_matches(class_type, self.nodes, 1)
-        return f"; did you mean {close[0]}?" if close else ""
+        return f"; use {close[0]} if that is meant" if close else ""
 
     def load_pack(self, folder: str | Path) -> None:
         """Loads a pack as ComfyUI does: a module named by its path, then `comfy_entrypoint()`."""

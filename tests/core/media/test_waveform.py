@@ -1,0 +1,67 @@
+"""Sound as tensors and files."""
+
+import pytest
+import torch
+
+from moviegen_core.errors import MediaError, ShapeError
+from moviegen_core.media import sound, waveform
+
+
+def tone(rate, hertz=1000.0, seconds=1.0):
+    """A sine [samples]."""
+    return (2 * torch.pi * hertz * torch.arange(round(rate * seconds)) / rate).sin()
+
+
+@pytest.mark.parametrize(("given", "wanted"), [(48000, 44100), (44100, 48000), (16000, 48000), (48000, 16000)])
+def test_resampled_tone_is_the_tone_at_the_other_rate(given, wanted):
+    resampled = waveform.resample(tone(given), given, wanted)
+    assert resampled.shape == (wanted,)
+    assert (resampled - tone(wanted))[200:-200].abs().max() < 2e-3
+
+
+def test_tone_above_the_new_limit_vanishes_instead_of_folding_back():
+    resampled = waveform.resample(tone(48000, hertz=15000), 48000, 16000)
+    assert resampled[200:-200].abs().max() < 1e-2
+
+
+def test_resampling_keeps_leading_axes():
+    assert waveform.resample(torch.zeros(2, 3, 480), 48000, 24000).shape == (2, 3, 240)
+
+
+def test_invalid_samples_become_silence_and_loud_ones_are_clipped():
+    given = torch.tensor([[0.5, float("nan"), float("inf"), -3.0]])
+    assert waveform.checked(given, 48000).tolist() == [[0.5, 0.0, 0.0, -1.0]]
+
+
+@pytest.mark.parametrize("shape", [(8,), (1, 8), (1, 1, 8)])
+def test_usual_shapes_become_channels_and_samples(shape):
+    assert waveform.checked(torch.zeros(shape), 48000).shape == (1, 8)
+
+
+def test_batch_of_sounds_is_refused():
+    with pytest.raises(ShapeError, match=r"\[channels, samples\]"):
+        waveform.checked(torch.zeros(2, 1, 8), 48000)
+
+
+def test_channels_are_doubled_or_mixed():
+    assert waveform.to_stereo(torch.ones(1, 4)).tolist() == [[1.0] * 4] * 2
+    assert waveform.to_mono(torch.tensor([[1.0], [0.0]])).tolist() == [[0.5]]
+    assert waveform.to_stereo(torch.ones(6, 4)).shape == (2, 4)
+
+
+@pytest.mark.parametrize(("ending", "channels"), [("flac", 1), ("flac", 2), ("wav", 2)])
+def test_sound_file_gives_back_the_samples(tmp_path, ending, channels):
+    given = torch.stack([tone(44100, 440.0 * (1 + channel), 0.3) for channel in range(channels)]) * 0.5
+    sound.write_sound(given, 44100, tmp_path / f"tone.{ending}")
+    samples, rate = sound.read_sound(tmp_path / f"tone.{ending}")
+    assert rate == 44100
+    assert samples.shape == given.shape
+    assert (samples - given).abs().max() < 1e-4
+
+
+def test_foreign_sound_file_is_refused(tmp_path):
+    (tmp_path / "tone.wav").write_bytes(b"no sound")
+    with pytest.raises(MediaError, match="damaged"):
+        sound.read_sound(tmp_path / "tone.wav")
+    with pytest.raises(MediaError, match="change the file's ending"):
+        sound.write_sound(torch.zeros(1, 8), 8000, tmp_path / "tone.mp3")

@@ -1,0 +1,193 @@
+"""The command: files, exit codes, one line for each problem; and the stock nodes on real files."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from PIL import Image
+
+from moviegen_core.media.movie import read_movie, write_movie
+from moviegen_core.media.sound import read_sound, write_sound
+from moviegen_host.__main__ import main
+from moviegen_host.run import run
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Writes a workflow into a file."""
+
+    def save(workflow):
+        path = tmp_path / "flow.json"
+        path.write_text(json.dumps(workflow))
+        return path
+
+    return save
+
+
+def test_command_prints_the_files_it_wrote(saved, pack, tmp_path, api, capsys):
+    path = saved(api(n1=("TestNumber", {"seed": 3}), n2=("TestSave", {"value": ["1", 0]})))
+    code = main([str(path), "--pack", str(pack), "--output", str(tmp_path / "out"), "--set", "seed=9"])
+    assert code == 0
+    assert capsys.readouterr().out == f"{tmp_path}/out/value_00001.txt\n"
+    assert (tmp_path / "out" / "value_00001.txt").read_text() == "9"
+
+
+def test_command_answers_2_and_one_line_a_problem(saved, pack, tmp_path, api, capsys):
+    path = saved(api(n1=("TestNumber", {"seed": -3}), n2=("TestSave", {"value": ["1", 0]}), n3=("TestSave", {})))
+    assert main([str(path), "--pack", str(pack), "--output", str(tmp_path / "out")]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith("moviegen: ") for line in lines)
+    assert not (tmp_path / "out").exists()
+
+
+def test_command_lists_what_can_be_set(saved, pack, api, capsys):
+    path = saved(api(n1=("TestNumber", {"seed": 3}), n2=("TestSave", {"value": ["1", 0]})))
+    assert main([str(path), "--pack", str(pack), "--list-settings"]) == 0
+    assert capsys.readouterr().out.splitlines() == ["Number.seed = 3", "Number.scale = 1.0", "Save.name = 'value'"]
+
+
+def test_folder_without_a_pack_is_told(saved, tmp_path, api, capsys):
+    assert main([str(saved(api(n1=("TestNumber", {})))), "--pack", str(tmp_path)]) == 2
+    assert "give the pack's folder with --pack" in capsys.readouterr().err
+
+
+def test_file_names_count_up_and_stay_in_the_output_folder(pack, tmp_path, api):
+    def workflow(name):
+        return api(n1=("TestNumber", {"seed": 3}), n2=("TestSave", {"value": ["1", 0], "name": name}))
+
+    for _ in range(2):
+        run(workflow("sub/%width%x"), output=tmp_path, packs=[pack])
+    assert sorted(path.name for path in (tmp_path / "sub").iterdir()) == ["0x_00001.txt", "0x_00002.txt"]
+    for name in ("../evil", "/evil", ""):
+        with pytest.raises(Exception, match="leaves the output folder"):
+            run(workflow(name), output=tmp_path, packs=[pack])
+
+
+@pytest.fixture
+def film(tmp_path):
+    """A film with sound."""
+    pixels = torch.linspace(-1, 1, 8).view(1, 8, 1, 1).expand(3, 8, 32, 48)
+    waveform = torch.zeros(1, 24000)
+    return write_movie(pixels, tmp_path / "in.mp4", 16, waveform=waveform, sample_rate=48000).path
+
+
+def test_film_goes_through_the_stock_nodes_and_carries_its_workflow(film, pack, tmp_path, node, ui):
+    nodes = [
+        node(1, "LoadVideo", outputs=["VIDEO"], values=["in.mp4", "image"]),
+        node(2, "GetVideoComponents", [("video", "VIDEO", 1)], ["IMAGE", "AUDIO", "FLOAT", "INT", "COMBO"]),
+        node(
+            3,
+            "CreateVideo",
+            [("images", "IMAGE", 2), ("audio", "AUDIO", 3), ("fps", "FLOAT", 4, "widget")],
+            ["VIDEO"],
+            [30.0, 8],
+        ),
+        node(4, "SaveVideo", [("video", "VIDEO", 5)], ["VIDEO"], ["video/made", "auto", "auto"]),
+    ]
+    links = [
+        (1, 1, 0, 2, 0, "VIDEO"),
+        (2, 2, 0, 3, 0, "IMAGE"),
+        (3, 2, 1, 3, 1, "AUDIO"),
+        (4, 2, 2, 3, 2, "FLOAT"),
+        (5, 3, 0, 4, 0, "VIDEO"),
+    ]
+    workflow = ui(nodes, links)
+    [path] = run(
+        workflow, {"filename_prefix": "video/other"}, tmp_path / "out", input_directory=tmp_path, packs=[pack]
+    ).written
+    assert path == tmp_path / "out" / "video" / "other_00001_.mp4"
+    movie = read_movie(path)
+    assert (movie.fps, movie.num_frames, movie.waveform.shape) == (16, 8, (1, 24000))
+    # What was set is in the workflow that the film carries, so that it can be dragged back into a graph.
+    workflow["nodes"][3]["widgets_values"][0] = "video/other"
+    assert movie.metadata["workflow"] == workflow
+    assert movie.metadata["prompt"]["3"]["inputs"]["images"] == ["2", 0]
+    again = run(path, None, tmp_path / "again", input_directory=tmp_path, packs=[pack])
+    assert len(again.written) == 1
+
+
+@pytest.mark.parametrize(
+    ("inputs", "ending"),
+    [
+        ({"format": "mp4", "codec": "h264"}, "mp4"),
+        ({"format": "mkv", "format.codec": "auto"}, "mkv"),
+        (
+            {
+                "format": "mp4",
+                "format.codec": "h264",
+                "format.codec.encoding": "re-encode",
+                "format.codec.encoding.crf": 40,
+            },
+            "mp4",
+        ),
+    ],
+)
+def test_film_is_saved_in_the_asked_format(film, pack, tmp_path, api, inputs, ending):
+    workflow = api(n1=("LoadVideo", {"file": "in.mp4"}), n2=("SaveVideo", {"video": ["1", 0], **inputs}))
+    [path] = run(workflow, output=tmp_path / "out", input_directory=tmp_path, packs=[pack]).written
+    assert path.suffix == f".{ending}"
+    assert read_movie(path).pixels().shape == (3, 8, 32, 48)
+
+
+def test_format_that_needs_comfyui_is_told(film, pack, tmp_path, api):
+    workflow = api(n1=("LoadVideo", {"file": "in.mp4"}), n2=("SaveVideo", {"video": ["1", 0], "format": "webm"}))
+    with pytest.raises(Exception, match="choose the format mp4 or mkv"):
+        run(workflow, output=tmp_path / "out", input_directory=tmp_path, packs=[pack])
+    assert not list((tmp_path / "out").rglob("*.*"))
+
+
+def test_pictures_are_loaded_with_their_mask_and_saved_with_their_workflow(pack, tmp_path, api):
+    picture = Image.new("RGBA", (6, 4), (255, 0, 128, 255))
+    picture.putpixel((0, 0), (1, 2, 3, 0))
+    picture.save(tmp_path / "in.png")
+    workflow = api(
+        n1=("LoadImage", {"image": "in.png"}),
+        n2=("SaveImage", {"images": ["1", 0]}),
+        n3=("PreviewImage", {"images": ["1", 0]}),
+    )
+    result = run(workflow, output=tmp_path / "out", input_directory=tmp_path, packs=[pack])
+    [path] = result.written
+    with Image.open(path) as saved:
+        assert saved.size == (6, 4)
+        assert saved.getpixel((1, 1)) == (255, 0, 128)
+        assert json.loads(saved.info["prompt"])["1"]["class_type"] == "LoadImage"
+    assert result.report.shown["2"]["images"] == [{"filename": "ComfyUI_00001_.png", "subfolder": "", "type": "output"}]
+    assert result.report.shown["3"]["images"][0]["type"] == "temp"
+
+
+def test_sounds_are_loaded_and_saved(pack, tmp_path, api):
+    write_sound(torch.linspace(-0.5, 0.5, 8000).repeat(2, 1), 16000, tmp_path / "in.wav")
+    workflow = api(
+        n1=("LoadAudio", {"audio": "in.wav"}),
+        n2=("SaveAudio", {"audio": ["1", 0]}),
+        n3=("PreviewAudio", {"audio": ["1", 0]}),
+    )
+    [path] = run(workflow, output=tmp_path / "out", input_directory=tmp_path, packs=[pack]).written
+    assert path == tmp_path / "out" / "audio" / "ComfyUI_00001.flac"
+    samples, rate = read_sound(path)
+    assert (samples.shape, rate) == ((2, 8000), 16000)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of Unix")
+def test_interrupt_ends_with_130_and_leaves_no_file(saved, pack, tmp_path, api):
+    path = saved(api(n1=("TestWait", {}), n2=("TestSave", {"value": ["1", 0]})))
+    command = [sys.executable, "-m", "moviegen_host", str(path), "--pack", str(pack), "--output", str(tmp_path / "out")]
+    environment = {**os.environ, "TEST_WAIT": str(tmp_path / "waiting")}
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, env=environment, text=True)
+    try:
+        while not (tmp_path / "waiting").exists():
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, message = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert message == "moviegen: stopped; no unfinished file was left\n"
+    assert not (tmp_path / "out").exists()
