@@ -49,6 +49,9 @@ class TAEConfig:
                 f"{len(self.channels)} levels need as many block counts, given {len(self.encoder_blocks)} for the "
                 f"encoder and {len(self.decoder_blocks)} for the decoder"
             )
+        steps = zip(self.channels, self.channels[1:], self.encoder_blocks[1:], strict=False)
+        if any(before != after and blocks == 0 for before, after, blocks in steps):
+            raise ConfigError(f"a level that changes the width needs at least one block, given {self.encoder_blocks}")
         uneven = [width for width in self.channels if width % self.norm_groups]
         if uneven:
             raise ConfigError(f"channels {uneven} must be multiples of norm_groups {self.norm_groups}")
