@@ -50,6 +50,8 @@ class ShardCache:
         missing = [shard for shard in shards if not self._holds(shard)]
         countdown = Countdown(name, len(shards), len(shards) - len(missing), out)
         for shard in missing:
+            if self._holds(shard):  # by another process
+                continue
             numbers = self._numbers(shard)
             tensors = {
                 f"{number}.{key}": value.half() if value.is_floating_point() else value

@@ -14,7 +14,7 @@ import os
 import sys
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TextIO
@@ -75,6 +75,10 @@ class Clips:
         else:
             folder.mkdir(parents=True, exist_ok=True)
             manifest.write_text(json.dumps(origin, indent=1) + "\n")
+
+    def first(self, count: int) -> Clips:
+        """The same folder, of which only the first `count` clips are wanted."""
+        return Clips(self.folder, replace(self.config, count=count))
 
     def __len__(self) -> int:
         return self.config.count

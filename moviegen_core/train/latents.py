@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -53,17 +54,24 @@ def origin(clips: Clips, **parts: Any) -> dict[str, Any]:
 
 def latents(workspace: Workspace, clips: Clips, factor: int, name: str) -> ShardCache:
     """Latents [16, T, H, W] of every clip, averaged down by `factor` first; computed now where they are missing."""
-    facts = origin(clips, tae=workspace.sha256("nano/tae"), factor=factor)
-    cache = ShardCache(workspace.folder(name), len(clips), facts)
-    loaded: list[TAE] = []
+    tae = load_tae(workspace)
+    cache = ShardCache(workspace.folder(name), len(clips), origin(clips, tae=encoder_hash(tae), factor=factor))
 
     def make(numbers: Sequence[int]) -> list[Batch]:
-        if not loaded:
-            loaded.append(load_tae(workspace))
-        return [encode_clip(loaded[0], clips, number, factor) for number in numbers]
+        return [encode_clip(tae, clips, number, factor) for number in numbers]
 
     cache.fill(make, name, workspace.out)
     return cache
+
+
+def encoder_hash(tae: TAE) -> str:
+    """Hash of all weights that latents depend on; a better decoder keeps the caches."""
+    digest = hashlib.sha256()
+    for name, value in sorted(tae.state_dict().items()):
+        if not name.startswith(("decoder.", "project_out.")):
+            digest.update(name.encode())
+            digest.update(value.cpu().float().numpy().tobytes())
+    return digest.hexdigest()
 
 
 @torch.inference_mode()

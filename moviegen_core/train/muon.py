@@ -20,7 +20,7 @@ RMS_OF_ADAMW = 0.2  # updates scaled to it take AdamW's learning rates
 
 
 class Muon(torch.optim.Optimizer):
-    """Groups with `orthogonal=True` hold matrices only; the others follow AdamW."""
+    """Groups with `orthogonal=True` hold matrices and convolutions; the others follow AdamW."""
 
     def __init__(
         self,
@@ -47,19 +47,19 @@ class Muon(torch.optim.Optimizer):
         return loss
 
     def _matrices(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
-        alike: dict[torch.Size, list[Tensor]] = defaultdict(list)
+        alike: dict[torch.Size, list[tuple[Tensor, Tensor]]] = defaultdict(list)
         for parameter in parameters:
-            alike[parameter.shape].append(parameter)
+            gradient = _gradient(parameter)
+            buffer = self.state[parameter].setdefault("momentum", torch.zeros_like(parameter))
+            buffer.lerp_(gradient, 1 - group["momentum"])
+            # A convolution counts as the matrix from all taps of its inputs to its outputs.
+            update = torch.lerp(gradient, buffer, group["momentum"]).flatten(1)
+            alike[update.shape].append((parameter, update))
         for shape, members in alike.items():
-            updates = []
-            for parameter in members:
-                state = self.state[parameter]
-                buffer = state.setdefault("momentum", torch.zeros_like(parameter))
-                buffer.lerp_(parameter.grad, 1 - group["momentum"])
-                updates.append(torch.lerp(parameter.grad, buffer, group["momentum"]))
             scale = RMS_OF_ADAMW * math.sqrt(max(shape))
-            for parameter, update in zip(members, orthogonalise(torch.stack(updates)), strict=True):
-                parameter.add_(update, alpha=-group["lr"] * scale)
+            updates = orthogonalise(torch.stack([update for _, update in members]))
+            for (parameter, _), update in zip(members, updates, strict=True):
+                parameter.add_(update.view_as(parameter), alpha=-group["lr"] * scale)
 
     def _others(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
         first, second = group["betas"]
@@ -68,7 +68,7 @@ class Muon(torch.optim.Optimizer):
             if not state:
                 state.update(step=0, mean=torch.zeros_like(parameter), square=torch.zeros_like(parameter))
             state["step"] += 1
-        gradients = [parameter.grad for parameter in parameters]
+        gradients = [_gradient(parameter) for parameter in parameters]
         means = [self.state[parameter]["mean"] for parameter in parameters]
         squares = [self.state[parameter]["square"] for parameter in parameters]
         torch._foreach_lerp_(means, gradients, 1 - first)
@@ -78,6 +78,11 @@ class Muon(torch.optim.Optimizer):
             step = self.state[parameter]["step"]
             width = (square / (1 - second**step)).sqrt_().add_(group["eps"])
             parameter.addcdiv_(mean, width, value=-group["lr"] / (1 - first**step))
+
+
+def _gradient(parameter: Tensor) -> Tensor:
+    assert parameter.grad is not None
+    return parameter.grad
 
 
 def orthogonalise(matrices: Tensor) -> Tensor:

@@ -57,14 +57,14 @@ def rate_scale(config: OptimConfig, step: int, progress: float) -> float:
 def build(module: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:
     """Optimiser over the trainable parameters; vectors (norms, biases) are not decayed.
 
-    With "muon" the weights of linear layers move by Muon, tables and vectors by AdamW.
+    With "muon" the weights of linear layers and convolutions move by Muon, tables and vectors by AdamW.
     """
     tables = {id(layer.weight) for layer in module.modules() if isinstance(layer, nn.Embedding)}
     groups: dict[tuple[bool, bool, float], list[nn.Parameter]] = {}
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
             scale = next((factor for prefix, factor in config.rate_scales.items() if name.startswith(prefix)), 1.0)
-            orthogonal = config.method == "muon" and parameter.ndim == 2 and id(parameter) not in tables
+            orthogonal = config.method == "muon" and parameter.ndim >= 2 and id(parameter) not in tables
             groups.setdefault((parameter.ndim >= 2, orthogonal, scale), []).append(parameter)
     if not groups:
         raise ConfigError("the module has no trainable parameters; unfreeze some before training")

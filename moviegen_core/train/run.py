@@ -22,6 +22,7 @@ from .. import weights
 from ..config import from_dict, to_dict
 from ..devices import choose
 from ..errors import ConfigError
+from ..ops.memory import keep_large_buffers
 from .recipes import RECIPES
 from .workspace import Workspace
 
@@ -55,6 +56,7 @@ def run(
         placement=choose(device, dtype),
         render_workers=render_workers,
     )
+    keep_large_buffers()
     workspace.output.mkdir(parents=True, exist_ok=True)
     workspace.say(f"device: {workspace.placement}")
     for name, config in configs.items():

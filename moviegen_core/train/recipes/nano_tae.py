@@ -170,7 +170,7 @@ def sheet_hook(clips: Clips) -> Hook:
     def write(tae: nn.Module, folder: Path, step: int) -> None:
         assert isinstance(tae, TAE)
         rows = []
-        for number in range(SHEET_CLIPS):
+        for number in range(min(SHEET_CLIPS, len(clips))):
             pixels = from_uint8(np.array(clips.pixels(number)[:16]))[None].to(tae.latent_mean.device)
             rebuilt = tae.decode(tae.encode(pixels), pixels.shape[2])
             rows += [pixels[0, :, ::2], rebuilt[0, :, ::2].clamp(-1, 1)]

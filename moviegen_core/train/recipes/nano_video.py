@@ -49,6 +49,7 @@ class VideoStage:
     schedule: str = "constant"
     final_scale: float = 0.0
     ema_decay: float = 0.99
+    clips: int | None = None  # the first so many; encoding is a good part of the work at the higher resolution
     best_share: float = 1.0
     snapshots: tuple[float, ...] = ()
     steps: int | None = None
@@ -152,10 +153,11 @@ class Data:
     def source(self, stage: VideoStage, seed: int) -> Source:
         """The mixture of a stage; clips stand in the cache, so that any of its batches is quickly read."""
         factor = self.recipe.clips.size // stage.size
-        cache = latents(self.workspace, self.clips, factor, f"latents-{stage.size}")
-        numbers: list[int] = list(range(len(self.clips)))
+        clips = self.clips.first(stage.clips or len(self.clips))
+        cache = latents(self.workspace, clips, factor, f"latents-{stage.size}")
+        numbers: list[int] = list(range(len(clips)))
         if stage.best_share < 1.0:
-            numbers = best_looking(self.clips, numbers, stage.best_share)
+            numbers = best_looking(clips, numbers, stage.best_share)
         common: dict[str, Any] = {"variants": self.recipe.variants, "tokens_per_batch": stage.tokens_per_batch}
         parts: list[tuple[int, Source]] = []
         if stage.images:
@@ -178,7 +180,7 @@ class Data:
 def sheet_hook(recipe: VideoRecipe, workspace: Workspace, clips: Clips) -> Hook:
     """Samples a few captions now and then and writes step-N.png, one row a clip, and their captions once."""
     tae, encoders = load_tae(workspace), load_encoders(workspace)
-    prompts = [caption(clips.scene(number), 0) for number in range(SHEET_CLIPS)]
+    prompts = [caption(clips.scene(number), 0) for number in range(min(SHEET_CLIPS, len(clips)))]
     conditioning = encode_prompt(encoders, prompts)
     frames, size = clips.config.kinds[0][0], clips.config.size
 
