@@ -34,7 +34,7 @@ def build_network(
     from transformers import CLIPVisionConfig, CLIPVisionModel
 
     with torch.device(device if device is not None else "cpu"):
-        network = CLIPVisionModel(
+        network: nn.Module = CLIPVisionModel(
             CLIPVisionConfig(
                 hidden_size=config.dim,
                 intermediate_size=config.mlp_dim,

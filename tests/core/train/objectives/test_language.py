@@ -57,7 +57,7 @@ def test_a_few_steps_on_one_batch_lower_the_loss_and_the_encoder_is_kept():
         report["loss"].backward()
         optimizer.step()
         optimizer.zero_grad()
-        losses.append(float(report["loss"]))
+        losses.append(report["loss"].item())
     assert sum(losses[-3:]) < 0.7 * sum(losses[:3])
     encoder = encoder_of(model, NANO_BYT5).eval()
     with torch.no_grad():
