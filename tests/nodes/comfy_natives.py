@@ -28,7 +28,13 @@ import comfy.patcher_extension  # noqa: E402
 import comfy.sd  # noqa: E402
 import comfy.utils  # noqa: E402
 import torch  # noqa: E402
+from comfy_extras import nodes_apg as apg  # noqa: E402
+from comfy_extras import nodes_cfg as cfg  # noqa: E402
 from comfy_extras import nodes_custom_sampler as custom  # noqa: E402
+from comfy_extras import nodes_easycache as easycache  # noqa: E402
+from comfy_extras import nodes_model_advanced as advanced  # noqa: E402
+from comfy_extras import nodes_slg as slg  # noqa: E402
+from comfy_extras import nodes_tcfg as tcfg  # noqa: E402
 
 import nodes as core  # noqa: E402
 
@@ -211,6 +217,24 @@ class Checks:
         )
         result = gap(self.advanced(model), self.expected)
         return {**seen, "gap": result}
+
+    def model_patches(self):
+        """Core's MODEL nodes -> whether sampling goes on and, where it should, whether it differs."""
+        moved = {}
+        for name, patched in {
+            "EasyCache": call(easycache.EasyCacheNode, self.model, 0.2, 0.15, 0.95, False),
+            "LazyCache": call(easycache.LazyCacheNode, self.model, 0.2, 0.15, 0.95, False),
+            "APG": call(apg.APG, self.model, 1.0, 5.0, 0.0),
+            "CFGZeroStar": call(cfg.CFGZeroStar, self.model),
+            "CFGNorm": call(cfg.CFGNorm, self.model, 1.0),
+            "SkipLayerGuidanceDiT": call(slg.SkipLayerGuidanceDiT, self.model, 3.0, 0.0, 1.0, "1", "", 0),
+            "TCFG": call(tcfg.TCFG, self.model),
+            "ModelSamplingSD3": advanced.ModelSamplingSD3().patch(self.model, 3.0)[0],
+            "RescaleCFG": advanced.RescaleCFG().patch(self.model, 0.7)[0],
+        }.items():
+            samples = self.advanced(patched)
+            moved[name] = gap(samples, self.expected) if bool(samples.isfinite().all()) else -1.0
+        return moved
 
     def odd_sizes(self):
         return list(self.advanced(latent={"samples": torch.zeros(1, 16, 2, 3, 5)}).shape)

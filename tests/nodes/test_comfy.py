@@ -271,6 +271,15 @@ def test_patch_hooks_are_called_for_every_block_and_step(measured):
     assert hooks["gap"] <= 1e-4 * max(1.0, measured["scale"])
 
 
+def test_core_model_nodes_work_on_our_model(measured):
+    moved = measured["model_patches"]
+    assert min(moved.values()) >= 0.0
+    # Sigmas of our own node ignore a model's shift.
+    assert moved["ModelSamplingSD3"] <= 1e-4 * max(1.0, measured["scale"])
+    changing = ("APG", "CFGZeroStar", "CFGNorm", "SkipLayerGuidanceDiT", "TCFG", "RescaleCFG")
+    assert {name for name in changing if moved[name] < 1e-3} == set()
+
+
 def test_sizes_that_are_no_whole_patches_are_padded(measured):
     assert measured["odd_sizes"] == [1, 16, 2, 3, 5]
 
