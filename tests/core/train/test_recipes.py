@@ -1,0 +1,179 @@
+"""Every recipe runs from its first stage to shipped weights, with tiny sizes."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from functools import cache
+
+import pytest
+import torch
+
+from moviegen_core import weights
+from moviegen_core.devices import choose
+from moviegen_core.errors import CheckpointError, ConfigError
+from moviegen_core.models import loading
+from moviegen_core.models.tae import presets as tae_presets
+from moviegen_core.models.tae.model import TAE
+from moviegen_core.models.text import build_network, save_text_encoder
+from moviegen_core.models.text.presets import NANO as NANO_TEXT
+from moviegen_core.models.text.tokenizer import ByteTokenizer, LibraryTokenizer
+from moviegen_core.train import run
+from moviegen_core.train.clips import ClipConfig
+from moviegen_core.train.crops import CropConfig
+from moviegen_core.train.recipes import RECIPES, nano_tae, nano_video
+from moviegen_core.train.vocabulary import build_tokenizer
+from moviegen_core.train.workspace import Workspace
+
+CLIPS = ClipConfig(count=3, size=32, kinds=((16, 16, 2), (17, 24, 1)))
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    return make_workspace(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def trained_tae(tmp_path_factory):
+    """A workspace in which the autoencoder recipe has run."""
+    workspace = make_workspace(tmp_path_factory.mktemp("tae"))
+    nano_tae.run(tiny_tae_recipe(), workspace)
+    return workspace
+
+
+def make_workspace(folder):
+    return Workspace(
+        output=folder / "runs",
+        ship=folder / "ship",
+        placement=choose("cpu", "fp32"),
+        render_workers=0,
+        out=io.StringIO(),
+    )
+
+
+def tiny_tae_recipe():
+    image, clip = (CropConfig(frames=frames, size=16, batch_size=1) for frames in (1, 8))
+    stage = nano_tae.TAEStage(minutes=None, steps=1, crops=(image, clip))
+    return nano_tae.TAERecipe(
+        clips=CLIPS,
+        start_clips=3,
+        joint=stage,
+        finish=stage,
+        decoder=replace(stage, adversary_weight=0.1, steps=2),
+        statistics_clips=3,
+    )
+
+
+@cache
+def words(family):
+    """A tokenizer that knows few words."""
+    size = NANO_TEXT["ul2" if family == "t5" else "metaclip"].vocab_size
+    return LibraryTokenizer(build_tokenizer(["a red ball bounces"], family, size), family)
+
+
+def ship_untrained_parts(workspace):
+    """A random autoencoder and random encoders, enough for the video recipe's plumbing."""
+    tokenizers = {"ul2": words("t5"), "metaclip": words("clip"), "byt5": ByteTokenizer()}
+    tae = TAE(tae_presets.NANO)
+    tae.reset_parameters()
+    workspace.export("nano/tae", tae)
+    for role in ("ul2", "metaclip", "byt5"):
+        file = workspace.ship / f"{role}.safetensors"
+        save_text_encoder(file, role, NANO_TEXT[role], build_network(NANO_TEXT[role]), tokenizers[role])
+        weights.register(f"nano/{role}", file, workspace.ship)
+
+
+def tiny_video_recipe():
+    stage = nano_video.VideoStage(minutes=None, steps=1, size=32, images=1, videos=1, tokens_per_batch=16)
+    return nano_video.VideoRecipe(
+        clips=CLIPS,
+        longs=ClipConfig(count=1, size=32, kinds=((24, 16, 1),), first_seed=90),
+        variants=2,
+        images=replace(stage, size=16, videos=0),
+        low=replace(stage, size=16),
+        high=replace(stage, longs=1),
+        best=replace(stage, steps=2, best_share=0.5, snapshots=(0.5, 1.0)),
+    )
+
+
+def test_autoencoder_recipe_ships_weights_with_latents_of_unit_variance(trained_tae):
+    workspace = trained_tae
+    entry = weights.shipped(workspace.ship)["nano/tae"]
+    assert (entry.network, entry.recipe, entry.steps) == ("tae", "nano-tae", 4)
+    tae = loading.load(workspace.weight_file("nano/tae"), dtype=torch.float32)
+    assert not torch.equal(tae.latent_std, torch.ones(16))
+    assert list(workspace.folder("nano-tae", "decoder", "sheets").glob("step-*.png"))
+
+
+def test_last_stage_of_the_autoencoder_leaves_the_encoder_alone(trained_tae):
+    finish, decoder = (
+        torch.load(trained_tae.folder("nano-tae", stage, "checkpoint.pt"), weights_only=True)
+        for stage in ("finish", "decoder")
+    )
+    for name, value in decoder["module"].items():
+        if name.startswith("encoder."):
+            assert torch.equal(value, finish["ema"]["shadow"][name]), name
+    assert not torch.equal(
+        decoder["module"]["decoder.head.linear.weight"], finish["module"]["decoder.head.linear.weight"]
+    )
+
+
+def test_video_recipe_ships_the_average_of_its_last_snapshots(workspace):
+    ship_untrained_parts(workspace)
+    nano_video.run(tiny_video_recipe(), workspace)
+    entry = weights.shipped(workspace.ship)["nano/video"]
+    assert (entry.network, entry.steps) == ("video_dit", 5)
+    assert entry.sampling["guidance_scale"] > 1
+    shadows = [
+        torch.load(file, weights_only=True)["shadow"]
+        for file in sorted(workspace.folder("nano-video", "best").glob("snapshot-*.pt"))
+    ]
+    assert len(shadows) == 2
+    model = loading.load(workspace.weight_file("nano/video"), dtype=torch.float32)
+    name, value = next((name, value) for name, value in model.named_parameters() if value.ndim == 2)
+    wanted = (shadows[0][name].double() + shadows[1][name].double()) / 2
+    assert torch.allclose(value.double(), wanted, atol=1e-3)
+
+
+def test_latents_of_another_autoencoder_are_refused(workspace):
+    ship_untrained_parts(workspace)
+    data = nano_video.Data(tiny_video_recipe(), workspace)
+    stage = tiny_video_recipe().low
+    data.source(stage, 0)
+    ship_untrained_parts(workspace)
+    with pytest.raises(CheckpointError, match="another tae"):
+        data.source(stage, 0)
+
+
+def test_features_of_other_text_encoders_are_refused(workspace):
+    ship_untrained_parts(workspace)
+    nano_video.Data(tiny_video_recipe(), workspace)
+    ship_untrained_parts(workspace)
+    with pytest.raises(CheckpointError, match="delete the folder"):
+        nano_video.Data(tiny_video_recipe(), workspace)
+
+
+def test_settings_reach_the_field_they_name():
+    changed = run.with_settings(nano_video.VideoRecipe(), {"low.minutes": "2.5", "clips.count": "7", "method": "adamw"})
+    assert (changed.low.minutes, changed.clips.count, changed.method) == (2.5, 7, "adamw")
+    assert changed.high == nano_video.VideoRecipe().high
+
+
+@pytest.mark.parametrize("key", ["speed", "low.speed", "low.minutes.more"])
+def test_unknown_setting_is_refused(key):
+    with pytest.raises(ConfigError, match=key):
+        run.with_settings(nano_video.VideoRecipe(), {key: "1"})
+
+
+def test_unknown_recipe_is_refused_with_the_known_ones(tmp_path):
+    with pytest.raises(ConfigError, match="nano-tae"):
+        run.run("giga", tmp_path)
+
+
+def test_nano_stands_for_every_recipe_in_the_order_of_their_needs():
+    assert run.names("nano") == list(RECIPES) == ["nano-text", "nano-tae", "nano-video", "nano-judge"]
+
+
+def test_settings_without_a_single_recipe_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match="belong to one recipe"):
+        run.run("nano", tmp_path, settings={"seed": "1"})
