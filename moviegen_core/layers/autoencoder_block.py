@@ -24,7 +24,7 @@ class ResBlock(nn.Module):
         device: torch.device | str | None = None, dtype: torch.dtype | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
-        factory = {"device": device, "dtype": dtype}
+        factory: dict[str, Any] = {"device": device, "dtype": dtype}
         self.norm1 = ops.GroupNorm(groups, in_channels, eps=NORM_EPS, **factory)
         self.conv1 = Conv25D(in_channels, out_channels, ops=ops, **factory)
         self.norm2 = ops.GroupNorm(groups, out_channels, eps=NORM_EPS, **factory)
@@ -47,7 +47,7 @@ class Attention(nn.Module):
         device: torch.device | str | None = None, dtype: torch.dtype | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
-        factory = {"device": device, "dtype": dtype}
+        factory: dict[str, Any] = {"device": device, "dtype": dtype}
         self.norm = ops.GroupNorm(groups, channels, eps=NORM_EPS, **factory)
         self.query = ops.Linear(channels, channels, **factory)
         self.key = ops.Linear(channels, channels, **factory)

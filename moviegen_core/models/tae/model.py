@@ -86,13 +86,16 @@ class Posterior(NamedTuple):
 class TAE(nn.Module):
     """Encoder, decoder and the latent statistics that give the transformer unit variance."""
 
+    latent_mean: Tensor
+    latent_std: Tensor
+
     def __init__(
         self, config: TAEConfig, *, ops: Any = nn,
         device: torch.device | str | None = None, dtype: torch.dtype | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.config = config
-        factory = {"ops": ops, "device": device, "dtype": dtype}
+        factory: dict[str, Any] = {"ops": ops, "device": device, "dtype": dtype}
         self.encoder = Encoder(config, **factory)
         self.decoder = Decoder(config, **factory)
         size = config.latent_channels
@@ -243,7 +246,7 @@ class Decoder(nn.Module):
     def forward(self, frames: Tensor, batch: int, *, still: bool = False) -> Tensor:
         """[B * t, C, h, w] -> [B * T, 3 fold^2, H, W]; `still` leaves out the steps up in time."""
         frames = self.conv_in(frames, batch)
-        for layer in _flat([self.mid], reversed(self.levels)):  # type: ignore[call-overload]
+        for layer in _flat([self.mid], reversed(self.levels)):
             frames = layer(frames, batch, still=still) if isinstance(layer, Upsample) else layer(frames, batch)
         return self.head(frames, batch)
 

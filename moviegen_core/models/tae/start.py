@@ -6,6 +6,8 @@ blocks. Training then starts from pictures instead of noise, which is worth many
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -42,8 +44,9 @@ def linear_start(tae: TAE, pixels: Tensor) -> None:
     for down, up, widest in zip(downs[1:], ups[1:], config.channels[1:], strict=False):
         code, scales = _start_pairs(down, up, code, scales, widest)
     latent = config.latent_channels
-    tae.encoder.head.linear.weight[latent:] = 0.0
-    tae.encoder.head.linear.bias[latent:] = START_LOG_VARIANCE
+    moments: Any = tae.encoder.head.linear
+    moments.weight[latent:] = 0.0
+    moments.bias[latent:] = START_LOG_VARIANCE
 
 
 def _start_space(down: Downsample, up: Upsample, pixels: Tensor, size: int) -> Tensor:
@@ -52,11 +55,13 @@ def _start_space(down: Downsample, up: Upsample, pixels: Tensor, size: int) -> T
     basis, scales = principal_blocks(pixels.transpose(1, 2).flatten(0, 1), 2 * size, count)
     # Components of a block, from the four quarters of it that the fold has made channels.
     taps = basis.view(-1, 3, 2, size, 2, size).permute(0, 1, 3, 5, 2, 4).flatten(1, 3)
-    nn.init.zeros_(down.spatial.weight)
-    down.spatial.weight[:count, :count, :2, :2] = taps / scales.view(-1, 1, 1, 1)
-    nn.init.zeros_(up.spatial.weight)
+    inward: Any = down.spatial
+    outward: Any = up.spatial
+    nn.init.zeros_(inward.weight)
+    inward.weight[:count, :count, :2, :2] = taps / scales.view(-1, 1, 1, 1)
+    nn.init.zeros_(outward.weight)
     made = (taps * scales.view(-1, 1, 1, 1)).flatten(1).T.view(count, 4, count)  # (channel, subpixel, component)
-    up.spatial.weight.view(-1, 4, *up.spatial.weight.shape[1:])[:count, :, :count, 1, 1] = made
+    outward.weight.view(-1, 4, *outward.weight.shape[1:])[:count, :, :count, 1, 1] = made
     taps = down.temporal.taps.weight
     nn.init.zeros_(taps)
     for tap in (1, 2):  # the mean of a pair stands in the middle of the two frames that are made of it
@@ -117,8 +122,8 @@ def _silence(conv: Conv25D) -> None:
     nn.init.zeros_(conv.spatial.bias)
 
 
-def _identity(conv: nn.Module) -> None:
-    nn.init.zeros_(conv.weight)  # type: ignore[arg-type]
-    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
-    middle = conv.weight.shape[-1] // 2  # type: ignore[union-attr, operator]
-    conv.weight[:, :, middle, middle].fill_diagonal_(1.0)  # type: ignore[index, operator]
+def _identity(conv: Any) -> None:
+    nn.init.zeros_(conv.weight)
+    nn.init.zeros_(conv.bias)
+    middle = conv.weight.shape[-1] // 2
+    conv.weight[:, :, middle, middle].fill_diagonal_(1.0)
