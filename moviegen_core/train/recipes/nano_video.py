@@ -91,7 +91,6 @@ def run(recipe: VideoRecipe, workspace: Workspace) -> None:
     folder = workspace.folder("nano-video")
     torch.manual_seed(recipe.seed)
     model = catalog.build("video_dit", recipe.preset, device="cpu")
-    hooks = [sheet_hook(recipe, workspace, data.clips)]
     steps = 0
     for number, name in enumerate(STAGES):
         stage: VideoStage = getattr(recipe, name)
@@ -114,7 +113,8 @@ def run(recipe: VideoRecipe, workspace: Workspace) -> None:
         # The weights go on from stage to stage as they are; the average starts anew.
         fit(
             model, flow_matching, data.source(stage, recipe.seed + 100 * number), workspace.timed(loop), folder / name,
-            resume=workspace.resume, hooks=hooks, placement=workspace.placement, out=workspace.out,
+            resume=workspace.resume, hooks=[sheet_hook(workspace, data.clips, stage.size)],
+            placement=workspace.placement, out=workspace.out,
         )  # fmt: skip
         steps += int(state.load(folder / name / "checkpoint.pt")["step"])
     merge(model, folder / STAGES[-1])
@@ -177,12 +177,12 @@ class Data:
         return samples(list(range(len(self.long_clips))), cache, self.long_texts, seed=seed, **common)
 
 
-def sheet_hook(recipe: VideoRecipe, workspace: Workspace, clips: Clips) -> Hook:
+def sheet_hook(workspace: Workspace, clips: Clips, size: int) -> Hook:
     """Samples a few captions now and then and writes step-N.png, one row a clip, and their captions once."""
     tae, encoders = load_tae(workspace), load_encoders(workspace)
     prompts = [caption(clips.scene(number), 0) for number in range(min(SHEET_CLIPS, len(clips)))]
     conditioning = encode_prompt(encoders, prompts)
-    frames, size = clips.config.kinds[0][0], clips.config.size
+    frames = clips.config.kinds[0][0]
 
     def write(model: nn.Module, folder: Path, step: int) -> None:
         assert isinstance(model, VideoDiT)

@@ -1,0 +1,51 @@
+"""The autoencoder's bench measures, and writes what it measured."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+import torch
+
+from moviegen_core.evaluate import autoencoder
+from moviegen_core.models import loading
+from moviegen_core.models.tae.model import TAE
+from moviegen_core.models.tae.presets import NANO
+
+
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory):
+    torch.manual_seed(0)
+    tae = TAE(NANO)
+    tae.reset_parameters()
+    return loading.save(tae, tmp_path_factory.mktemp("tae") / "tae.safetensors")
+
+
+def test_bench_writes_its_figures_and_a_sheet(tmp_path, untrained):
+    seen = []
+    report = autoencoder.evaluate(
+        tmp_path,
+        model=str(untrained),
+        clips=1,
+        tiled=1,
+        num_frames=8,
+        size=32,
+        on_clip=lambda *facts: seen.append(facts),
+    )
+    assert json.loads((tmp_path / "tae.json").read_text()) == report
+    assert (tmp_path / "tae.png").is_file()
+    assert len(report["psnr_db_by_frame"]) == 8
+    assert report["psnr_db"] < 30
+    assert seen == [("tae", 1, 1)]
+
+
+def test_mean_psnr_is_that_of_the_mean_error():
+    assert autoencoder.mean_psnr([20.0, 40.0]) == pytest.approx(-10 * math.log10((1e-2 + 1e-4) / 2))
+    assert autoencoder.mean_psnr([math.inf]) == math.inf
+
+
+def test_bench_clips_are_the_same_each_time_and_differ_from_each_other():
+    first, again, other = (autoencoder.real_clip(number, 2, 16, 32) for number in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
