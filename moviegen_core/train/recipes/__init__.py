@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from . import nano_tae, nano_text
+from . import nano_judge, nano_tae, nano_text, nano_video
 
 
 @dataclass(frozen=True)
@@ -20,4 +20,6 @@ class Recipe:
 RECIPES: dict[str, Recipe] = {
     "nano-text": Recipe(nano_text.TextRecipe(), nano_text.run),
     "nano-tae": Recipe(nano_tae.TAERecipe(), nano_tae.run),
+    "nano-video": Recipe(nano_video.VideoRecipe(), nano_video.run),
+    "nano-judge": Recipe(nano_judge.JudgeRecipe(), nano_judge.run),
 }
