@@ -24,6 +24,7 @@ from ..models.tae.model import TAE
 from ..models.text import load_text_encoder
 from ..models.video_dit.model import VideoDiT
 from ..ops.attention import Attend, resolve
+from ..ops.memory import keep_large_buffers
 from ..shapes import SIZE_MULTIPLE, SPATIAL_STRIDE, TEMPORAL_STRIDE, LatentShape, clip_latent
 from .decode import decode_video, encode_video
 from .sample import EMULATED_STEPS, GUIDANCE_SCALE, STEPS, sample_video
@@ -124,6 +125,8 @@ class MovieGenPipeline:
         but not all three.
         """
         placement = choose(device, dtype)
+        if placement.device.type == "cpu":
+            keep_large_buffers()
         files, sampling = find_parts(source)
         home = placement.device if residency is stay else torch.device("cpu")
         tae = loading.load(files["tae"], device=home, dtype=placement.dtype, network="tae")

@@ -15,6 +15,7 @@ from moviegen_core.conditioning.text import TextEncoders, encode_prompt
 from moviegen_core.errors import BackendError, ShapeError
 from moviegen_core.models import loading
 from moviegen_core.models.text import TextEncoder, load_text_encoder
+from moviegen_core.ops.memory import keep_large_buffers
 from moviegen_core.pipelines.decode import decode_video, encode_video
 from moviegen_core.pipelines.sample import sample_video
 from moviegen_core.shapes import LatentShape
@@ -133,6 +134,8 @@ def _load(path: Path, dtype: str, network: str) -> NetworkHandle:
     if dtype not in DTYPES:
         raise BackendError(f"{dtype} weights need ComfyUI; choose one of {', '.join(DTYPES)}")
     place = devices.choose(dtype=DTYPES[dtype])
+    if place.device.type == "cpu":
+        keep_large_buffers()
     return NetworkHandle(loading.load(path, device=place.device, dtype=place.dtype, network=network), place)
 
 

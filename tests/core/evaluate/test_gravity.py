@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+import torch
+
+from moviegen_core.evaluate.gravity import fitted_gravity, flights, track
+
+FPS, SIZE, GRAVITY = 16, 64, 2.4
+
+
+def bouncing_dot(gravity=GRAVITY, frames=32, radius=4):
+    """A white disc that falls from near the top and bounces; grey behind it."""
+    clip = torch.zeros(3, frames, SIZE, SIZE)
+    rows, columns = np.mgrid[0:SIZE, 0:SIZE]
+    height, speed, floor, steps = 0.15, 0.0, 0.85, 64
+    for frame in range(frames):
+        inside = (rows - height * SIZE) ** 2 + (columns - SIZE * (0.2 + 0.02 * frame)) ** 2 < radius**2
+        clip[:, frame][:, torch.from_numpy(inside)] = 1.0
+        for _ in range(steps):
+            speed += gravity / FPS / steps
+            height += speed / FPS / steps
+            if height > floor and speed > 0:
+                speed *= -0.8
+    return clip
+
+
+def test_track_follows_the_moving_disc():
+    centres = track(bouncing_dot())
+    assert centres[0] == pytest.approx([0.2, 0.15], abs=0.03)
+    assert np.nanmax(centres[:, 1]) == pytest.approx(0.85, abs=0.05)
+
+
+def test_gravity_of_a_bouncing_disc_is_found_within_a_tenth():
+    assert fitted_gravity(bouncing_dot(), FPS) == pytest.approx(GRAVITY, rel=0.1)
+
+
+def test_weaker_gravity_is_told_apart():
+    assert fitted_gravity(bouncing_dot(gravity=1.2), FPS) == pytest.approx(1.2, rel=0.15)
+
+
+def test_impact_ends_a_flight():
+    assert len(flights(track(bouncing_dot()), FPS)) >= 2
+
+
+def test_still_picture_has_no_gravity():
+    assert fitted_gravity(torch.rand(3, 1, SIZE, SIZE).expand(3, 16, SIZE, SIZE), FPS) is None

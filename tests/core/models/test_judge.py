@@ -1,0 +1,60 @@
+import pytest
+import torch
+
+from moviegen_core.errors import ConfigError
+from moviegen_core.models import catalog, loading
+from moviegen_core.models.judge.model import Judge, JudgeConfig, prepare_clip, shift_frames
+
+CONFIG = JudgeConfig(
+    classes={"colour": ("red", "blue"), "motion": ("left", "right", "still")}, channels=(8, 16), num_frames=4, size=16
+)
+
+
+def test_every_attribute_gets_a_score_per_class():
+    scores = Judge(CONFIG)(torch.zeros(2, 3, 4, 16, 16))
+    assert {name: tuple(rows.shape) for name, rows in scores.items()} == {"colour": (2, 2), "motion": (2, 3)}
+
+
+def test_answers_are_words_of_the_config():
+    answers = Judge(CONFIG).read(torch.rand(2, 3, 9, 32, 48), fps=16)
+    assert set(answers["colour"]) <= {"red", "blue"}
+    assert len(answers["motion"]) == 2
+
+
+def test_frames_are_taken_by_the_clock():
+    ramp = torch.arange(48.0).view(1, 1, 48, 1, 1).expand(1, 3, 48, 16, 16)
+    by_16 = prepare_clip(ramp[:, :, :24], 16, CONFIG)[0, 0, :, 0, 0]
+    by_24 = prepare_clip(ramp, 24, CONFIG)[0, 0, :, 0, 0]
+    torch.testing.assert_close(by_16 / 16, by_24 / 24)
+
+
+def test_clip_that_ends_early_holds_its_last_frame():
+    ramp = torch.arange(3.0).view(1, 1, 3, 1, 1).expand(1, 3, 3, 16, 16)
+    assert prepare_clip(ramp, 16, CONFIG)[0, 0, :, 0, 0].tolist() == [0.0, 2.0, 2.0, 2.0]
+
+
+def test_shift_moves_channels_to_the_neighbouring_frames_and_keeps_the_rest():
+    x = torch.arange(3.0).view(3, 1, 1, 1).expand(3, 8, 2, 2)
+    shifted = shift_frames(x, 3)[:, :, 0, 0]
+    assert shifted[:, 0].tolist() == [0.0, 0.0, 1.0]
+    assert shifted[:, 1].tolist() == [1.0, 2.0, 2.0]
+    assert shifted[:, 2:].equal(torch.arange(3.0)[:, None].expand(3, 6))
+
+
+def test_order_of_frames_changes_the_scores():
+    torch.manual_seed(0)
+    judge = Judge(CONFIG)
+    clip = torch.rand(1, 3, 4, 16, 16)
+    assert not torch.allclose(judge(clip)["motion"], judge(clip.flip(2))["motion"])
+
+
+def test_saved_judge_comes_back_with_its_classes(tmp_path):
+    judge = catalog.build("judge", CONFIG, device="cpu")
+    again = loading.load(loading.save(judge, tmp_path / "judge.safetensors"), network="judge")
+    clip = torch.rand(1, 3, 4, 16, 16)
+    torch.testing.assert_close(again(clip), judge.eval()(clip))
+
+
+def test_attribute_with_one_class_is_refused():
+    with pytest.raises(ConfigError, match="two or more classes"):
+        JudgeConfig(classes={"colour": ("red",)})
