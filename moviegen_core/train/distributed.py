@@ -71,7 +71,7 @@ def gather(
 
     options = StateDictOptions(full_state_dict=True, cpu_offload=True)
     network, moments = get_state_dict(module, optimizer, options=options)
-    return network, moments, {name: _whole(value) for name, value in shadow.items()}
+    return network, moments, {name: whole(value) for name, value in shadow.items()}
 
 
 def scatter(
@@ -102,7 +102,8 @@ def place(target: Tensor, source: Tensor) -> None:
     target.copy_(source)
 
 
-def _whole(value: Tensor) -> Tensor:
+def whole(value: Tensor) -> Tensor:
+    """The tensor itself, gathered from all processes where each holds a shard; all must ask."""
     return value.full_tensor() if hasattr(value, "full_tensor") else value
 
 
