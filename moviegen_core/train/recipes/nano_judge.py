@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
@@ -36,7 +36,7 @@ class JudgeRecipe:
     """Sizes, seed and time of nano/judge; it reads the clips that the video recipe renders."""
 
     seed: int = 31
-    clips: ClipConfig = field(default_factory=lambda: VideoRecipe().clips)
+    clips: ClipConfig = field(default_factory=lambda: replace(VideoRecipe().clips, count=6000))
     batch_size: int = 32
     steps: int | None = None
     minutes: float = 12.0

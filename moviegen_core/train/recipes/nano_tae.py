@@ -63,21 +63,21 @@ class TAERecipe:
     seed: int = 11
     clips: ClipConfig = field(
         default_factory=lambda: ClipConfig(
-            count=1500, kinds=((32, 16, 12), (48, 24, 3), (64, 16, 3), (24, 16, 1), (16, 16, 1))
+            count=5000, kinds=((32, 16, 12), (48, 24, 3), (64, 16, 3), (24, 16, 1), (16, 16, 1))
         )
     )
-    joint: TAEStage = TAEStage(minutes=24, crops=(IMAGES, *CLIPS), schedule="cosine", final_scale=0.1)
-    finish: TAEStage = TAEStage(minutes=1, crops=(IMAGES, *CLIPS), learning_rate=1e-4, schedule="linear")
+    joint: TAEStage = TAEStage(minutes=15, crops=(IMAGES, *CLIPS), schedule="cosine", final_scale=0.1)
+    finish: TAEStage = TAEStage(minutes=0.3, crops=(IMAGES, *CLIPS), learning_rate=1e-4, schedule="linear")
     decoder: TAEStage = TAEStage(
         minutes=6, crops=(IMAGES, *CLIPS), learning_rate=2e-4, schedule="linear", adversary_weight=0.02
     )
     method: str = "adamw"
-    squared_weight: float = 1.0
-    perceptual_weight: float = 1.0
+    squared_weight: float = 4.0
+    perceptual_weight: float = 0.3
     kl_weight: float = 2e-4
     outlier_weight: float = 10.0  # the paper's 1e5 takes over every clipped step of a short run
     statistics_clips: int = 96
-    start_clips: int = 64
+    start_clips: int = 64  # whose principal components the network starts from
 
 
 STAGES = ("joint", "finish", "decoder")

@@ -43,7 +43,7 @@ class VideoStage:
     images: int = 0
     videos: int = 0
     longs: int = 0
-    tokens_per_batch: int = 4096
+    tokens_per_batch: int = 2048
     learning_rate: float = 1.5e-3
     warmup_steps: int = 30
     schedule: str = "constant"
@@ -65,19 +65,21 @@ class VideoRecipe:
     weight_decay: float = 0.02
     clips: ClipConfig = field(
         default_factory=lambda: ClipConfig(
-            count=6000, kinds=((32, 16, 12), (48, 24, 3), (64, 16, 3), (24, 16, 1), (16, 16, 1))
+            count=2560, kinds=((32, 16, 12), (48, 24, 3), (64, 16, 3), (24, 16, 1), (16, 16, 1))
         )
     )
     longs: ClipConfig = field(
-        default_factory=lambda: ClipConfig(count=150, kinds=((128, 16, 2), (256, 16, 1)), first_seed=2_000_000)
+        default_factory=lambda: ClipConfig(count=30, kinds=((128, 16, 2), (256, 16, 1)), first_seed=2_000_000)
     )
     variants: int = 4  # captions a clip
-    images: VideoStage = VideoStage(minutes=6, size=64, images=1, learning_rate=2e-3)
-    low: VideoStage = VideoStage(minutes=14, size=64, images=1, videos=10)
-    high: VideoStage = VideoStage(minutes=30, images=1, videos=10, longs=1, schedule="linear", final_scale=0.3)
+    images: VideoStage = VideoStage(minutes=2, size=64, images=1, learning_rate=2e-3, tokens_per_batch=1024)
+    low: VideoStage = VideoStage(minutes=8, size=64, images=1, videos=10)
+    high: VideoStage = VideoStage(
+        minutes=18, images=1, videos=10, longs=1, clips=1984, schedule="linear", final_scale=0.3
+    )
     best: VideoStage = VideoStage(
-        minutes=8, videos=10, longs=1, learning_rate=5e-4, schedule="linear", ema_decay=0.98, best_share=0.4,
-        snapshots=(0.6, 0.8, 1.0),
+        minutes=5, videos=10, longs=1, clips=1984, learning_rate=5e-4, schedule="linear", ema_decay=0.98,
+        best_share=0.4, snapshots=(0.6, 0.8, 1.0),
     )  # fmt: skip
     guidance_scale: float = 4.0  # what the nano model is best sampled with
 
