@@ -75,11 +75,12 @@ class VideoRecipe:
     images: VideoStage = VideoStage(minutes=2, size=64, images=1, learning_rate=2e-3, tokens_per_batch=1024)
     low: VideoStage = VideoStage(minutes=8, size=64, images=1, videos=10)
     high: VideoStage = VideoStage(
-        minutes=18, images=1, videos=10, longs=1, clips=1984, schedule="linear", final_scale=0.3
-    )
+        minutes=28, images=1, videos=10, longs=1, clips=1984, tokens_per_batch=4096, learning_rate=3e-3,
+        schedule="linear", final_scale=0.3,
+    )  # fmt: skip
     best: VideoStage = VideoStage(
-        minutes=5, videos=10, longs=1, clips=1984, learning_rate=5e-4, schedule="linear", ema_decay=0.98,
-        best_share=0.4, snapshots=(0.6, 0.8, 1.0),
+        minutes=4, videos=10, longs=1, clips=1984, tokens_per_batch=4096, learning_rate=5e-4, schedule="linear",
+        ema_decay=0.98, best_share=0.4, snapshots=(0.6, 0.8, 1.0),
     )  # fmt: skip
     guidance_scale: float = 4.0  # what the nano model is best sampled with
 
