@@ -14,6 +14,8 @@ from torch import Tensor
 
 MIN_FLIGHT_FRAMES = 5  # fewer points fit any parabola
 SHARE_OF_PEAK = 0.35  # of the strongest difference in a frame: what counts as the thing
+REFINEMENTS = 2
+CLEARANCE = 0.25  # frame heights from the thing's centre at which a pixel shows what is behind it
 MIN_DIFFERENCE = 0.12  # of the full range, below which a frame shows nothing that moved
 
 
@@ -30,7 +32,25 @@ class Flight:
 def track(pixels: Tensor) -> np.ndarray:
     """Clip [3, T, H, W] in [-1, 1] -> centre of what moves [T, 2] (column, row) in frame heights; NaN where unseen."""
     clip = pixels.float().add(1).div(2).numpy()
-    difference = np.abs(clip - np.median(clip, axis=1, keepdims=True)).max(axis=0)
+    centres = _centres(clip, np.median(clip, axis=1, keepdims=True))
+    for _ in range(REFINEMENTS):
+        # A thing that stays about where it is hides in the median; look behind it while it is elsewhere.
+        centres = _centres(clip, _background(clip, centres))
+    return centres
+
+
+def _background(clip: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """Median [3, 1, H, W] over the frames in which a pixel is far from the thing; over all where it never is."""
+    _, _, height, width = clip.shape
+    rows, columns = np.mgrid[0:height, 0:width] / height
+    known = np.nan_to_num(centres, nan=-9.0)[:, :, None, None]
+    far = (columns - known[:, 0]) ** 2 + (rows - known[:, 1]) ** 2 > CLEARANCE**2
+    far |= ~far.any(axis=0)
+    return np.nanmedian(np.where(far, clip, np.nan), axis=1, keepdims=True)
+
+
+def _centres(clip: np.ndarray, background: np.ndarray) -> np.ndarray:
+    difference = np.abs(clip - background).max(axis=0)
     frames, height, width = difference.shape
     rows, columns = np.mgrid[0:height, 0:width]
     centres = np.full((frames, 2), np.nan)
@@ -38,9 +58,8 @@ def track(pixels: Tensor) -> np.ndarray:
         peak = picture.max()
         if peak < MIN_DIFFERENCE:
             continue
-        mass = np.where(picture > max(SHARE_OF_PEAK * peak, MIN_DIFFERENCE), 1.0, 0.0)
-        total = mass.sum()
-        centres[number] = (mass * columns).sum() / total / height, (mass * rows).sum() / total / height
+        mass = picture > max(SHARE_OF_PEAK * peak, MIN_DIFFERENCE)
+        centres[number] = columns[mass].mean() / height, rows[mass].mean() / height
     return centres
 
 
