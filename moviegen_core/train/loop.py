@@ -146,7 +146,8 @@ class Trainer:
         batches = stream(self.source, self._positions(), self.config.workers)
         saved = sheeted = time.monotonic()
         with _signals() as asked:
-            while self.share < 1.0:
+            # Clocks differ: the first process whose time is over ends the stage for all.
+            while not distributed.agree(self.share >= 1.0, self.world):
                 began, share = time.monotonic(), self.share
                 self._optimise(batches)
                 self.seconds += time.monotonic() - began
