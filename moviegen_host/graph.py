@@ -336,7 +336,8 @@ def nested(values: Mapping[str, Any], groups: Iterable[str] = ()) -> dict[str, A
     """
     result: dict[str, Any] = {}
     parents = {name.rpartition(".")[0] for name in values if "." in name} | set(groups)
-    for name in sorted(parents | set(values), key=lambda name: name.count(".")):
+    # Inputs keep the order in which they are given: sorted() is stable, a set is not.
+    for name in sorted(dict.fromkeys([*sorted(parents), *values]), key=lambda name: name.count(".")):
         *path, last = name.split(".")
         level = result
         for part in path:
