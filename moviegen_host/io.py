@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from . import inputs
 from .inputs import (  # noqa: F401 - part of this namespace
     BooleanInput,
     ComboInput,
@@ -74,7 +75,7 @@ Tracks, Dict, Array, AnyType = Custom("TRACKS"), Custom("DICT"), Custom("ARRAY")
 class MultiType(ComfyTypeI):
     """An input that takes several types; with a widget when `id` is a widget input."""
 
-    class Input(Input):
+    class Input(inputs.Input):
         """`id` is a name, or an input whose widget is shown."""
 
         def __init__(self, id: str | Input, types: Iterable[Any], *arguments: Any, **common: Any) -> None:
@@ -106,7 +107,7 @@ class MatchType(ComfyTypeIO):
             self.template_id = template_id
             self.allowed_types = list(allowed_types) if isinstance(allowed_types, Iterable) else [allowed_types]
 
-    class Input(Input):
+    class Input(inputs.Input):
         """An input that takes the template's types."""
 
         def __init__(self, id: str, template: Any, *arguments: Any, **common: Any) -> None:
@@ -116,7 +117,7 @@ class MatchType(ComfyTypeIO):
         def get_io_type(self) -> str:
             return ",".join(kind.io_type for kind in self.template.allowed_types)
 
-    class Output(Output):
+    class Output(inputs.Output):
         """An output of the type that the template's inputs got."""
 
         def __init__(self, template: Any, id: str | None = None, *arguments: Any, **common: Any) -> None:
