@@ -9,7 +9,6 @@ import pytest
 import torch
 from PIL import Image
 
-from moviegen_core import weights
 from moviegen_core.media.movie import read_movie, write_movie
 
 
@@ -41,7 +40,6 @@ def test_every_prompt_of_the_demo_has_a_name_of_its_own(demo):
     assert demo.slug("🎈!") == "film"
 
 
-@pytest.mark.skipif("nano/video" not in weights.shipped(), reason="the nano models are not trained yet")
 def test_demo_writes_the_same_files_when_it_is_repeated(demo, tmp_path):
     for _ in range(2):
         assert demo.main(["--output", str(tmp_path), "--seconds", "0.5", "A red ball bounces."]) == 0
