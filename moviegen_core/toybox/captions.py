@@ -71,7 +71,7 @@ MOTION_PHRASES: dict[str, tuple[tuple[str, str], ...]] = {
         ("flies by", "flying by"),
         ("flies past", "flying past"),
         ("flies quickly across", "flying quickly across"),
-        ("rushes by in flight", "rushing by in flight"),
+        ("glides past", "gliding past"),
     ),
     "spin": (
         ("spins in place", "spinning in place"),
@@ -156,7 +156,7 @@ _LONG = (
     "We see {a} {size} {noun} {place}{weather}. The {noun} is {moving}. {detail}",
 )
 _SIGNS = ('A sign says "{word}".', 'A sign reads "{word}".', 'There is a sign with the word "{word}".')
-_SIZES = {"small": ("small", "little"), "medium": ("medium-sized", "mid-sized"), "large": ("large", "big")}
+_SIZES = {"small": ("small", "little"), "medium": ("medium-sized", "medium"), "large": ("large", "big")}
 
 Choice = TypeVar("Choice")
 

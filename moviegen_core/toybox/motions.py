@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .scenes import Scene
 
-GRAVITY = 2.4  # world units / s^2, the same everywhere
+GRAVITY = 1.6  # world units / s^2, the same everywhere: toys fall gently
 GROUND = -0.32  # y of the line on which things stand
 PIVOT = (0.0, 0.46)  # where a pendulum hangs
 ORBIT_CENTRE = (0.0, 0.06)

@@ -10,6 +10,7 @@ import numpy as np
 from .raster import Layer, Pen, arc_points, dark, light, mix
 
 HORIZON = -0.14
+FAR_BLUR, NEAR_BLUR = 0.028, 0.021  # the lens is focused on the subject: blur in world units behind it
 FAR_SHIFT = 0.45  # how much of the camera's travel the far layer shows
 DARK = ("night sky", "space")
 SHADOWS = {"night sky": 0.42, "space": 0.4, "under water": 0.2}  # strength of the shadow below things

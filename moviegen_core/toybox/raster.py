@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 Colour = tuple[int, int, int] | tuple[int, int, int, int]
 Point = tuple[float, float]
@@ -201,6 +201,12 @@ class Layer:
         column = np.stack([np.interp(rows, heights, [stop[1][i] for stop in stops]) for i in range(3)], axis=-1)
         strip = Image.fromarray(np.rint(column).astype(np.uint8)[:, None])
         return strip.resize((self.image.width, strip.height), Image.Resampling.NEAREST)
+
+    def blur(self, radius: float) -> None:
+        """Put what is drawn so far out of focus: a Gaussian blur of `radius` world units."""
+        soft = ImageFilter.GaussianBlur(radius * self.pen.scale)
+        self.image = self.image.convert("RGBa").filter(soft).convert("RGBA")
+        self.pen = Pen(self.image, self.pen.origin, self.pen.scale)
 
     def finish(self) -> None:
         """Reduce to the final resolution; drawing is over."""

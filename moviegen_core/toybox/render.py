@@ -10,7 +10,7 @@ from PIL import Image
 from ..errors import ShapeError
 from . import camera, motions, people, places, signs, things, weather
 from .motions import GROUND, Pose
-from .raster import Layer, Pen, Sprite, light
+from .raster import Layer, Pen, Sprite, dark
 from .scenes import Person, Scene, Subject
 from .vocabulary import COLOURS
 
@@ -50,6 +50,7 @@ class Stage:
         zoom = min(view.zoom for view in ends)
         # The crop's filter looks a few pixels past the edge of the frame.
         edge = 4 / self.unit
+        edge += 3 * places.FAR_BLUR
         half_x, half_y = 0.5 * self.width / self.unit / zoom + edge, 0.5 * self.height / self.unit / zoom + edge
         low, high = camera.extent(scene, start, stop)
         y_range = (min(view.y for view in ends) - half_y, max(view.y for view in ends) + half_y)
@@ -60,6 +61,8 @@ class Stage:
         places.PAINTERS[scene.place](scene.seed, far, near)
         if scene.weather != "clear":
             weather.veil(far, scene.weather)
+        far.blur(places.FAR_BLUR)
+        near.blur(places.NEAR_BLUR)
         if scene.sign is not None:
             self._sign(near)
         far.finish()
@@ -105,11 +108,10 @@ class Stage:
         across, down = view.to_frame(x, y, self.width / self.height)
         return across * self.width, down * self.height
 
-    def _rims(self) -> list[tuple]:
-        place = self.scene.place
-        if place in places.DARK:
-            return [(0.13, (*light((150, 160, 220), 0.3), 255)), (0.07, (30, 28, 60))]
-        return [(0.075, (46, 36, 56))]
+    def _rims(self, colour: tuple[int, int, int]) -> list[tuple]:
+        """The outline: a darker shade of the thing, with a pale edge where the place is dark."""
+        outline = (0.06, dark(colour, 0.62))
+        return [(0.11, (112, 118, 160)), outline] if self.scene.place in places.DARK else [outline]
 
     def _sprite(self, key: tuple, radius_px: float, extent: float, paint, rims: list[tuple]) -> Sprite:
         # Sizes in steps of 2^(1/4): a zoom reuses sprites and never shrinks one enough to alias.
@@ -131,7 +133,7 @@ class Stage:
             def paint(pen: Pen) -> None:
                 people.person(pen, identity, colour, step / _PHASES, kind == "walk", kind == "wave")
 
-            sprite = self._sprite(("person", step), radius_px, things.EXTENT, paint, self._rims())
+            sprite = self._sprite(("person", step), radius_px, things.EXTENT, paint, self._rims(colour))
             sprite.stamp(frame, x, y, radius_px, facing=pose.facing)
             return
         step, phase = 0, 0.0
@@ -141,7 +143,7 @@ class Stage:
             phase = step / _PHASES * (math.tau if subject.thing == "car" else 1.0)
         painter = things.PAINTERS[subject.thing]
         key = (subject.thing, subject.colour, step)
-        sprite = self._sprite(key, radius_px, things.EXTENT, lambda pen: painter(pen, colour, phase), self._rims())
+        sprite = self._sprite(key, radius_px, things.EXTENT, lambda pen: painter(pen, colour, phase), self._rims(colour))
         sprite.stamp(frame, x, y, radius_px, pose.angle, pose.squash, pose.facing)
         if subject.thing == "ball":
             gloss = self._sprite(("gloss",), radius_px, 1.1, lambda pen: things.ball_light(pen, colour, 0.0), [])
@@ -178,7 +180,8 @@ class Stage:
 
         self._shadow(frame, view, Pose(person.x, GROUND + radius), radius * 0.8)
         x, y = self._pixel(view, pose.x, pose.y)
-        self._sprite(("bystander", step), radius_px, 1.3, paint, self._rims()).stamp(frame, x, y, radius_px)
+        rims = self._rims(COLOURS[person.colour])
+        self._sprite(("bystander", step), radius_px, 1.3, paint, rims).stamp(frame, x, y, radius_px)
 
     def _props(self, frame: Image.Image, view: camera.View, pose: Pose) -> None:
         """What a motion needs besides the thing: a pendulum's string, the lamp of an orbit, bumpers."""

@@ -49,7 +49,7 @@ def sample_scene(seed: int, *, split: str = "train", duration_seconds: float = 4
     place = fixed.get("place") or _one(rng, words.PLACES if fair else words.OUTDOORS)
     words.check("place", place, words.PLACES)
     skies = words.WEATHERS if place in words.OUTDOORS else ("clear",)
-    falling = rng.random() < 0.5
+    falling = rng.random() < 0.25
     weather = fixed.get("weather") or (_one(rng, skies[1:]) if falling and len(skies) > 1 else "clear")
     words.check(f"weather for {place!r}", weather, skies)
     # Two things and two posts share the frame in a collision, so the first is not large unless asked for.
@@ -121,11 +121,11 @@ def _other(rng: np.random.Generator, subject: Subject) -> Subject:
 def _camera(rng: np.random.Generator, move: str) -> Camera:
     pace = float(rng.uniform(0.0, 1.0))
     if move.startswith("pan"):
-        return Camera(move=move, speed=round(0.18 + 0.06 * pace, 4), travel=0.5)
+        return Camera(move=move, speed=round(0.13 + 0.05 * pace, 4), travel=0.5)
     if move.startswith("tilt"):
-        return Camera(move=move, speed=round(0.15 + 0.05 * pace, 4), travel=0.44)
+        return Camera(move=move, speed=round(0.11 + 0.04 * pace, 4), travel=0.4)
     if move.startswith("zoom"):
-        return Camera(move=move, speed=round(0.28 + 0.08 * pace, 4), travel=0.76)
+        return Camera(move=move, speed=round(0.22 + 0.07 * pace, 4), travel=0.7)
     return Camera(move=move)
 
 
@@ -137,7 +137,7 @@ def _motion(rng: np.random.Generator, kind: str, subject: Subject, move: str, ot
 
     radius = subject.radius
     direction = 1 if rng.random() < 0.5 else -1
-    drift = draw(0.34, 0.46) if move == "tracking shot" else 0.0
+    drift = draw(0.28, 0.38) if move == "tracking shot" else 0.0
     reach = min(0.36, 0.49 - radius) if move in ("static", "tilt up", "tilt down") else 0.22
     if kind == "bounce":
         height = 0.47 - radius - (GROUND + radius)
@@ -149,9 +149,9 @@ def _motion(rng: np.random.Generator, kind: str, subject: Subject, move: str, ot
             drift=drift,
         )
     if kind == "roll":
-        return Motion(kind=kind, direction=direction, speed=draw(0.36, 0.5), reach=reach, drift=drift)
+        return Motion(kind=kind, direction=direction, speed=draw(0.32, 0.44), reach=reach, drift=drift)
     if kind == "slide":
-        speed, length = draw(0.8, 1.0), draw(0.42, 0.54) if reach > 0.25 else draw(0.36, 0.42)
+        speed, length = draw(0.64, 0.8), draw(0.42, 0.54) if reach > 0.25 else draw(0.36, 0.42)
         if drift:
             drift = length / (2 * length / speed + _REST)
         friction = speed**2 / (2 * length * GRAVITY)
@@ -166,7 +166,7 @@ def _motion(rng: np.random.Generator, kind: str, subject: Subject, move: str, ot
         )
     if kind == "orbit":
         return Motion(
-            kind=kind, direction=direction, reach=draw(0.23, 0.25), period=draw(2.2, 2.8), amplitude=draw(0, math.tau)
+            kind=kind, direction=direction, reach=draw(0.23, 0.25), period=draw(2.6, 3.2), amplitude=draw(0, math.tau)
         )
     if kind == "hop":
         length = draw(0.17, 0.21) if reach > 0.25 else draw(0.13, 0.16)
@@ -182,18 +182,18 @@ def _motion(rng: np.random.Generator, kind: str, subject: Subject, move: str, ot
         return Motion(
             kind=kind,
             direction=direction,
-            speed=draw(0.5, 0.65),
+            speed=draw(0.4, 0.52),
             reach=reach,
             height=draw(0.08, 0.2),
             period=draw(1.2, 1.6),
             drift=drift,
         )
     if kind == "spin":
-        return Motion(kind=kind, direction=direction, height=draw(-0.04, 0.04), period=draw(1.6, 2.2))
+        return Motion(kind=kind, direction=direction, height=draw(-0.04, 0.04), period=draw(2.0, 2.6))
     if kind == "rock":
-        return Motion(kind=kind, direction=direction, amplitude=draw(0.36, 0.48), period=draw(1.1, 1.5))
+        return Motion(kind=kind, direction=direction, amplitude=draw(0.36, 0.48), period=draw(1.3, 1.7))
     if kind == "collide":
-        return Motion(kind=kind, direction=direction, speed=draw(0.5, 0.65), restitution=draw(0.85, 1.0))
+        return Motion(kind=kind, direction=direction, speed=draw(0.42, 0.55), restitution=draw(0.85, 1.0))
     if kind == "walk":
         return Motion(
             kind=kind,

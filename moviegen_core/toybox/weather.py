@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from .raster import Layer
 
-_COUNT = {"rain": 26, "snow": 30}
+_COUNT = {"rain": 16, "snow": 18}
 _COLOURS = {"rain": (222, 234, 250), "snow": (255, 255, 255)}
 _OVERSAMPLE = 2
 
