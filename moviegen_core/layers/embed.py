@@ -12,12 +12,16 @@ from torch import Tensor, nn
 SINUSOID_DIM = 256  # paper, figure 28 (audio); taken for video too
 TIME_SCALE = 1000.0  # assumption: the paper does not say how time in [0, 1] is scaled
 MAX_PERIOD = 10_000.0
+# Assumption: the paper's tables are learned; how they start is not stated. They enter every layer, so they start small.
+START_AMPLITUDE, START_PERIOD = 0.1, 100.0
 
 
-def sinusoid(time: Tensor, dim: int = SINUSOID_DIM, scale: float = TIME_SCALE) -> Tensor:
+def sinusoid(
+    time: Tensor, dim: int = SINUSOID_DIM, scale: float = TIME_SCALE, max_period: float = MAX_PERIOD
+) -> Tensor:
     """time [B] in [0, 1] -> [B, dim] cosines then sines of `scale * time`, fp32."""
     half = dim // 2
-    rates = torch.exp(-math.log(MAX_PERIOD) / half * torch.arange(half, dtype=torch.float32, device=time.device))
+    rates = torch.exp(-math.log(max_period) / half * torch.arange(half, dtype=torch.float32, device=time.device))
     angles = time.float()[:, None] * scale * rates
     return torch.cat([angles.cos(), angles.sin()], dim=-1)
 
@@ -42,6 +46,7 @@ class FactorisedPositions(nn.Module):
         self, dim: int, max_grid: tuple[int, int, int], *, ops: Any = torch.nn, device: Any = None, dtype: Any = None
     ) -> None:  # fmt: skip
         super().__init__()
+        self.dim = dim
         frames, rows, columns = max_grid
         self.frames = ops.Embedding(frames, dim, device=device, dtype=dtype)
         self.rows = ops.Embedding(rows, dim, device=device, dtype=dtype)
@@ -55,3 +60,13 @@ class FactorisedPositions(nn.Module):
         )
         places = frames[:, None, None] + (rows[:, None] + columns)
         return places.flatten(0, 2).unsqueeze(0)
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Start as small sinusoids, turned differently for each axis: neighbours are alike before any training."""
+        for axis, table in enumerate((self.frames, self.rows, self.columns)):
+            places = torch.arange(table.weight.shape[0])
+            waves = sinusoid(places, self.dim // 2 * 2, scale=1.0, max_period=START_PERIOD)
+            turn = torch.empty(self.dim, waves.shape[1])
+            nn.init.orthogonal_(turn, generator=torch.Generator().manual_seed(axis))
+            table.weight.copy_(START_AMPLITUDE * waves @ turn.T)

@@ -143,7 +143,8 @@ class Stage:
             phase = step / _PHASES * (math.tau if subject.thing == "car" else 1.0)
         painter = things.PAINTERS[subject.thing]
         key = (subject.thing, subject.colour, step)
-        sprite = self._sprite(key, radius_px, things.EXTENT, lambda pen: painter(pen, colour, phase), self._rims(colour))
+        rims = self._rims(colour)
+        sprite = self._sprite(key, radius_px, things.EXTENT, lambda pen: painter(pen, colour, phase), rims)
         sprite.stamp(frame, x, y, radius_px, pose.angle, pose.squash, pose.facing)
         if subject.thing == "ball":
             gloss = self._sprite(("gloss",), radius_px, 1.1, lambda pen: things.ball_light(pen, colour, 0.0), [])

@@ -27,6 +27,7 @@ from ..errors import CheckpointError, ConfigError
 from .progress import Countdown
 
 RENDER_NICENESS = 5
+STILL_SECONDS = 2.0  # of the scene that a still is taken from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +54,14 @@ class ClipConfig:
     def scene(self, number: int) -> toybox.Scene:
         """Scene of clip `number`."""
         frames, fps = self.kind(number)
-        return toybox.sample_scene(self.first_seed + number, split=self.split, duration_seconds=frames / fps)
+        seconds = max(frames / fps, STILL_SECONDS if frames == 1 else 0.0)
+        return toybox.sample_scene(self.first_seed + number, split=self.split, duration_seconds=seconds)
+
+    def start(self, number: int) -> float:
+        """Moment in seconds at which clip `number` begins: 0, but stills (of one frame) spread over the scene."""
+        if self.kind(number)[0] > 1:
+            return 0.0
+        return STILL_SECONDS * float(np.random.default_rng((self.first_seed, number)).random())
 
 
 class Clips:
@@ -106,7 +114,9 @@ class Clips:
         frames, fps = self.config.kind(number)
         size = self.config.size
         scene = self.config.scene(number)
-        pixels = toybox.render(scene, num_frames=frames, fps=fps, height=size, width=size)
+        pixels = toybox.render(
+            scene, num_frames=frames, fps=fps, height=size, width=size, start_seconds=self.config.start(number)
+        )
         path = self.path(number)
         path.parent.mkdir(exist_ok=True)
         # The scene first: a clip counts as drawn as soon as its pixels are there.

@@ -147,6 +147,7 @@ class VideoDiT(nn.Module):
                 nn.init.normal_(layer.weight, std=0.02)
             elif isinstance(layer, nn.LayerNorm):
                 layer.reset_parameters()
+        self.positions.reset_parameters()
         for layer in (self.modulation, self.patch_out):
             nn.init.zeros_(layer.weight)
         nn.init.zeros_(self.final_modulation.table.weight)

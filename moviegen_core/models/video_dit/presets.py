@@ -6,10 +6,10 @@ from .model import VideoDiTConfig
 
 # 256 x 256 latents at most: 32 latent frames (256 frames), 16 x 16 tokens; context widths of the nano encoders.
 NANO = VideoDiTConfig(
-    dim=256,
-    num_heads=4,
-    num_layers=7,
-    mlp_dim=704,
+    dim=192,
+    num_heads=3,
+    num_layers=8,
+    mlp_dim=512,
     context_dims={"ul2": 192, "metaclip": 192, "byt5": 96},
     max_grid=(32, 16, 16),
     qk_norm=True,

@@ -1,14 +1,13 @@
-"""nano/video: text-to-image, then images and video together, then higher resolution, then the best-looking clips.
+"""nano/video: text-to-image on many stills, then images and clips together, long ones too, then the best-looking.
 
-The paper's curriculum in small (sections 3.2 and 3.3): 64 pixels before 128, 1 batch of images to 10 of videos,
-long clips mixed in at the higher resolution, fine-tuning on what looks best, and an average of its last checkpoints.
+The paper's curriculum in small (sections 3.2 and 3.3), at one size: a position stands for the same place of the
+picture throughout, which saves a short run what it would have to learn again after each change of resolution.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -22,7 +21,6 @@ from ...pipelines.sample import sample_video
 from ...shapes import clip_latent
 from .. import state
 from ..average import average
-from ..cache import ShardCache
 from ..clips import ClipConfig, Clips, best_looking
 from ..data import Mixture, Source
 from ..latents import caption, latents, load_encoders, load_tae, samples, text_features
@@ -40,6 +38,7 @@ class VideoStage:
 
     minutes: float | None
     size: int = 128  # pixels; 64 is the 128-pixel clip averaged down
+    stills: int = 0
     images: int = 0
     videos: int = 0
     longs: int = 0
@@ -65,27 +64,34 @@ class VideoRecipe:
     weight_decay: float = 0.02
     clips: ClipConfig = field(
         default_factory=lambda: ClipConfig(
-            count=2560, kinds=((32, 16, 12), (48, 24, 3), (64, 16, 3), (24, 16, 1), (16, 16, 1))
+            count=4000, kinds=((32, 16, 12), (48, 24, 3), (64, 16, 3), (24, 16, 1), (16, 16, 1))
         )
     )
     longs: ClipConfig = field(
-        default_factory=lambda: ClipConfig(count=30, kinds=((128, 16, 2), (256, 16, 1)), first_seed=2_000_000)
+        default_factory=lambda: ClipConfig(count=60, kinds=((128, 16, 2), (256, 16, 1)), first_seed=2_000_000)
+    )
+    stills: ClipConfig = field(
+        default_factory=lambda: ClipConfig(count=12_000, kinds=((1, 16, 1),), first_seed=3_000_000)
     )
     variants: int = 4  # captions a clip
-    images: VideoStage = VideoStage(minutes=2, size=64, images=1, learning_rate=2e-3, tokens_per_batch=1024)
-    low: VideoStage = VideoStage(minutes=8, size=64, images=1, videos=10)
-    high: VideoStage = VideoStage(
-        minutes=28, images=1, videos=10, longs=1, clips=1984, tokens_per_batch=4096, learning_rate=3e-3,
+    still_variants: int = 2
+    images: VideoStage = VideoStage(minutes=25, stills=1, tokens_per_batch=2048, learning_rate=5e-3, ema_decay=0.995)
+    joint: VideoStage = VideoStage(
+        minutes=50, stills=1, videos=5, tokens_per_batch=4096, learning_rate=4e-3, ema_decay=0.995,
+        schedule="linear", final_scale=0.25,
+    )  # fmt: skip
+    long: VideoStage = VideoStage(
+        minutes=15, stills=1, videos=8, longs=2, tokens_per_batch=4096, learning_rate=1e-3, ema_decay=0.995,
         schedule="linear", final_scale=0.3,
     )  # fmt: skip
     best: VideoStage = VideoStage(
-        minutes=4, videos=10, longs=1, clips=1984, tokens_per_batch=4096, learning_rate=5e-4, schedule="linear",
+        minutes=5, stills=1, videos=8, longs=1, tokens_per_batch=4096, learning_rate=3e-4, schedule="linear",
         ema_decay=0.98, best_share=0.4, snapshots=(0.6, 0.8, 1.0),
     )  # fmt: skip
     guidance_scale: float = 4.0  # what the nano model is best sampled with
 
 
-STAGES = ("images", "low", "high", "best")
+STAGES = ("images", "joint", "long", "best")
 
 
 def run(recipe: VideoRecipe, workspace: Workspace) -> None:
@@ -150,34 +156,40 @@ class Data:
         self.recipe, self.workspace = recipe, workspace
         self.clips = workspace.clips(recipe.clips)
         self.texts = text_features(workspace, self.clips, recipe.variants, "text")
-        self.long_clips: Clips | None = None
-        self.long_texts: ShardCache | None = None
 
     def source(self, stage: VideoStage, seed: int) -> Source:
         """The mixture of a stage; clips stand in the cache, so that any of its batches is quickly read."""
+        parts: list[tuple[int, Source]] = []
+        if stage.stills:
+            parts.append((stage.stills, self._others("stills", self.recipe.still_variants, stage, seed + 3)))
+        if stage.images:
+            parts.append((stage.images, self._clips(stage, seed, images=True)))
+        if stage.videos:
+            parts.append((stage.videos, self._clips(stage, seed + 1, images=False)))
+        if stage.longs:
+            parts.append((stage.longs, self._others("longs", self.recipe.variants, stage, seed + 2)))
+        return Mixture([source for _, source in parts], [weight for weight, _ in parts])
+
+    def _clips(self, stage: VideoStage, seed: int, *, images: bool) -> Source:
         factor = self.recipe.clips.size // stage.size
         clips = self.clips.first(stage.clips or len(self.clips))
         cache = latents(self.workspace, clips, factor, f"latents-{stage.size}")
         numbers: list[int] = list(range(len(clips)))
         if stage.best_share < 1.0:
             numbers = best_looking(clips, numbers, stage.best_share)
-        common: dict[str, Any] = {"variants": self.recipe.variants, "tokens_per_batch": stage.tokens_per_batch}
-        parts: list[tuple[int, Source]] = []
-        if stage.images:
-            images = samples(numbers, cache, self.texts, seed=seed, images=True, **common)
-            parts.append((stage.images, images))
-        if stage.videos:
-            parts.append((stage.videos, samples(numbers, cache, self.texts, seed=seed + 1, **common)))
-        if stage.longs:
-            parts.append((stage.longs, self._longs(stage, factor, seed + 2, common)))
-        return Mixture([source for _, source in parts], [weight for weight, _ in parts])
+        return samples(
+            numbers, cache, self.texts, seed=seed, images=images, variants=self.recipe.variants,
+            tokens_per_batch=stage.tokens_per_batch,
+        )  # fmt: skip
 
-    def _longs(self, stage: VideoStage, factor: int, seed: int, common: dict[str, Any]) -> Source:
-        if self.long_clips is None or self.long_texts is None:
-            self.long_clips = self.workspace.clips(self.recipe.longs, "clips-long")
-            self.long_texts = text_features(self.workspace, self.long_clips, self.recipe.variants, "text-long")
-        cache = latents(self.workspace, self.long_clips, factor, f"latents-long-{stage.size}")
-        return samples(list(range(len(self.long_clips))), cache, self.long_texts, seed=seed, **common)
+    def _others(self, name: str, variants: int, stage: VideoStage, seed: int) -> Source:
+        """Stills or long clips: each kind has clips, texts and latents of its own."""
+        clips = self.workspace.clips(getattr(self.recipe, name), name)
+        texts = text_features(self.workspace, clips, variants, f"text-{name}")
+        factor = self.recipe.clips.size // stage.size
+        cache = latents(self.workspace, clips, factor, f"latents-{name}-{stage.size}")
+        numbers = list(range(len(clips)))
+        return samples(numbers, cache, texts, seed=seed, variants=variants, tokens_per_batch=stage.tokens_per_batch)
 
 
 def sheet_hook(workspace: Workspace, clips: Clips, size: int) -> Hook:

@@ -210,7 +210,7 @@ def test_host_prefix_key_map_round_trips():
         ("30b", 28.99e9, 29.4e9),
         ("upsampler", None, 7e9),
         ("1b", None, 1e9),
-        ("nano", None, 8.2e6),
+        ("nano", None, 5.17e6),
     ],
 )
 def test_preset_has_the_stated_number_of_parameters(preset, core, total):

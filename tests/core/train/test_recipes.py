@@ -88,10 +88,11 @@ def tiny_video_recipe():
     return nano_video.VideoRecipe(
         clips=CLIPS,
         longs=ClipConfig(count=1, size=32, kinds=((24, 16, 1),), first_seed=90),
+        stills=ClipConfig(count=3, size=32, kinds=((1, 16, 1),), first_seed=95),
         variants=2,
-        images=replace(stage, size=16, videos=0),
-        low=replace(stage, size=16),
-        high=replace(stage, longs=1),
+        images=replace(stage, stills=1, images=0, videos=0),
+        joint=replace(stage, size=16),
+        long=replace(stage, longs=1),
         best=replace(stage, steps=2, best_share=0.5, snapshots=(0.5, 1.0)),
     )
 
@@ -138,7 +139,7 @@ def test_video_recipe_ships_the_average_of_its_last_snapshots(workspace):
 def test_latents_of_another_autoencoder_are_refused(workspace):
     ship_untrained_parts(workspace)
     data = nano_video.Data(tiny_video_recipe(), workspace)
-    stage = tiny_video_recipe().low
+    stage = tiny_video_recipe().joint
     data.source(stage, 0)
     ship_untrained_parts(workspace)
     with pytest.raises(CheckpointError, match="another tae"):
@@ -154,12 +155,12 @@ def test_features_of_other_text_encoders_are_refused(workspace):
 
 
 def test_settings_reach_the_field_they_name():
-    changed = run.with_settings(nano_video.VideoRecipe(), {"low.minutes": "2.5", "clips.count": "7", "method": "adamw"})
-    assert (changed.low.minutes, changed.clips.count, changed.method) == (2.5, 7, "adamw")
-    assert changed.high == nano_video.VideoRecipe().high
+    changed = run.with_settings(nano_video.VideoRecipe(), {"joint.minutes": "2.5", "clips.count": "7", "method": "adamw"})
+    assert (changed.joint.minutes, changed.clips.count, changed.method) == (2.5, 7, "adamw")
+    assert changed.long == nano_video.VideoRecipe().long
 
 
-@pytest.mark.parametrize("key", ["speed", "low.speed", "low.minutes.more"])
+@pytest.mark.parametrize("key", ["speed", "joint.speed", "joint.minutes.more"])
 def test_unknown_setting_is_refused(key):
     with pytest.raises(ConfigError, match=key):
         run.with_settings(nano_video.VideoRecipe(), {key: "1"})
