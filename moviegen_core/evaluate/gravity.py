@@ -15,7 +15,8 @@ from torch import Tensor
 MIN_FLIGHT_FRAMES = 5  # fewer points fit any parabola
 SHARE_OF_PEAK = 0.35  # of the strongest difference in a frame: what counts as the thing
 REFINEMENTS = 2
-CLEARANCE = 0.25  # frame heights from the thing's centre at which a pixel shows what is behind it
+CLEARANCE = 0.32  # frame heights from the thing's centre at which a pixel shows what is behind it
+WINDOW, WINDOW_STEPS = 0.36, 4  # frame heights round the centre in which the thing is weighed
 MIN_DIFFERENCE = 0.12  # of the full range, below which a frame shows nothing that moved
 
 
@@ -52,15 +53,30 @@ def _background(clip: np.ndarray, centres: np.ndarray) -> np.ndarray:
 def _centres(clip: np.ndarray, background: np.ndarray) -> np.ndarray:
     difference = np.abs(clip - background).max(axis=0)
     frames, height, width = difference.shape
-    rows, columns = np.mgrid[0:height, 0:width]
+    rows, columns = np.mgrid[0:height, 0:width] / height
     centres = np.full((frames, 2), np.nan)
     for number, picture in enumerate(difference):
         peak = picture.max()
         if peak < MIN_DIFFERENCE:
             continue
-        mass = picture > max(SHARE_OF_PEAK * peak, MIN_DIFFERENCE)
-        centres[number] = columns[mass].mean() / height, rows[mass].mean() / height
+        # Squared, the thing outweighs its shadow, which also moves; the window then leaves the shadow out.
+        weight = np.where(picture > max(SHARE_OF_PEAK * peak, MIN_DIFFERENCE), picture**2, 0.0)
+        centre = _densest(weight)
+        for _ in range(WINDOW_STEPS):
+            near = weight * ((columns - centre[0]) ** 2 + (rows - centre[1]) ** 2 < WINDOW**2)
+            centre = (columns * near).sum() / near.sum(), (rows * near).sum() / near.sum()
+        centres[number] = centre
     return centres
+
+
+def _densest(weight: np.ndarray) -> tuple[float, float]:
+    """Middle (column, row) in frame heights of the square window that holds the most weight."""
+    height, width = weight.shape
+    side = min(max(round(WINDOW * height), 1), height, width)
+    total = np.pad(weight.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
+    inside = total[side:, side:] - total[:-side, side:] - total[side:, :-side] + total[:-side, :-side]
+    row, column = np.unravel_index(int(inside.argmax()), inside.shape)
+    return (float(column) + side / 2) / height, (float(row) + side / 2) / height
 
 
 def flights(centres: np.ndarray, fps: float) -> list[Flight]:
@@ -87,6 +103,18 @@ def flights(centres: np.ndarray, fps: float) -> list[Flight]:
 
 
 def fitted_gravity(pixels: Tensor, fps: float) -> float | None:
-    """Acceleration of the longest free flight in a clip [3, T, H, W]; None where nothing is seen to fly."""
-    found = flights(track(pixels), fps)
-    return found[0].gravity if found else None
+    """The acceleration that fits all free flights of a clip [3, T, H, W] best; None where nothing is seen to fly."""
+    centres = track(pixels)
+    found = flights(centres, fps)
+    if not found:
+        return None
+    unknowns = 1 + 2 * len(found)  # gravity, then speed and height at the start of each flight
+    rows, heights = [], []
+    for number, flight in enumerate(found):
+        seconds = np.arange(flight.stop - flight.start) / fps
+        part = np.zeros((len(seconds), unknowns))
+        part[:, 0], part[:, 1 + 2 * number], part[:, 2 + 2 * number] = seconds**2 / 2, seconds, 1.0
+        rows.append(part)
+        heights.append(centres[flight.start : flight.stop, 1])
+    solution, *_ = np.linalg.lstsq(np.concatenate(rows), np.concatenate(heights), rcond=None)
+    return float(solution[0])

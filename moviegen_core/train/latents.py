@@ -58,6 +58,8 @@ def latents(workspace: Workspace, clips: Clips, factor: int, name: str) -> Shard
     cache = ShardCache(workspace.folder(name), len(clips), origin(clips, tae=encoder_hash(tae), factor=factor))
 
     def make(numbers: Sequence[int]) -> list[Batch]:
+        if all(clips.config.kind(number)[0] == 1 for number in numbers):
+            return encode_stills(tae, clips, numbers, factor)
         return [encode_clip(tae, clips, number, factor) for number in numbers]
 
     cache.fill(make, name, workspace.out)
@@ -84,6 +86,14 @@ def encode_clip(tae: TAE, clips: Clips, number: int, factor: int) -> Batch:
         LATENT: encode_video(tae, pixels)[0].cpu(),
         IMAGE: tae.encode(pixels[:, :, middle : middle + 1])[0].cpu(),
     }
+
+
+@torch.inference_mode()
+def encode_stills(tae: TAE, clips: Clips, numbers: Sequence[int], factor: int) -> list[Batch]:
+    """Latents of clips of one frame, encoded together."""
+    device = next(tae.parameters()).device
+    pixels = torch.stack([shrink(from_uint8(np.array(clips.pixels(number))), factor) for number in numbers])
+    return [{LATENT: latent} for latent in tae.encode(pixels.to(device)).cpu()]
 
 
 def text_features(workspace: Workspace, clips: Clips, variants: int, name: str) -> ShardCache:
