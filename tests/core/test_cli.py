@@ -135,12 +135,23 @@ def test_progress_off_a_terminal_prints_ten_lines(capsys):
     assert lines[-1].startswith("moviegen: sampling: step 50/50, ")
 
 
+def hear_interrupts():
+    """A shell that runs the tests in the background has its children ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
 def test_interrupt_ends_with_one_line():
     code = "import time; from moviegen_core import cli; p = cli.argparse.ArgumentParser(); "
     code += "p.set_defaults(verbose=False, run=lambda _: (print('up', flush=True), time.sleep(60))); "
     code += "cli.build_parser = lambda: p; raise SystemExit(cli.main([]))"
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=hear_interrupts,
+    )
     assert process.stdout.readline() == "up\n"
     time.sleep(0.05)
     process.send_signal(signal.SIGINT)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 import torch
@@ -179,7 +180,9 @@ def test_interrupt_ends_with_130_and_leaves_no_file(saved, pack, tmp_path, api):
     path = saved(api(n1=("TestWait", {}), n2=("TestSave", {"value": ["1", 0]})))
     command = [sys.executable, "-m", "moviegen_host", str(path), "--pack", str(pack), "--output", str(tmp_path / "out")]
     environment = {**os.environ, "TEST_WAIT": str(tmp_path / "waiting")}
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, env=environment, text=True)
+    # A shell that runs the tests in the background has its children ignore Ctrl-C.
+    hear = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, env=environment, text=True, preexec_fn=hear)
     try:
         while not (tmp_path / "waiting").exists():
             assert process.poll() is None
