@@ -57,6 +57,9 @@ def events(scene: Scene, until: float) -> list[Event]:
             start = index * (moving + motion.period)
             found.append((start, "push", motion.speed, (thing,), ground, 0.0))
             found.append((start + moving, "stop", 0.0, (thing,), ground, -radius))
+    elif motion.kind == "roll" and thing == "cube":
+        pace = motion.drift or motion.speed
+        found += [(time, "tumble", pace, (thing,), ground, -radius) for time in _tumbles(scene, until)]
     elif motion.kind == "walk":
         pace = motion.drift or motion.speed
         for index in range(int(2 * until / motion.period) + 1):
@@ -68,6 +71,26 @@ def events(scene: Scene, until: float) -> list[Event]:
             name = "collision" if kind == 1.0 else "bump"
             found.append((start, name, impact, things, "solid" if kind == 1.0 else "rubber", 0.0))
     return [_event(scene, *item) for item in sorted(found) if item[0] <= until]
+
+
+def _tumbles(scene: Scene, until: float) -> list[float]:
+    """Times at which a rolling cube has turned over an edge and a side comes down flat."""
+    motion, side = scene.motion, 2 * scene.subject.radius
+
+    def along(time: float) -> float:
+        return (motion.drift * time if motion.drift else motions.patrol(time, motion.reach, motion.speed)[0]) / side
+
+    found, step = [], 0.01
+    for index in range(int(until / step) + 1):
+        low, high = index * step, (index + 1) * step
+        before, after = math.floor(along(low)), math.floor(along(high))
+        if before == after:
+            continue
+        for _ in range(24):
+            middle = (low + high) / 2
+            low, high = (middle, high) if math.floor(along(middle)) == before else (low, middle)
+        found.append(high)
+    return found
 
 
 def _event(

@@ -1,0 +1,189 @@
+"""Plain English for what is heard: the pieces of the paper's caption template (Movie Gen, Table 27)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .acoustics import THING_MATERIALS
+from .captions import THING_NAMES
+from .events import MATERIALS as GROUNDS
+from .scenes import Scene
+from .sound_labels import sound_labels
+
+# {noun} is the thing, {body} what it is made of, {ground} what it stands on, {other} the second thing of a collision.
+KIND_PHRASES: dict[str, tuple[str, ...]] = {
+    "bouncing": (
+        "a {body} {noun} bouncing on {ground}",
+        "the bounces of a {noun} hitting {ground}",
+        "a {noun} hitting {ground} again and again",
+        "repeated {body} thuds of a {noun} on {ground}",
+    ),
+    "hopping": (
+        "a {noun} hopping over {ground}",
+        "the springy jumps and landings of a {noun} on {ground}",
+        "a {noun} making small hops and landing on {ground}",
+    ),
+    "sliding": (
+        "a {noun} sliding over {ground} and stopping",
+        "the scrape of a {noun} pushed over {ground}",
+        "a {noun} pushed over {ground} and scraping to a stop",
+    ),
+    "rolling": (
+        "a {noun} rolling over {ground}",
+        "the steady rumble of a rolling {noun} on {ground}",
+        "a {body} {noun} rumbling along {ground}",
+    ),
+    "tumbling": (
+        "a {noun} tumbling over {ground}",
+        "{body} clunks of a {noun} turning over on {ground}",
+        "a {noun} tumbling along {ground} edge over edge",
+    ),
+    "swinging": (
+        "a {noun} swinging on a creaking string",
+        "a creaking string with a {noun} swinging through the air",
+        "whooshes and creaks of a {noun} swinging back and forth",
+    ),
+    "rocking": (
+        "a {noun} rocking from side to side with soft knocks",
+        "{body} knocks of a {noun} wobbling left and right",
+        "a {noun} rocking back and forth and tapping the ground",
+    ),
+    "humming": (
+        "a {noun} humming as it circles around",
+        "a soft hum of a {noun} going round and round",
+        "a {noun} circling with a warm humming tone",
+    ),
+    "floating": (
+        "a {noun} floating up and down with a gliding tone",
+        "a soft tone that rises and falls with a floating {noun}",
+        "a {noun} hovering with a gentle gliding whistle",
+    ),
+    "whirring": (
+        "a {noun} whirring as it spins",
+        "the rhythmic whir of a spinning {noun}",
+        "a {noun} spinning round with a whirring sound",
+    ),
+    "wings": (
+        "a {noun} flapping its wings",
+        "soft wing beats of a {noun} in the air",
+        "the flapping wings of a flying {noun}",
+    ),
+    "rocket": (
+        "a rocket engine roaring",
+        "the deep roar of a rocket",
+        "a rocket roaring and crackling in flight",
+    ),
+    "engine": (
+        "a {noun} with a purring engine",
+        "the engine of a {noun} humming and revving",
+        "a small engine driving a {noun} along",
+    ),
+    "balloon": (
+        "a balloon squeaking as it floats",
+        "air leaking from a balloon with little squeaks",
+        "a rubbery balloon squeaking and fluttering in the air",
+    ),
+    "splashing": (
+        "a {noun} splashing in water",
+        "water splashing and gurgling around a {noun}",
+        "little splashes of a {noun} moving through water",
+    ),
+    "whooshing": (
+        "a {noun} whooshing past",
+        "the whoosh of a {noun} flying by",
+        "a {noun} rushing past through the air",
+    ),
+    "collision": (
+        "a {noun} bumping into a {other}",
+        "knocks of a {noun} and a {other} hitting each other",
+        "a {noun} colliding with a {other} and knocks against posts",
+    ),
+    "steps": (
+        "footsteps of a person walking on {ground}",
+        "somebody walking on {ground}",
+        "a person's steady steps on {ground}",
+    ),
+    "rustling": (
+        "the rustling clothes of a person waving",
+        "a sleeve rustling on a waving arm",
+        "soft rustling of a waving arm",
+    ),
+}
+AMBIENCE_PHRASES: dict[str, tuple[str, ...]] = {
+    "breeze": ("in a light breeze with birds chirping", "with a soft breeze and some birds", "on a breezy meadow"),
+    "waves": ("with waves washing ashore", "by the sea with gentle waves", "while ocean waves roll in"),
+    "insects": ("with crickets at night", "while night insects chirp", "on a quiet night with crickets"),
+    "city hum": ("with the hum of a city", "in a city with distant traffic", "over a low hum of traffic"),
+    "room tone": ("in a quiet room with a ticking clock", "indoors while a clock ticks", "in a room with a clock"),
+    "space hum": ("over a deep space hum", "with a low hum of space", "above a deep, slow drone"),
+    "bubbles": ("under water with bubbles", "among bubbles under water", "muffled by water, with rising bubbles"),
+    "rain": ("in the rain", "while rain is falling", "with raindrops pattering"),
+    "hush": ("in the hush of snow", "on a quiet, snowy day", "in muffled, snowy silence"),
+}
+MUSIC_PHRASES: dict[str, tuple[str, ...]] = {
+    "calm": (
+        "Calm music with slow chords and a soft music box melody.",
+        "A gentle, relaxing piece with warm pads and sparse bells.",
+        "Slow and peaceful ambient music.",
+        "Quiet, dreamy music with long chords.",
+    ),
+    "cheerful": (
+        "Cheerful music with a bouncy marimba and light drums.",
+        "A happy, upbeat tune in a major key.",
+        "Playful and fast music with plucked bass and marimba.",
+        "Bright, lively music with a catchy melody.",
+    ),
+    "tense": (
+        "Tense music with a low pulse and trembling strings.",
+        "Dark, suspenseful music in a minor key.",
+        "An uneasy, dramatic piece with a beating heart of a drum.",
+        "Nervous music with low notes and tremolo chords.",
+    ),
+}
+_SILENCE = ("Silence.", "Complete silence.", "There is nothing to hear.")
+_FRAMES = ("{what} {where}.", "The sound of {what} {where}.", "We hear {what} {where}.", "{what}, {where}.")
+_BODIES = {"skin": "hollow", "fur": "soft", "scales": "wet", "feathers": "feathery", "metal": "metallic"}
+_GROUNDS = {"grass": "grass", "sand": "sand", "stone": "the pavement", "wood": "a wooden floor", "dust": "dusty ground"}
+
+
+@dataclass(frozen=True, slots=True)
+class SoundCaptions:
+    """Pieces of the template: descriptions in plain English ("" where there is no music), quality 1 to 10 and the
+    likelihood of music, 0 to 1."""
+
+    description: str
+    music_description: str
+    quality: float
+    music: float
+
+
+def sound_captions(scene: Scene, seed: int, *, music: bool | str = True) -> SoundCaptions:
+    """Captions of `sound(scene, music=music)`; `seed` (0 or more) picks the wording and nothing else."""
+    rng = np.random.default_rng((seed, scene.seed, 4848))
+    labels = sound_labels(scene, music=music)
+
+    def pick(choices: tuple[str, ...]) -> str:
+        return choices[int(rng.integers(len(choices)))]
+
+    likelihood = float(rng.uniform(0.0, 0.08))
+    music_text, quality = "", 7.0
+    if labels.mood != "none":
+        music_text, quality, likelihood = pick(MUSIC_PHRASES[labels.mood]), 8.0, 1.0 - likelihood
+    if labels.kind == "silence":
+        return SoundCaptions(pick(_SILENCE), music_text, quality, round(likelihood, 2))
+    what = pick(KIND_PHRASES[labels.kind]).format(**_words(scene, rng))
+    text = pick(_FRAMES).format(what=what, where=pick(AMBIENCE_PHRASES[labels.ambience]))
+    return SoundCaptions(text[0].upper() + text[1:], music_text, quality, round(likelihood, 2))
+
+
+def _words(scene: Scene, rng: np.random.Generator) -> dict[str, str]:
+    thing, material = scene.subject.thing, THING_MATERIALS[scene.subject.thing]
+    names = THING_NAMES.get(thing, ("person",))
+    return {
+        "noun": names[int(rng.integers(len(names)))],
+        "body": {"wood": "wooden"}.get(material, _BODIES.get(material, material)),
+        "ground": _GROUNDS[GROUNDS[scene.place]],
+        "other": scene.other.thing if scene.other is not None else "",
+    }
