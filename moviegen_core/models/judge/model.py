@@ -1,14 +1,16 @@
 """Judge: reads what happens in a short clip (thing, colour, motion, place, camera) from its pixels.
 
-Shape letters: B batch, T frames, H W pixels, C channels, K classes of one attribute.
-Motion is seen by shifting a share of the channels one frame back and forth (Lin et al. 2019,
-arXiv 1811.08383), which costs no arithmetic on a CPU.
+Two looks: a few frames in full for what stands still in words, every frame small for what moves. Each place of a
+frame votes and the votes are pooled softly towards the strongest (Pinheiro and Collobert 2015, arXiv 1411.6228), so a
+small thing is found without being told where it is.
+
+Shape letters: B batch, T frames, H W pixels, N places, D width, K classes of one attribute.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -23,17 +25,23 @@ class JudgeConfig:
     """Widths, the clip that is read, and the answers each attribute allows."""
 
     classes: dict[str, tuple[str, ...]]
-    channels: tuple[int, ...] = (32, 64, 96, 160)
+    still: tuple[str, ...] = ("thing", "colour", "place")  # attributes that single frames show
+    still_frames: int = 3
+    still_channels: tuple[int, ...] = (32, 64, 96, 128)
+    motion_channels: tuple[int, ...] = (32, 64, 96)
     num_frames: int = 16
     frames_per_second: float = 8.0  # the rate at which those frames are taken: 16 frames show 2 s
-    size: int = 64  # pixels, square
-    query_heads: int = 4
+    size: int = 64  # pixels, square; motion is read at half of it
+    layers: int = 2  # of attention over space and time
+    num_heads: int = 4
 
     def __post_init__(self) -> None:
         if not self.classes or any(len(answers) < 2 for answers in self.classes.values()):
             raise ConfigError("a judge needs at least one attribute with two or more classes")
-        if any(width % 8 for width in self.channels):
-            raise ConfigError(f"judge channels {self.channels} must be multiples of 8")
+        if any(width % 8 for width in (*self.still_channels, *self.motion_channels)):
+            raise ConfigError(f"judge channels {self.still_channels} and {self.motion_channels} must be multiples of 8")
+        if not 1 <= self.still_frames <= self.num_frames:
+            raise ConfigError(f"still_frames {self.still_frames} must be from 1 to num_frames {self.num_frames}")
 
 
 class Judge(nn.Module):
@@ -50,52 +58,49 @@ class Judge(nn.Module):
         super().__init__()
         self.config = config
         place = {"device": device, "dtype": dtype}
-        widths = config.channels
-        self.stem = ops.Conv2d(3, widths[0], 5, stride=2, padding=2, **place)
-        self.stem_norm = ops.GroupNorm(8, widths[0], **place)
-        stages: list[nn.Module] = [ShiftBlock(widths[0], widths[0], 1, ops, place)]
-        for before, after in pairwise(widths):
-            stages += [ShiftBlock(before, after, 2, ops, place), ShiftBlock(after, after, 1, ops, place)]
-        self.stages = nn.ModuleList(stages)
-        width = widths[-1]
-        self.rows = ops.Embedding(config.size // 2 ** len(widths), width, **place)
-        self.columns = ops.Embedding(config.size // 2 ** len(widths), width, **place)
+        self.still = Frames(3, config.still_channels, (2, 2, 1, 2), ops, place)
+        # Beside each frame stands its difference from the one before.
+        self.moving = Frames(6, config.motion_channels, (2, 2, 2), ops, place)
+        width, cells = config.motion_channels[-1], -(-config.size // 16)
+        self.rows = ops.Embedding(cells, width, **place)
+        self.columns = ops.Embedding(cells, width, **place)
         self.frames = ops.Embedding(config.num_frames, width, **place)
-        self.queries = ops.Embedding(len(config.classes), width, **place)
-        self.key_value = ops.Linear(width, 2 * width, **place)
-        self.token_norm = ops.LayerNorm(width, **place)
-        self.mix = nn.ModuleList([ops.Linear(2 * width, width, **place) for _ in config.classes])
-        self.heads = nn.ModuleList([ops.Linear(width, len(answers), **place) for answers in config.classes.values()])
+        self.mixers = nn.ModuleList(Mixer(width, config.num_heads, ops, place) for _ in range(config.layers))
+        self.norm = ops.LayerNorm(width, **place)
+        wide = config.still_channels[-1]
+        self.summary = ops.Linear(wide, width, **place)
+        self.heads = nn.ModuleDict(
+            {
+                name: ops.Linear(wide if name in config.still else 2 * width, len(answers), **place)
+                for name, answers in config.classes.items()
+            }
+        )
 
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:
         """pixels [B, 3, T, H, W] in [-1, 1], sized as the config says -> scores [B, K] per attribute."""
-        batch, _, frames, height, width = pixels.shape
-        x = pixels.transpose(1, 2).reshape(batch * frames, 3, height, width)
-        x = x.contiguous(memory_format=torch.channels_last)
-        x = F.silu(self.stem_norm(self.stem(x)))
-        for stage in self.stages:
-            x = stage(x, frames)
-        _, channels, rows, columns = x.shape
-        tokens = x.permute(0, 2, 3, 1).reshape(batch, frames, rows, columns, channels)
-        index = torch.arange(max(frames, rows, columns), device=x.device)
-        tokens = tokens + self.frames(index[:frames])[:, None, None]
-        tokens = tokens + self.rows(index[:rows])[:, None] + self.columns(index[:columns])
-        tokens = self.token_norm(tokens.reshape(batch, -1, channels))
-        return self._answer(tokens)
+        looks = torch.linspace(0, pixels.shape[2] - 1, self.config.still_frames + 2, device=pixels.device)
+        seen = self.still(pixels[:, :, looks[1:-1].round().long()])  # [B, T, N, D]
+        places = seen.flatten(1, 2)
+        moves = self._moves(pixels)
+        both = torch.cat([moves.mean(dim=1), self.summary(places.mean(dim=1))], dim=-1)
+        return {
+            name: soft_max(head(places)) if name in self.config.still else head(both)
+            for name, head in self.heads.items()
+        }
 
-    def _answer(self, tokens: Tensor) -> dict[str, Tensor]:
-        batch, _, width = tokens.shape
-        heads = self.config.query_heads
-        key, value = self.key_value(tokens).chunk(2, dim=-1)
-        queries = self.queries(torch.arange(len(self.heads), device=tokens.device)).expand(batch, -1, -1)
-        query, key, value = (x.unflatten(-1, (heads, width // heads)).transpose(1, 2) for x in (queries, key, value))
-        read = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
-        whole = tokens.mean(dim=1)
-        answers = {}
-        for number, name in enumerate(self.config.classes):
-            both = torch.cat([read[:, number], whole], dim=-1)
-            answers[name] = self.heads[number](F.silu(self.mix[number](both)))
-        return answers
+    def _moves(self, pixels: Tensor) -> Tensor:
+        """pixels [B, 3, T, H, W] -> tokens of space and time that have seen each other [B, T * N, D]."""
+        small = F.avg_pool3d(pixels, (1, 2, 2))
+        change = 4 * torch.diff(small, dim=2, prepend=small[:, :, :1])
+        tokens = self.moving(torch.cat([small, change], dim=1))
+        side = math.isqrt(tokens.shape[2])
+        index = torch.arange(max(side, tokens.shape[1]), device=pixels.device)
+        grid = self.rows(index[:side])[:, None] + self.columns(index[:side])
+        tokens = tokens + self.frames(index[: tokens.shape[1]])[:, None] + grid.flatten(0, 1)
+        tokens = tokens.flatten(1, 2)
+        for mixer in self.mixers:
+            tokens = mixer(tokens)
+        return self.norm(tokens)
 
     def read(self, pixels: Tensor, fps: float) -> dict[str, list[str]]:
         """Any clip [B, 3, T, H, W] in [-1, 1] at `fps` -> the answer for each attribute and clip."""
@@ -107,33 +112,54 @@ class Judge(nn.Module):
         }
 
 
-class ShiftBlock(nn.Module):
-    """Residual pair of 3x3 convolutions that first exchanges channels with the neighbouring frames."""
+def soft_max(votes: Tensor) -> Tensor:
+    """Votes [B, N, K] of every place -> scores [B, K]: between their mean and their maximum, smooth everywhere."""
+    return torch.logsumexp(votes, dim=1) - math.log(votes.shape[1])
 
-    def __init__(self, width_in: int, width_out: int, stride: int, ops: Any, place: dict[str, Any]) -> None:
+
+class Frames(nn.Module):
+    """Plain convolutions on every frame by itself."""
+
+    def __init__(
+        self, channels: int, widths: tuple[int, ...], strides: tuple[int, ...], ops: Any, place: dict[str, Any]
+    ) -> None:
         super().__init__()
-        self.first = ops.Conv2d(width_in, width_out, 3, stride=stride, padding=1, bias=False, **place)
-        self.first_norm = ops.GroupNorm(8, width_out, **place)
-        self.second = ops.Conv2d(width_out, width_out, 3, padding=1, bias=False, **place)
-        self.second_norm = ops.GroupNorm(8, width_out, **place)
-        changes = stride != 1 or width_in != width_out
-        self.skip = ops.Conv2d(width_in, width_out, 1, stride=stride, **place) if changes else None
+        self.convs, self.norms = nn.ModuleList(), nn.ModuleList()
+        for number, (width, stride) in enumerate(zip(widths, strides, strict=False)):
+            kernel = 5 if number == 0 else 3
+            self.convs.append(ops.Conv2d(channels, width, kernel, stride=stride, padding=kernel // 2, **place))
+            self.norms.append(ops.LayerNorm(width, **place))
+            channels = width
 
-    def forward(self, x: Tensor, frames: int) -> Tensor:
-        """x [B*T, C, H, W] -> the same clip at the block's width and stride."""
-        kept = x if self.skip is None else self.skip(x)
-        x = F.silu(self.first_norm(self.first(shift_frames(x, frames))))
-        return F.silu(kept + self.second_norm(self.second(x)))
+    def forward(self, pixels: Tensor) -> Tensor:
+        """[B, C, T, H, W] -> [B, T, N, D]."""
+        batch = pixels.shape[0]
+        x = pixels.transpose(1, 2).flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        for conv, norm in zip(self.convs, self.norms, strict=True):
+            # Channels last in memory, so the norm over channels needs no copy.
+            x = F.silu(norm(conv(x).permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
+        return x.permute(0, 2, 3, 1).flatten(1, 2).unflatten(0, (batch, -1))
 
 
-def shift_frames(x: Tensor, frames: int) -> Tensor:
-    """Moves an eighth of the channels one frame later and another eighth one frame earlier; ends repeat."""
-    clip = x.permute(0, 2, 3, 1).unflatten(0, (-1, frames))
-    share = x.shape[1] // 8
-    index = torch.arange(frames, device=x.device)
-    later = clip[..., :share][:, (index - 1).clamp(min=0)]
-    earlier = clip[..., share : 2 * share][:, (index + 1).clamp(max=frames - 1)]
-    return torch.cat([later, earlier, clip[..., 2 * share :]], dim=-1).flatten(0, 1).permute(0, 3, 1, 2)
+class Mixer(nn.Module):
+    """Pre-norm attention and feed-forward over all tokens."""
+
+    def __init__(self, width: int, num_heads: int, ops: Any, place: dict[str, Any]) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.norm = ops.LayerNorm(width, **place)
+        self.query_key_value = ops.Linear(width, 3 * width, **place)
+        self.out = ops.Linear(width, width, **place)
+        self.mlp_norm = ops.LayerNorm(width, **place)
+        self.wide = ops.Linear(width, 3 * width, **place)
+        self.narrow = ops.Linear(3 * width, width, **place)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, N, D] -> [B, N, D]."""
+        parts = self.query_key_value(self.norm(x)).chunk(3, dim=-1)
+        query, key, value = (part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for part in parts)
+        x = x + self.out(F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2))
+        return x + self.narrow(F.silu(self.wide(self.mlp_norm(x))))
 
 
 def prepare_clip(pixels: Tensor, fps: float, config: JudgeConfig) -> Tensor:

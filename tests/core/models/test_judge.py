@@ -3,15 +3,19 @@ import torch
 
 from moviegen_core.errors import ConfigError
 from moviegen_core.models import catalog, loading
-from moviegen_core.models.judge.model import Judge, JudgeConfig, prepare_clip, shift_frames
+from moviegen_core.models.judge.model import Judge, JudgeConfig, prepare_clip, soft_max
 
 CONFIG = JudgeConfig(
-    classes={"colour": ("red", "blue"), "motion": ("left", "right", "still")}, channels=(8, 16), num_frames=4, size=16
+    classes={"colour": ("red", "blue"), "motion": ("left", "right", "still")},
+    still_channels=(8, 16, 16, 16),
+    motion_channels=(8, 16, 16),
+    num_frames=4,
+    size=32,
 )
 
 
 def test_every_attribute_gets_a_score_per_class():
-    scores = Judge(CONFIG)(torch.zeros(2, 3, 4, 16, 16))
+    scores = Judge(CONFIG)(torch.zeros(2, 3, 4, 32, 32))
     assert {name: tuple(rows.shape) for name, rows in scores.items()} == {"colour": (2, 2), "motion": (2, 3)}
 
 
@@ -33,25 +37,25 @@ def test_clip_that_ends_early_holds_its_last_frame():
     assert prepare_clip(ramp, 16, CONFIG)[0, 0, :, 0, 0].tolist() == [0.0, 2.0, 2.0, 2.0]
 
 
-def test_shift_moves_channels_to_the_neighbouring_frames_and_keeps_the_rest():
-    x = torch.arange(3.0).view(3, 1, 1, 1).expand(3, 8, 2, 2)
-    shifted = shift_frames(x, 3)[:, :, 0, 0]
-    assert shifted[:, 0].tolist() == [0.0, 0.0, 1.0]
-    assert shifted[:, 1].tolist() == [1.0, 2.0, 2.0]
-    assert shifted[:, 2:].equal(torch.arange(3.0)[:, None].expand(3, 6))
+def test_one_place_that_is_sure_outvotes_the_rest():
+    votes = torch.zeros(1, 64, 2)
+    votes[0, 0, 0] = 20.0
+    scores = soft_max(votes)
+    assert scores[0, 0] > scores[0, 1] + 10
+    torch.testing.assert_close(soft_max(torch.full((1, 9, 2), 3.0)), torch.full((1, 2), 3.0))
 
 
 def test_order_of_frames_changes_the_scores():
     torch.manual_seed(0)
     judge = Judge(CONFIG)
-    clip = torch.rand(1, 3, 4, 16, 16)
+    clip = torch.rand(1, 3, 4, 32, 32)
     assert not torch.allclose(judge(clip)["motion"], judge(clip.flip(2))["motion"])
 
 
 def test_saved_judge_comes_back_with_its_classes(tmp_path):
     judge = catalog.build("judge", CONFIG, device="cpu")
     again = loading.load(loading.save(judge, tmp_path / "judge.safetensors"), network="judge")
-    clip = torch.rand(1, 3, 4, 16, 16)
+    clip = torch.rand(1, 3, 4, 32, 32)
     torch.testing.assert_close(again(clip), judge.eval()(clip))
 
 
