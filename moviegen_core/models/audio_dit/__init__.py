@@ -1,0 +1,1 @@
+"""Sound transformer of Movie Gen Audio."""

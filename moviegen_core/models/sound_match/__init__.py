@@ -1,0 +1,1 @@
+"""Contrastive model of moving pictures, their sound and its description."""

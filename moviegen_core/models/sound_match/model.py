@@ -1,0 +1,177 @@
+"""Sound match: tells whether a sound belongs to moving pictures, moment by moment, and to a description.
+
+It stands for ImageBind and CLAP in the re-ranking of candidates, and what it sees of motion is offered to the nano
+sound transformer beside MetaCLIP's still pictures. None of it is in the paper: all of it is an assumption.
+
+Shape letters: B batch, N video frames, M moments (50 a second), W width, F width of a moment's features, S width of
+the shared space, K frequency bands, T text tokens, E width of a text token.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...errors import ConfigError, ShapeError
+
+SAMPLE_RATE = 48_000  # Hz
+MOMENT_RATE = 50  # a second
+HOP = SAMPLE_RATE // MOMENT_RATE
+WINDOW = 2 * HOP  # samples of a spectrum: half of it overlaps the next one
+LOWEST_HERTZ, HIGHEST_HERTZ = 60.0, 16_000.0
+FLOOR = 1e-8  # power of a full-scale wave's share that counts as silence: -80 dB
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SoundMatchConfig:
+    """Widths, and the size at which pictures are looked at."""
+
+    image_size: int = 48  # pixels, square; other shapes are squeezed
+    channels: tuple[int, ...] = (16, 32, 48)  # each halves the picture
+    dim: int = 64
+    feature_dim: int = 48
+    shared_dim: int = 32
+    dilations: tuple[int, ...] = (1, 2, 4)  # of the convolutions over moments, five taps each: 0.6 s to either side
+    bands: int = 40
+    onset_bands: int = 6  # broad bands whose loudness is foretold from the pictures while training
+    text_dim: int = 192
+
+    def __post_init__(self) -> None:
+        if self.image_size % 2 ** len(self.channels):
+            raise ConfigError(
+                f"image_size {self.image_size} cannot be halved {len(self.channels)} times; use a multiple of "
+                f"{2 ** len(self.channels)}"
+            )
+        if self.bands < self.onset_bands or any(width % 8 for width in self.channels):
+            raise ConfigError("onset_bands must not exceed bands, and channels must be multiples of 8")
+
+
+class Moments(nn.Module):
+    """Residual convolutions over moments: [B, M, W] -> [B, M, W]."""
+
+    def __init__(self, dim: int, dilations: tuple[int, ...], *, ops: Any, device: Any, dtype: Any) -> None:
+        super().__init__()
+        self.convolutions = nn.ModuleList(
+            ops.Conv1d(dim, dim, 5, padding=2 * dilation, dilation=dilation, device=device, dtype=dtype)
+            for dilation in dilations
+        )
+        self.norms = nn.ModuleList(ops.LayerNorm(dim, device=device, dtype=dtype) for _ in dilations)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Each layer adds what it finds around a moment."""
+        for convolution, norm in zip(self.convolutions, self.norms, strict=True):
+            x = x + F.gelu(convolution(norm(x).transpose(1, 2))).transpose(1, 2)
+        return x
+
+
+class SoundMatch(nn.Module):
+    """Frames, sound and text in one space; a pair's score is the mean of the moments' cosines."""
+
+    def __init__(
+        self, config: SoundMatchConfig, *, ops: Any = nn, device: Any = None, dtype: torch.dtype | None = None
+    ) -> None:
+        super().__init__()
+        self.config = config
+        leaf = {"device": device, "dtype": dtype}
+        widths = (3, *config.channels)
+        self.looks = nn.ModuleList(
+            ops.Conv2d(before, after, 5 if before == 3 else 3, stride=2, padding=2 if before == 3 else 1, **leaf)
+            for before, after in pairwise(widths)
+        )
+        self.look_norms = nn.ModuleList(ops.GroupNorm(8, width, **leaf) for width in config.channels)
+        side = config.image_size // 2 ** len(config.channels)
+        # Flattened, not pooled: where something is tells when it hits the ground.
+        self.seen = ops.Linear(config.channels[-1] * side * side, config.dim, **leaf)
+        self.watch = Moments(config.dim, config.dilations, ops=ops, **leaf)
+        self.features = ops.Linear(config.dim, config.feature_dim, **leaf)
+        self.feature_norm = ops.LayerNorm(config.feature_dim, **leaf)
+        self.frames_out = ops.Linear(config.feature_dim, config.shared_dim, **leaf)
+        self.foretell = ops.Linear(config.feature_dim, 2 * config.onset_bands, **leaf)
+        self.heard = ops.Linear(config.bands, config.dim, **leaf)
+        self.listen = Moments(config.dim, config.dilations, ops=ops, **leaf)
+        self.sound_out = ops.Linear(config.dim, config.shared_dim, **leaf)
+        self.sound_kind = ops.Linear(2 * config.dim, config.shared_dim, **leaf)
+        self.text_in = ops.Linear(config.text_dim, config.dim, **leaf)
+        self.text_out = ops.Linear(config.dim, config.shared_dim, **leaf)
+        self.log_scale = ops.Embedding(2, 1, **leaf)  # of the two comparisons: frames and sound, text and sound
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """PyTorch's own start for every layer; the scale of the cosines starts at 10."""
+        for layer in self.modules():
+            if isinstance(layer, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.LayerNorm, nn.GroupNorm)):
+                layer.reset_parameters()
+        nn.init.constant_(self.log_scale.weight, math.log(10.0))
+
+    def see(self, pictures: Tensor) -> Tensor:
+        """Pictures [N, 3, H, W] in [-1, 1], any size -> what is where in each, [N, W]."""
+        size = self.config.image_size
+        if pictures.shape[-2:] != (size, size):
+            pictures = F.interpolate(pictures, size=(size, size), mode="area")
+        x = pictures
+        for convolution, norm in zip(self.looks, self.look_norms, strict=True):
+            x = F.silu(norm(convolution(x)))
+        return self.seen(x.flatten(1))
+
+    def moments(self, seen: Tensor) -> Tensor:
+        """`see` of the moments [B, M, W] (resampled to 50 a second) -> features of what moves, [B, M, F]."""
+        return self.feature_norm(self.features(self.watch(seen)))
+
+    def embed_frames(self, features: Tensor) -> Tensor:
+        """`moments` [B, M, F] -> unit vectors [B, M, S]."""
+        return F.normalize(self.frames_out(features).float(), dim=-1)
+
+    def embed_sound(self, bands: Tensor) -> tuple[Tensor, Tensor]:
+        """`sound_bands` [B, M, K] -> unit vectors of the moments [B, M, S] and of the whole [B, S]."""
+        heard = self.listen(self.heard(bands))
+        whole = torch.cat([heard.mean(dim=1), heard.amax(dim=1)], dim=-1)
+        return F.normalize(self.sound_out(heard).float(), dim=-1), F.normalize(self.sound_kind(whole).float(), dim=-1)
+
+    def embed_text(self, text: Tensor, mask: Tensor) -> Tensor:
+        """Token features [B, T, E] and mask [B, T] -> unit vectors [B, S]."""
+        weight = mask.to(text.dtype)[..., None]
+        mean = (text * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1.0)
+        return F.normalize(self.text_out(F.gelu(self.text_in(mean))).float(), dim=-1)
+
+    def scales(self) -> tuple[Tensor, Tensor]:
+        """Factors of the cosines: frames with sound, text with sound; at most 100."""
+        both = self.log_scale(torch.arange(2, device=self.log_scale.weight.device)).exp().clamp(max=100.0)
+        return both[0, 0], both[1, 0]
+
+
+def sound_bands(waveform: Tensor, bands: int) -> Tensor:
+    """Mono [B, N] at 48 kHz -> loudness of `bands` bands at ceil(N / 1920) * 2 moments, [B, M, K] of about unit size.
+
+    Moment m lies around (m + 1/2) / 50 s. Log of the power between 60 Hz and 16 kHz in bands that widen as the ear's
+    do; a full-scale sine is about 2, silence is -2.
+    """
+    if waveform.ndim != 2 or waveform.shape[1] < 1:
+        raise ShapeError(f"a sound of shape {tuple(waveform.shape)} was given; give mono [batch, samples]")
+    moments = 2 * -(-waveform.shape[1] // (2 * HOP))
+    padded = F.pad(waveform, (HOP // 2, moments * HOP + HOP // 2 - waveform.shape[1]))
+    window = torch.hann_window(WINDOW, dtype=waveform.dtype, device=waveform.device)
+    spectrum = torch.stft(padded, WINDOW, HOP, window=window, center=False, return_complex=True)
+    power = spectrum.abs().square() / (WINDOW / 4) ** 2
+    energy = _filters(bands).to(power) @ power
+    # 80 dB fall on [-2, 2].
+    return (energy.clamp(min=FLOOR).log10() / 2 + 2).transpose(1, 2)
+
+
+@lru_cache(maxsize=4)
+def _filters(bands: int) -> Tensor:
+    """Triangles over the spectrum [K, WINDOW / 2 + 1], evenly spaced on O'Shaughnessy's mel scale."""
+    mel = [2595 * math.log10(1 + hertz / 700) for hertz in (LOWEST_HERTZ, HIGHEST_HERTZ)]
+    edges = 700 * (10 ** (torch.linspace(mel[0], mel[1], bands + 2) / 2595) - 1)
+    hertz = torch.linspace(0, SAMPLE_RATE / 2, WINDOW // 2 + 1)
+    # The lowest bands are narrower than a line of the spectrum: none may fall between two lines.
+    widths = (edges[1:] - edges[:-1]).clamp(min=SAMPLE_RATE / WINDOW)
+    rising = 1 - (edges[1:-1, None] - hertz) / widths[:-1, None]
+    falling = 1 - (hertz - edges[1:-1, None]) / widths[1:, None]
+    return torch.minimum(rising, falling).clamp(0, 1)
