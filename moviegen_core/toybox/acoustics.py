@@ -35,7 +35,7 @@ class Material:
 
 
 MATERIALS = {
-    "rubber": Material((1.0, 1.59, 2.3), (1.0, 0.35, 0.12), 165.0, 0.12, 0.35),
+    "rubber": Material((1.0, 1.59, 2.3, 3.6), (1.0, 0.5, 0.3, 0.15), 175.0, 0.11, 0.45, 0.2),
     "wood": Material((1.0, 2.57, 4.3), (1.0, 0.5, 0.2), 330.0, 0.07, 0.75, 0.12),
     "metal": Material((1.0, 1.52, 2.76, 4.1), (1.0, 0.6, 0.4, 0.12), 392.0, 0.42, 0.9, 0.04),
     "glass": Material((1.0, 2.32, 3.1), (1.0, 0.35, 0.12), 587.0, 0.36, 0.95, 0.03),
@@ -97,7 +97,7 @@ def ring(hertz: float, seconds: float, samples: int, *, cosine: bool = False) ->
 
 
 def strike(material: Material, ground: Ground, radius: float, speed: float, seed: tuple[int, ...]) -> np.ndarray:
-    """[S]: a body struck at `speed` world units / s; louder and brighter when faster, peak near 0.5 at most.
+    """[S]: a body struck at `speed` world units / s; louder and brighter when faster, peak near 0.7 at most.
 
     The blow is a half-sine force whose duration falls with hardness and, as in Hertz's contact, with speed to the
     power of 1/5; its spectrum weighs the modes.
@@ -119,7 +119,7 @@ def strike(material: Material, ground: Ground, radius: float, speed: float, seed
     size = min(samples, crunch.size)
     sound[:size] += (ground.crunch + material.noise) * crunch[:size]
     sound[-2400:] *= np.linspace(1, 0, 2400, dtype=np.float32)
-    return (0.1 + 0.32 * pace) * sound
+    return (0.13 + 0.42 * pace) * sound
 
 
 def burst(edge: float, seconds: float, seed: tuple[int, ...], attack: float = 0.002) -> np.ndarray:
@@ -200,7 +200,7 @@ def breath(seed: tuple[int, ...], block: int, centre: float, octaves: float) -> 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """Reverberation: seconds to fall by 60 dB, upper edge in Hz, level of the reflections, delay of the first."""
+    """Reverberation: seconds to fall by 60 dB, upper edge in Hz, gain below it, delay of the first reflection."""
 
     seconds: float
     edge: float
@@ -209,13 +209,13 @@ class Room:
 
 
 ROOMS = {
-    "meadow": Room(0.35, 900.0, 0.1, 0.03),
-    "beach": Room(0.3, 900.0, 0.08, 0.03),
-    "night sky": Room(0.5, 800.0, 0.14, 0.04),
-    "city": Room(0.8, 1100.0, 0.2, 0.05),
-    "room": Room(0.45, 1500.0, 0.26, 0.008),
-    "space": Room(1.0, 700.0, 0.3, 0.06),
-    "under water": Room(0.9, 500.0, 0.3, 0.015),
+    "meadow": Room(0.35, 900.0, 0.22, 0.03),
+    "beach": Room(0.3, 900.0, 0.18, 0.03),
+    "night sky": Room(0.5, 800.0, 0.28, 0.04),
+    "city": Room(0.8, 1100.0, 0.35, 0.05),
+    "room": Room(0.45, 1500.0, 0.45, 0.008),
+    "space": Room(1.0, 700.0, 0.5, 0.06),
+    "under water": Room(0.9, 500.0, 0.55, 0.015),
 }
 
 
@@ -228,5 +228,6 @@ def room_spectrum(place: str) -> np.ndarray:
     left, right = (cut(room.edge * 0.5, 1.6, (number, 3), RATE) * decay for number in range(2))
     middle, side = left + right, 0.6 * (left - right)
     both = np.stack([middle + side, middle - side])
-    both *= room.level / np.sqrt(np.mean(np.sum(both**2, axis=1)))
-    return np.fft.rfft(both.astype(np.float32), n=2 * RATE)
+    spectrum = np.fft.rfft(both, n=2 * RATE)
+    heard = np.abs(spectrum[:, 200 : 2 * round(room.edge)]) ** 2
+    return (room.level / np.sqrt(np.mean(heard)) * spectrum).astype(np.complex64)

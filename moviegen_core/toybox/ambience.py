@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from .acoustics import RATE, breath, glide, ring
-from .actions import Grain
+from .actions import CONTROL, Grain, smooth
 
 _SIDE = 0.35  # level of what differs between left and right
 
@@ -21,10 +21,10 @@ def _bed(seed: tuple[int, ...], block: int, centre: float, octaves: float, level
 
 def _swell(seed: tuple[int, ...], block: int, period: float, low: float) -> np.ndarray:
     """[RATE]: a slow rise and fall between `low` and 1 of two incommensurate periods."""
-    time = block + np.arange(RATE, dtype=np.float64) / RATE
+    time = block + np.arange(CONTROL + 1) / CONTROL
     first, second = np.random.default_rng((*seed, 8)).uniform(0, math.tau, 2)
     wave = 0.6 * np.sin(math.tau * time / period + first) + 0.4 * np.sin(math.tau * time / (1.618 * period) + second)
-    return (low + (1 - low) * (0.5 + 0.5 * wave)).astype(np.float32)
+    return smooth(low + (1 - low) * (0.5 + 0.5 * wave))
 
 
 def bed(name: str, seed: tuple[int, ...], block: int) -> np.ndarray | None:
@@ -41,14 +41,13 @@ def bed(name: str, seed: tuple[int, ...], block: int) -> np.ndarray | None:
     if name == "room tone":
         return _bed(seed, block, 120.0, 0.8, 0.009)
     if name == "space hum":
-        time = block + np.arange(RATE, dtype=np.float64) / RATE
-        tones = [(55.0, 1.0), (82.5, 0.7), (110.0, 0.4), (138.6, 0.25)]
-        slow = [0.6 + 0.4 * np.sin(math.tau * time / (3.1 + 1.7 * n) + n) for n in range(len(tones))]
-        hum = sum(
-            level * swell * np.sin(math.tau * (hertz * time % 1.0))
-            for (hertz, level), swell in zip(tones, slow, strict=True)
-        )
-        return 0.026 * np.stack([hum, hum]).astype(np.float32)
+        time = block + np.arange(CONTROL + 1) / CONTROL
+        hum = np.zeros(RATE, np.float32)
+        for number, (hertz, level) in enumerate(((55.0, 1.0), (82.5, 0.7), (110.0, 0.4), (138.5, 0.25))):
+            slow = smooth(level * (0.6 + 0.4 * np.sin(math.tau * time / (3.1 + 1.7 * number) + number)))
+            # Every tone makes a whole number of turns in two seconds.
+            hum += slow * ring(hertz, 1e9, 2 * RATE)[block % 2 * RATE :][:RATE]
+        return np.float32(0.026) * np.stack([hum, hum])
     if name == "bubbles":
         return _bed(seed, block, 130.0, 1.0, 0.02 * _swell(seed, block, 6.0, 0.6))
     if name == "rain":

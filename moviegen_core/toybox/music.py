@@ -24,7 +24,7 @@ _PROGRESSIONS = {
 }
 _TEMPO = {"calm": (66, 76), "cheerful": (116, 132), "tense": (84, 96)}  # beats a minute
 _BEATS = 4  # a bar
-_LEVEL = np.float32(1.25)  # beside the other sounds
+_LEVEL = np.float32(1.0)  # beside the other sounds
 # Melody rhythms: the beats of a bar at which a note begins.
 _RHYTHMS = {
     "calm": ((0.0, 1.5, 2.0), (0.0, 1.0, 3.0), (0.0, 2.0, 3.0)),
