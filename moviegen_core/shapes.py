@@ -7,6 +7,7 @@ spurious frames of the last latent are dropped after decoding (paper, figure 4).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 from .errors import ShapeError
 
@@ -15,6 +16,9 @@ SPATIAL_STRIDE = 8  # pixels per latent row or column
 LATENT_CHANNELS = 16
 PATCH_SIZE = (1, 2, 2)  # latent frames, rows, columns per token
 SIZE_MULTIPLE = SPATIAL_STRIDE * PATCH_SIZE[1]  # pixel sizes that give whole tokens
+SOUND_SAMPLE_RATE = 48_000  # Hz (paper, figure 28)
+SOUND_HOP = 1920  # samples per sound frame
+SOUND_LATENT_RATE = SOUND_SAMPLE_RATE // SOUND_HOP  # sound frames a second: 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +62,19 @@ def clip_latent(num_frames: int, height: int, width: int, *, batch: int = 1) -> 
 def seconds_to_frames(seconds: float, fps: float) -> int:
     """Duration -> whole number of frames, at least one."""
     return max(1, round(seconds * fps))
+
+
+def sound_samples(num_frames: int, fps: float | Fraction) -> int:
+    """Samples at 48 kHz of a clip of `num_frames`, to the nearest: 48 frames at 24 -> 96000."""
+    if num_frames < 1 or not 0 < fps < float("inf"):
+        raise ShapeError(
+            f"{num_frames} frames at {fps} a second have no length; give at least 1 frame and a rate above 0"
+        )
+    return max(1, round(num_frames / Fraction(fps) * SOUND_SAMPLE_RATE))
+
+
+def sound_latent_frames(samples: int) -> int:
+    """Samples at 48 kHz -> sound frames, rounded up: 1 -> 1, 1920 -> 1, 1921 -> 2."""
+    if samples < 1:
+        raise ShapeError(f"a sound of {samples} samples was given; it needs at least 1")
+    return -(-samples // SOUND_HOP)

@@ -235,6 +235,13 @@ def motion_features(motion: SoundMatch, seen: Tensor) -> Tensor:
     return motion.moments(seen.to(place)).unflatten(1, (-1, MOMENTS)).flatten(2)
 
 
+def motion_span(frames: Tensor, feature_dim: int) -> Tensor:
+    """Frame features [B, L, F] -> the motion features that stand last in them, by moment: [B, 2 L, feature_dim]."""
+    if frames.shape[-1] < MOMENTS * feature_dim:
+        raise ShapeError(f"frame features of width {frames.shape[-1]} hold no motion; encode the frames with the match")
+    return frames[..., -MOMENTS * feature_dim :].unflatten(-1, (MOMENTS, feature_dim)).flatten(1, 2)
+
+
 def interpolate(values: Tensor, times: Tensor, wanted: Tensor) -> Tensor:
     """values [N, W] at rising times [N] -> values [M, W] at `wanted` [M], linear between, constant beyond the ends."""
     after = torch.searchsorted(times, wanted).clamp(max=len(times) - 1)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ...errors import ConfigError, ShapeError
 from ...layers.embed import TimeEmbedding
 from ...layers.modulation import ModulationOffsets
+from ...layers.standard import Standardise
 from ...ops import attention
 from ...ops.attention import Attend
 from .block import MODULATION_VECTORS, SoundBlock, rotary_table
@@ -74,6 +75,11 @@ class Prepared:
         mask = None if self.mask is None else self.mask.expand(batch, -1, -1, -1)
         return Prepared(keys, values, mask, self.added.expand(batch, -1, -1))
 
+    def window(self, start: int, stop: int) -> Prepared:
+        """The part from sound frame `start` up to `stop`; text stays whole."""
+        whole = self.added.shape[1] == 1
+        return self if whole else Prepared(self.keys, self.values, self.mask, self.added[:, start:stop])
+
 
 @dataclass(frozen=True, slots=True)
 class Modulation:
@@ -94,12 +100,13 @@ class FrameProjection(nn.Module):
     ) -> None:
         super().__init__()
         place = {"padding": taps // 2, "device": device, "dtype": dtype}
+        self.standard = Standardise(frame_dim, device=device, dtype=dtype)
         self.value = ops.Conv1d(frame_dim, dim, taps, **place)
         self.gate = ops.Conv1d(frame_dim, dim, taps, **place)
 
     def forward(self, frames: Tensor) -> Tensor:
         """[B, L, F] -> [B, L, D]."""
-        frames = frames.transpose(1, 2)
+        frames = self.standard(frames).transpose(1, 2)
         return (self.value(frames) * torch.sigmoid(self.gate(frames))).transpose(1, 2)
 
 
@@ -120,6 +127,7 @@ class AudioDiT(nn.Module):
         self.latent_in = ops.Linear(config.latent_channels, dim, **leaf)
         self.context_in = ops.Linear(config.latent_channels, dim, bias=False, **leaf)
         self.frames_in = FrameProjection(config.frame_dim, dim, config.frame_taps, **place)
+        self.text_standard = Standardise(config.text_dim, **leaf)
         self.text_in = ops.Linear(config.text_dim, dim, **leaf)
         self.null_text = ops.Embedding(1, dim, **leaf)
         self.null_frame = ops.Embedding(1, dim, **leaf)  # assumption: a frame that is not seen adds this
@@ -152,6 +160,8 @@ class AudioDiT(nn.Module):
                     nn.init.zeros_(layer.bias)
             elif isinstance(layer, nn.Embedding):
                 nn.init.normal_(layer.weight, std=0.02)
+            elif isinstance(layer, Standardise):
+                layer.reset_parameters()
         for layer in (self.modulation, self.latent_out):
             nn.init.zeros_(layer.weight)
         nn.init.zeros_(self.final_modulation.table.weight)
@@ -200,7 +210,7 @@ class AudioDiT(nn.Module):
         self._check(text, 2, self.config.text_dim, "text features", "[batch, tokens, width]")
         valid = text.new_ones(text.shape[:2], dtype=torch.bool) if text_mask is None else text_mask.bool()
         valid = valid.to(device)
-        tokens = torch.cat([null, self.text_in(text.to(device, dtype))], dim=1)
+        tokens = torch.cat([null, self.text_in(self.text_standard(text.to(device, dtype)))], dim=1)
         mask = torch.cat([~valid.any(dim=1, keepdim=True), valid], dim=1)
         # What no sample reads (padding, or the null token beside full texts) is cut instead of masked.
         used = mask.any(dim=0)

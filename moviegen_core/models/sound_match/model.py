@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...errors import ConfigError, ShapeError
+from ...layers.standard import Standardise
 
 SAMPLE_RATE = 48_000  # Hz
 MOMENT_RATE = 50  # a second
@@ -33,7 +34,7 @@ FLOOR = 1e-8  # power of a full-scale wave's share that counts as silence: -80 d
 class SoundMatchConfig:
     """Widths, and the size at which pictures are looked at."""
 
-    image_size: int = 48  # pixels, square; other shapes are squeezed
+    image_size: int = 32  # pixels, square; other shapes are squeezed
     channels: tuple[int, ...] = (16, 32, 48)  # each halves the picture
     dim: int = 64
     feature_dim: int = 48
@@ -42,6 +43,7 @@ class SoundMatchConfig:
     bands: int = 40
     onset_bands: int = 6  # broad bands whose loudness is foretold from the pictures while training
     text_dim: int = 192
+    text_heads: int = 4
 
     def __post_init__(self) -> None:
         if self.image_size % 2 ** len(self.channels):
@@ -49,6 +51,8 @@ class SoundMatchConfig:
                 f"image_size {self.image_size} cannot be halved {len(self.channels)} times; use a multiple of "
                 f"{2 ** len(self.channels)}"
             )
+        if self.dim % self.text_heads:
+            raise ConfigError(f"dim {self.dim} must be a multiple of text_heads {self.text_heads}")
         if self.bands < self.onset_bands or any(width % 8 for width in self.channels):
             raise ConfigError("onset_bands must not exceed bands, and channels must be multiples of 8")
 
@@ -98,7 +102,9 @@ class SoundMatch(nn.Module):
         self.listen = Moments(config.dim, config.dilations, ops=ops, **leaf)
         self.sound_out = ops.Linear(config.dim, config.shared_dim, **leaf)
         self.sound_kind = ops.Linear(2 * config.dim, config.shared_dim, **leaf)
+        self.text_standard = Standardise(config.text_dim, **leaf)
         self.text_in = ops.Linear(config.text_dim, config.dim, **leaf)
+        self.text_weight = ops.Linear(config.dim, config.text_heads, **leaf)
         self.text_out = ops.Linear(config.dim, config.shared_dim, **leaf)
         self.log_scale = ops.Embedding(2, 1, **leaf)  # of the two comparisons: frames and sound, text and sound
 
@@ -106,7 +112,7 @@ class SoundMatch(nn.Module):
     def reset_parameters(self) -> None:
         """PyTorch's own start for every layer; the scale of the cosines starts at 10."""
         for layer in self.modules():
-            if isinstance(layer, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.LayerNorm, nn.GroupNorm)):
+            if isinstance(layer, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.LayerNorm, nn.GroupNorm, Standardise)):
                 layer.reset_parameters()
         nn.init.constant_(self.log_scale.weight, math.log(10.0))
 
@@ -136,9 +142,12 @@ class SoundMatch(nn.Module):
 
     def embed_text(self, text: Tensor, mask: Tensor) -> Tensor:
         """Token features [B, T, E] and mask [B, T] -> unit vectors [B, S]."""
-        weight = mask.to(text.dtype)[..., None]
-        mean = (text * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1.0)
-        return F.normalize(self.text_out(F.gelu(self.text_in(mean))).float(), dim=-1)
+        tokens = F.gelu(self.text_in(self.text_standard(text)))
+        # The caption's template is the same everywhere: each head picks the words that tell sounds apart.
+        scores = self.text_weight(tokens).masked_fill(~mask[..., None], -1e4)
+        weights = scores.softmax(dim=1)[..., None]
+        read = (weights * tokens.unflatten(-1, (self.config.text_heads, -1))).sum(dim=1).flatten(1)
+        return F.normalize(self.text_out(read).float(), dim=-1)
 
     def scales(self) -> tuple[Tensor, Tensor]:
         """Factors of the cosines: frames with sound, text with sound; at most 100."""

@@ -43,9 +43,10 @@ def flow_matching(
     predicted = model(path.interpolate(latent, noise, time), time, prepared)
     target = path.velocity(latent, noise)
     error = F.mse_loss(predicted.float(), target.float(), reduction="none").mean(dim=(1, 2, 3, 4))
-    return {"loss": error.mean(), **_by_time(error.detach(), time)}
+    return {"loss": error.mean(), **by_time(error.detach(), time)}
 
 
-def _by_time(error: Tensor, time: Tensor) -> dict[str, Tensor]:
+def by_time(error: Tensor, time: Tensor) -> dict[str, Tensor]:
+    """Errors [B] at times [B] -> "loss_0" ... "loss_3": the mean within each quarter of time that was met."""
     bins = (time * TIME_BINS).long().clamp_(max=TIME_BINS - 1)
     return {f"loss_{index}": error[bins == index].mean() for index in range(TIME_BINS) if bool((bins == index).any())}

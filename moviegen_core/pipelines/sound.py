@@ -1,0 +1,317 @@
+"""Sounds: noise -> latents, by a sound transformer, its conditions and a solver (paper 6.1 and 6.3).
+
+Generating, extending forwards or backwards and filling gaps are one function: what is already known stands in the
+conditioning's context. Long sounds are made segment by segment, or all at once from overlapping windows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ..conditioning.sound import LATENT_RATE, SoundConditioning, motion_span
+from ..errors import ConfigError, ShapeError
+from ..flow import guidance, path, times
+from ..flow.solver import OnStep, Solver, Velocity, integrate
+from ..models.audio_dit.model import AudioDiT, Prepared
+from ..models.sound_match.model import SoundMatch, sound_bands
+from ..ops.attention import Attend
+from ..ops.attention import resolve as resolve_attention
+from ..ops.windows import windows
+
+STEPS = 64  # paper 6.3
+GUIDANCE_SCALE = 3.0  # paper 6.3
+CANDIDATES = 8  # paper 6.3
+CONTEXT_SECONDS = 5.0  # paper, figure 27
+WINDOW_SECONDS = 20.0  # paper, figure 27: chunks of 20 s; the nano model recommends its own
+METHODS = ("extend", "multidiffusion")
+
+
+class Scorer(Protocol):
+    """Judges finished candidates."""
+
+    def __call__(self, latent: Tensor, conditioning: SoundConditioning) -> Tensor:
+        """latent [B, C, L] and its conditions -> scores [B]; higher is better."""
+        ...
+
+
+class Decodes(Protocol):
+    """What a codec can do here: latents [B, C, L] -> waveforms [B, 1, N]."""
+
+    def decode(self, latent: Tensor) -> Tensor: ...
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MatchScorer:
+    """Score by a sound match: how well a candidate fits the moments of the video, and its description.
+
+    It reads the motion features that stand last among the conditioning's frame features, and the text features;
+    parts that the conditioning lacks do not count. The weights of the two are an assumption.
+    """
+
+    match: SoundMatch
+    codec: Decodes
+    text_weight: float = 0.5
+
+    @torch.no_grad()
+    def __call__(self, latent: Tensor, conditioning: SoundConditioning) -> Tensor:
+        """latent [B, C, L], conditioning of one sample or B -> [B]."""
+        place = self.match.seen.weight
+        waveform = self.codec.decode(latent)[:, 0]
+        bands = sound_bands(waveform.to(place), self.match.config.bands)
+        moments, whole = self.match.embed_sound(bands)
+        score = torch.zeros(latent.shape[0], device=place.device)
+        if conditioning.frames is not None and conditioning.frames_mask is not None:
+            frames = conditioning.frames.to(place)
+            shown = self.match.embed_frames(motion_span(frames, self.match.config.feature_dim))
+            seen = conditioning.frames_mask.to(place.device).repeat_interleave(shown.shape[1] // frames.shape[1], 1)
+            fit = (shown * moments[:, : shown.shape[1]]).sum(dim=-1) * seen
+            score = score + fit.sum(dim=1) / seen.sum(dim=1).clamp(min=1)
+        if conditioning.text is not None and conditioning.text_mask is not None:
+            mask = conditioning.text_mask.to(place.device)
+            said = self.match.embed_text(conditioning.text.to(place), mask)
+            score = score + self.text_weight * (said * whole).sum(dim=-1) * mask.any(dim=1)
+        return score
+
+
+def make_noise(batch: int, channels: int, num_latents: int, seed: int) -> Tensor:
+    """Standard normal [B, C, L], fp32 on the CPU, so that a seed means the same sound on any device.
+
+    Drawn frame by frame: a shorter sound of the same seed starts from the same noise.
+    """
+    generator = torch.Generator("cpu").manual_seed(seed)
+    return torch.randn((num_latents, batch, channels), generator=generator, dtype=torch.float32).permute(1, 2, 0)
+
+
+@torch.no_grad()
+def sample_sound(
+    model: AudioDiT, conditioning: SoundConditioning, num_latents: int, *, seed: int = 0, batch: int | None = None,
+    negative: SoundConditioning | None = None, steps: int = STEPS, guidance_scale: float = GUIDANCE_SCALE,
+    solver: Solver = "midpoint", candidates: int = 1, scorer: Scorer | None = None, on_step: OnStep | None = None,
+    attend: str | Attend | None = None,
+) -> Tensor:  # fmt: skip
+    """Latents [B, C, L] of a sound, unit variance, fp32 on the model's device.
+
+    Known sound frames (the conditioning's context) come back as they were given. Without `negative` guidance starts
+    from the null condition, in which nothing is said, shown or known; `guidance_scale` 1 asks the network once a
+    time. Of `candidates` sounds (seeds seed, seed + 1, ...) the `scorer` keeps the best for each sample.
+    `on_step(step, steps, estimate)` counts the steps of all candidates; raising from it cancels.
+    """
+    _check_scorer(candidates, scorer)
+    sampler = _Sampler(model, steps, guidance_scale, solver, attend, on_step, runs=candidates)
+    conditioning = conditioning.repeat(batch or conditioning.batch)
+    _check_length(conditioning, num_latents)
+    asked = sampler.prepare(conditioning, negative)
+    channels = model.config.latent_channels
+    best = scores = None
+    for candidate in range(candidates):
+        noise = make_noise(conditioning.batch, channels, num_latents, seed + candidate)
+        latent = sampler.run(_of(sampler, asked), noise, conditioning)
+        if scorer is None:
+            return latent
+        found = scorer(latent, conditioning)
+        if best is None or scores is None:
+            best, scores = latent, found
+        else:
+            better = found > scores
+            best = torch.where(better.to(latent.device)[:, None, None], latent, best)
+            scores = torch.where(better, found, scores)
+    assert best is not None
+    return best
+
+
+@torch.no_grad()
+def long_sound(
+    model: AudioDiT, conditioning: SoundConditioning, num_latents: int, *, method: str = "extend",
+    window_seconds: float = WINDOW_SECONDS, context_seconds: float = CONTEXT_SECONDS, beams: int = 1, seed: int = 0,
+    negative: SoundConditioning | None = None, steps: int = STEPS, guidance_scale: float = GUIDANCE_SCALE,
+    solver: Solver = "midpoint", candidates: int = 1, scorer: Scorer | None = None, on_step: OnStep | None = None,
+    attend: str | Attend | None = None,
+) -> Tensor:  # fmt: skip
+    """Latents [1, C, L] of a sound of any length; beside them memory holds one window's activations.
+
+    "extend": windows of `window_seconds` one after the other, each of which sees the last `context_seconds` of the
+    sound so far. With `candidates` each window is the best of so many; with `beams` the so many best beginnings go on
+    side by side, judged by the sum of their windows' scores. "multidiffusion": the velocities of windows that share
+    `context_seconds` with their neighbours are averaged with triangular weights (paper 6.3) at every step.
+    A sound that fits into one window is sampled at once. Other arguments as for `sample_sound`.
+    """
+    if method not in METHODS:
+        raise ConfigError(f"long-form method {method!r} is unknown; use one of {', '.join(METHODS)}")
+    if conditioning.batch != 1:
+        raise ShapeError(f"a long sound is made by itself; this conditioning holds {conditioning.batch}, give 1")
+    _check_length(conditioning, num_latents)
+    slices = windows(num_latents, *_window_frames(window_seconds, context_seconds))
+    if method == "extend":
+        _check_scorer(max(candidates, beams), scorer)
+        runs = max(candidates, beams) * (1 + (len(slices) - 1) * beams)
+        sampler = _Sampler(model, steps, guidance_scale, solver, attend, on_step, runs=runs)
+        return _extend(sampler, conditioning, negative, slices, max(candidates, beams), beams, seed, scorer)
+    if candidates > 1 or beams > 1:
+        raise ConfigError("multidiffusion makes the whole sound at once; use method extend for candidates and beams")
+    sampler = _Sampler(model, steps, guidance_scale, solver, attend, on_step)
+    noise = make_noise(1, model.config.latent_channels, num_latents, seed)
+    return sampler.run(_blended(sampler, sampler.prepare(conditioning, negative), slices), noise, conditioning)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Prepared conditions: what is wanted, and what guidance leads away from (None: no guidance)."""
+
+    positive: Prepared
+    baseline: Prepared | None
+
+    def window(self, own: slice) -> _Asked:
+        baseline = None if self.baseline is None else self.baseline.window(own.start, own.stop)
+        return _Asked(self.positive.window(own.start, own.stop), baseline)
+
+
+class _Sampler:
+    """How every run of one call is solved, and how far all of them are."""
+
+    def __init__(
+        self, model: AudioDiT, steps: int, guidance_scale: float, solver: Solver, attend: str | Attend | None,
+        on_step: OnStep | None, runs: int = 1,
+    ) -> None:  # fmt: skip
+        if guidance_scale < 0:
+            raise ConfigError(f"guidance_scale {guidance_scale} is negative; use 1 (none) to about 7 (paper: 3)")
+        self.model, self.guidance_scale, self.solver, self.on_step = model, guidance_scale, solver, on_step
+        self.points, self.steps, self.finished = times.linear(steps), steps * runs, 0
+        self.attend = resolve_attention(attend or model.attend, model.device, model.dtype)
+
+    def prepare(self, conditioning: SoundConditioning, negative: SoundConditioning | None) -> _Asked:
+        """Text and frames are read once for all steps."""
+        positive = self.model.prepare_from(conditioning)
+        if self.guidance_scale == 1.0:
+            return _Asked(positive, None)
+        against = SoundConditioning.empty(conditioning.batch) if negative is None else negative
+        return _Asked(positive, self.model.prepare_from(against))
+
+    def velocity(self, asked: _Asked, sample: Tensor, time: Tensor) -> Tensor:
+        """Guided velocity of sample [B, C, L] at time [B]."""
+        latent = sample.to(self.model.dtype)
+        # One sample stands for all: within a step they share the time.
+        modulation = self.model.modulate(time[:1])
+        conditional = self.model(latent, modulation, asked.positive, self.attend).float()
+        if asked.baseline is None:
+            return conditional
+        unconditional = self.model(latent, modulation, asked.baseline, self.attend).float()
+        return guidance.classifier_free(conditional, unconditional, self.guidance_scale)
+
+    def run(self, velocity: Velocity, noise: Tensor, conditioning: SoundConditioning) -> Tensor:
+        """Follow `velocity` from noise [B, C, L] to latents; known sound frames go straight to what they are."""
+        noise = noise.to(self.model.device)
+        known = mask = None
+        if conditioning.context is not None and conditioning.context_mask is not None:
+            mask = conditioning.context_mask.to(noise.device)[:, None]
+            known = conditioning.context.to(noise).masked_fill(~mask, 0.0)
+        latent = integrate(_held(velocity, noise, known, mask), noise, self.points, self.solver, self._report)
+        return latent if known is None or mask is None else torch.where(mask, known, latent)
+
+    def _report(self, _step: int, _steps: int, estimate: Tensor) -> None:
+        self.finished += 1
+        if self.on_step is not None:
+            self.on_step(self.finished, self.steps, estimate)
+
+
+def _held(velocity: Velocity, noise: Tensor, known: Tensor | None, mask: Tensor | None) -> Velocity:
+    """`velocity`, but known frames follow the path from their noise to what they are."""
+    if known is None or mask is None:
+        return velocity
+    straight = path.velocity(known, noise)
+    return lambda sample, time: torch.where(mask, straight, velocity(sample, time))
+
+
+@dataclass(frozen=True)
+class _Beginning:
+    """The start of a long sound [1, C, l] and the sum of its windows' scores."""
+
+    latent: Tensor
+    score: float
+
+
+def _extend(
+    sampler: _Sampler, conditioning: SoundConditioning, negative: SoundConditioning | None, slices: list[slice],
+    branches: int, beams: int, seed: int, scorer: Scorer | None,
+) -> Tensor:  # fmt: skip
+    """Window by window; of all beginnings times branches the `beams` best go on."""
+    kept = [_Beginning(torch.zeros(1, sampler.model.config.latent_channels, 0, device=sampler.model.device), 0.0)]
+    for own in slices:
+        against = None if negative is None else negative.window(own.start, own.stop)
+        grown = []
+        for begun in kept:
+            part = _continued(conditioning.window(own.start, own.stop), begun.latent[:, :, own.start :], own)
+            asked = sampler.prepare(part, against)
+            for _ in range(branches):
+                noise = make_noise(1, begun.latent.shape[1], own.stop - own.start, seed)
+                seed += 1
+                latent = sampler.run(_of(sampler, asked), noise, part)
+                score = begun.score if scorer is None else begun.score + float(scorer(latent, part)[0])
+                grown.append(_Beginning(torch.cat([begun.latent[:, :, : own.start], latent], dim=2), score))
+        kept = sorted(grown, key=lambda begun: -begun.score)[:beams]
+    return kept[0].latent
+
+
+def _of(sampler: _Sampler, asked: _Asked) -> Velocity:
+    return lambda sample, time: sampler.velocity(asked, sample, time)
+
+
+def _continued(part: SoundConditioning, known: Tensor, own: slice) -> SoundConditioning:
+    """Conditions of a window whose first frames [1, C, k] exist already, beside what the user gave."""
+    length, begun = own.stop - own.start, known.shape[2]
+    context = known.new_zeros(1, known.shape[1], length)
+    mask = torch.zeros(1, length, dtype=torch.bool, device=known.device)
+    if part.context is not None and part.context_mask is not None:
+        context, mask = part.context.to(known).clone(), part.context_mask.to(known.device).clone()
+    context[:, :, :begun], mask[:, :begun] = known, True
+    return replace(part, context=context, context_mask=mask) if bool(mask.any()) else part
+
+
+def _blended(sampler: _Sampler, asked: _Asked, slices: list[slice]) -> Velocity:
+    """Velocity of the whole sound from those of its windows, weighed by triangles."""
+    parts = [(own, asked.window(own), triangle(own.stop - own.start).to(sampler.model.device)) for own in slices]
+
+    def velocity(sample: Tensor, time: Tensor) -> Tensor:
+        total, weight = torch.zeros_like(sample), sample.new_zeros(sample.shape[2])
+        for own, part, triangular in parts:
+            total[:, :, own] += triangular * sampler.velocity(part, sample[:, :, own], time)
+            weight[own] += triangular
+        return total / weight
+
+    return velocity
+
+
+def triangle(length: int) -> Tensor:
+    """Bartlett weights [length] that are nowhere zero, so that the ends of a sound have one too."""
+    places = (torch.arange(length, dtype=torch.float32) + 0.5) / length
+    return 1.0 - (2.0 * places - 1.0).abs()
+
+
+def _window_frames(window_seconds: float, context_seconds: float) -> tuple[int, int]:
+    if not 0 <= context_seconds < window_seconds:
+        raise ConfigError(
+            f"windows of {window_seconds:g} s cannot share {context_seconds:g} s; give a context from 0 up that is "
+            "shorter than the window"
+        )
+    window = max(1, round(window_seconds * LATENT_RATE))
+    return window, min(round(context_seconds * LATENT_RATE), window - 1)
+
+
+def _check_scorer(candidates: int, scorer: Scorer | None) -> None:
+    if candidates < 1:
+        raise ConfigError(f"{candidates} candidates were asked for; use at least 1 (paper: 8)")
+    if candidates > 1 and scorer is None:
+        raise ConfigError(f"{candidates} candidates need a scorer that chooses one; give it, or ask for 1 candidate")
+
+
+def _check_length(conditioning: SoundConditioning, num_latents: int) -> None:
+    if num_latents < 1:
+        raise ShapeError(f"a sound of {num_latents} frames was asked for; it needs at least 1 (25 a second)")
+    fixed = conditioning.num_latents
+    if fixed is not None and fixed != num_latents:
+        raise ShapeError(
+            f"{num_latents} sound frames were asked for, the video or the known sound has {fixed}; cut or pad it first"
+        )

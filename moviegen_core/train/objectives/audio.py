@@ -1,0 +1,66 @@
+"""Flow matching on sounds (paper 6.1); text, video and known sound are left out at random: one model serves all."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...flow import path, times
+from .video import by_time
+
+DROP_ALL, DROP_TEXT, DROP_VIDEO = 0.2, 0.1, 0.1  # paper 6.1.3; exclusive of each other
+FULLY_MASKED = 0.5  # paper: the share of samples that are generated from nothing
+LEAST_MASKED = 0.75  # paper: of the others 75 to 100 % are masked
+
+
+def sound_flow_matching(
+    model: nn.Module, batch: dict[str, Tensor], generator: torch.Generator, *, fully_masked: float = FULLY_MASKED,
+    drop_all: float = DROP_ALL, drop_text: float = DROP_TEXT, drop_video: float = DROP_VIDEO,
+) -> dict[str, Tensor]:  # fmt: skip
+    """Mean squared error of the velocity over all sound frames; the model is an AudioDiT.
+
+    The batch holds "latent" [B, C, L] (unit variance), "text" [B, T, E] with "text_mask" [B, T], "frames" [B, L, F]
+    and, where some samples have no video, "frames_mask" [B, L]. Returns "loss" and detached "loss_0" ... "loss_3":
+    the mean within each quarter of time. Noise, times and drops come from `generator` (CPU). Dropping all conditions
+    drops the known sound too (assumption).
+    """
+    latent = batch["latent"]
+    size, device = latent.shape[0], latent.device
+    noise = torch.randn(latent.shape, generator=generator, dtype=torch.float32).to(device, latent.dtype)
+    time = times.logit_normal(size, generator=generator).to(device)
+    chance = torch.rand(size, generator=generator)
+    keep_any = chance >= drop_all
+    keep_text = keep_any & ~((chance >= drop_all) & (chance < drop_all + drop_text))
+    keep_video = keep_any & ~((chance >= drop_all + drop_text) & (chance < drop_all + drop_text + drop_video))
+    known = known_frames(size, latent.shape[2], generator, fully_masked) & keep_any[:, None]
+    frames_mask = batch.get("frames_mask", torch.ones(size, latent.shape[2], dtype=torch.bool, device=device))
+    prepared = model.prepare(  # type: ignore[operator]
+        batch["text"],
+        batch["text_mask"].bool() & keep_text.to(device)[:, None],
+        batch["frames"],
+        frames_mask.bool() & keep_video.to(device)[:, None],
+        latent,
+        known.to(device),
+    )
+    predicted = model(path.interpolate(latent, noise, time), time, prepared)
+    target = path.velocity(latent, noise)
+    error = F.mse_loss(predicted.float(), target.float(), reduction="none").mean(dim=(1, 2))
+    return {"loss": error.mean(), **by_time(error.detach(), time)}
+
+
+def known_frames(size: int, length: int, generator: torch.Generator, fully_masked: float = FULLY_MASKED) -> Tensor:
+    """Bool [size, length], True where the sound is known.
+
+    What is masked is one span, at the start, at the end or between (assumption): backward and forward extension and
+    filling all occur.
+    """
+    draws = torch.rand(size, 3, generator=generator)
+    share = LEAST_MASKED + (1.0 - LEAST_MASKED) * draws[:, 0]
+    masked = (share * length).ceil().clamp(max=length)
+    # A third each: the span begins with the sound, ends with it, or lies anywhere.
+    place = (3.0 * draws[:, 1] - 1.0).clamp(0.0, 1.0)
+    start = (place * (length - masked)).round()
+    frame = torch.arange(length)
+    inside = (frame >= start[:, None]) & (frame < (start + masked)[:, None])
+    return ~inside & (draws[:, 2] >= fully_masked)[:, None]

@@ -1,0 +1,149 @@
+"""Recipe nano-audio: the sound transformer, on latents of the nano codec, with what the nano encoders see and read.
+
+It needs nano/audio_codec, nano/sound_match, nano/metaclip_vision and nano/ul2. The caches (latents, frame features,
+captions) are filled first and kept; then one stage of flow matching with the paper's dropping of conditions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ...conditioning.sound import SoundConditioning
+from ...models import catalog
+from ...models.audio_dit.model import AudioDiT
+from ...models.sound_match.model import sound_bands
+from ...pipelines.sound import sample_sound
+from ..cache import ShardCache
+from ..clips import ClipConfig
+from ..data import Batch, Bucketed
+from ..loop import Hook, LoopConfig, fit
+from ..objectives.audio import sound_flow_matching
+from ..optim import OptimConfig
+from ..sound_data import (
+    FRAMES,
+    LATENT,
+    TEXT,
+    SoundClips,
+    collate_texts,
+    frame_cache,
+    latent_cache,
+    load_codec,
+    sound_clips,
+    text_features,
+    tokens_of,
+)
+from ..workspace import Workspace
+from .nano_sound_match import CLIPS, STATISTICS_SOUNDS
+
+SHEET_STEPS, SHEET_SOUNDS, SHEET_BANDS, SHEET_ZOOM = 16, 6, 40, 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudioRecipe:
+    """Sizes, seed and time of nano/audio."""
+
+    preset: str = "nano"
+    seed: int = 61
+    clips: ClipConfig = field(default_factory=lambda: CLIPS)
+    variants: int = 2  # captions a sound
+    tokens_per_batch: int = 2400  # sound frames
+    steps: int | None = None
+    minutes: float = 25.0
+    method: str = "muon"
+    learning_rate: float = 4e-3
+    weight_decay: float = 0.02
+    # What the nano model is best sampled with: it learned from sounds of up to eight seconds.
+    guidance_scale: float = 3.0
+    window_seconds: float = 8.0
+    context_seconds: float = 2.0
+
+
+def run(recipe: AudioRecipe, workspace: Workspace) -> None:
+    """Fill the caches, train, ship as nano/audio."""
+    data = sound_clips(workspace, recipe.clips)
+    texts = text_features(workspace, data, recipe.variants)
+    latents, frames = latent_cache(workspace, data), frame_cache(workspace, data)
+    torch.manual_seed(recipe.seed)
+    model = catalog.build("audio_dit", recipe.preset, device="cpu")
+    assert isinstance(model, AudioDiT)
+    count = min(STATISTICS_SOUNDS, len(data))
+    model.text_standard.measure(tokens_of(texts, count))
+    model.frames_in.standard.measure(torch.cat([frames.get(number, FRAMES) for number in range(count)]))
+    loop = LoopConfig(
+        name="audio",
+        steps=recipe.steps,
+        max_minutes=recipe.minutes,
+        seed=recipe.seed,
+        ema_decay=0.995,
+        optim=OptimConfig(
+            method=recipe.method,
+            learning_rate=recipe.learning_rate,
+            weight_decay=recipe.weight_decay,
+            warmup_steps=40,
+            schedule="linear",
+            decay_start=0.3,
+            final_scale=0.02,
+        ),
+    )
+    average = fit(
+        model, sound_flow_matching, source(recipe, data, latents, frames, texts), workspace.timed(loop),
+        workspace.folder("nano-audio"), resume=workspace.resume,
+        hooks=[sheet_hook(workspace, data, latents, frames, texts)], placement=workspace.placement, out=workspace.out,
+    )  # fmt: skip
+    average.copy_to(model)
+    sampling = {name: getattr(recipe, name) for name in ("guidance_scale", "window_seconds", "context_seconds")}
+    workspace.export("nano/audio", model, recipe="nano-audio", seed=recipe.seed, sampling=sampling)
+
+
+def source(
+    recipe: AudioRecipe, data: SoundClips, latents: ShardCache, frames: ShardCache, texts: ShardCache
+) -> Bucketed:
+    """Batches for `sound_flow_matching`, all sounds of a batch equally long."""
+
+    def sample(number: int, rng: np.random.Generator) -> Batch:
+        return {
+            LATENT: latents.get(number, LATENT),
+            FRAMES: frames.get(number, FRAMES),
+            TEXT: texts.get(number, f"{TEXT}.{int(rng.integers(recipe.variants))}"),
+        }
+
+    sizes = [(data.num_latents(number), 1, 1) for number in range(len(data))]
+    return Bucketed(sample, sizes, recipe.tokens_per_batch, recipe.seed, collate_texts)
+
+
+def sheet_hook(
+    workspace: Workspace, data: SoundClips, latents: ShardCache, frames: ShardCache, texts: ShardCache
+) -> Hook:
+    """Writes step-N.png now and then: spectrograms of a few sounds through the codec, each above the generated one."""
+    codec = load_codec(workspace)
+    longest = max(data.num_latents(number) for number in range(min(SHEET_SOUNDS, len(data))))
+
+    def write(model: nn.Module, folder: Path, step: int) -> None:
+        assert isinstance(model, AudioDiT)
+        rows: list[Tensor] = []
+        for number in range(min(SHEET_SOUNDS, len(data))):
+            latent = latents.get(number, LATENT)[None]
+            conditioning = SoundConditioning(
+                text=texts.get(number, f"{TEXT}.0")[None], frames=frames.get(number, FRAMES)[None]
+            )
+            made = sample_sound(model, conditioning, latent.shape[2], steps=SHEET_STEPS, solver="euler")
+            for sound in (latent.to(made), made):
+                picture = sound_bands(codec.decode(sound)[:, 0].float().cpu(), SHEET_BANDS)[0].T.flip(0)
+                rows.append(torch.nn.functional.pad(picture, (0, 2 * longest - picture.shape[1], 0, 4), value=-2.0))
+        save_picture(torch.cat(rows), folder / f"step-{step:06d}.png")
+
+    return write
+
+
+def save_picture(levels: Tensor, path: Path) -> None:
+    """Levels [H, W] from -2 to 2 as a grey picture, enlarged."""
+    from PIL import Image
+
+    grey = ((levels.clamp(-2, 2) + 2) * 63.75).round().to(torch.uint8).numpy()
+    image = Image.fromarray(grey)
+    image.resize((image.width * SHEET_ZOOM, image.height * SHEET_ZOOM), Image.Resampling.NEAREST).save(path)

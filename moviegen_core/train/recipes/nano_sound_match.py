@@ -1,0 +1,116 @@
+"""Recipe nano-sound-match: the small network that tells which sound belongs to moving pictures, and to which words.
+
+It sees clips at 32 x 32 pixels and two seconds at a time; the clips are those of the recipe nano-audio.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from ...conditioning.sound import interpolate
+from ...errors import ConfigError
+from ...media.frames import from_uint8
+from ...models import catalog
+from ...models.sound_match.model import MOMENT_RATE, SoundMatch
+from ..cache import ShardCache
+from ..clips import ClipConfig
+from ..data import Batch, position_rng
+from ..loop import LoopConfig, fit
+from ..objectives.sound_match import sound_match_loss
+from ..optim import OptimConfig
+from ..sound_data import BANDS, TEXT, SoundClips, band_cache, collate_texts, sound_clips, text_features, tokens_of
+from ..workspace import Workspace
+
+# Half of all clips last four seconds; rates from 12 to 30 frames a second teach the clock.
+CLIPS = ClipConfig(
+    count=2400,
+    size=64,
+    kinds=((64, 16, 4), (96, 24, 2), (120, 30, 1), (48, 12, 1), (128, 16, 1), (32, 16, 1), (16, 16, 1)),
+    first_seed=4_000_000,
+)
+STATISTICS_SOUNDS = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoundMatchRecipe:
+    """Sizes, seed and time of nano/sound_match."""
+
+    preset: str = "nano"
+    seed: int = 51
+    clips: ClipConfig = field(default_factory=lambda: CLIPS)
+    variants: int = 2  # captions a sound
+    seconds: float = 2.0
+    batch_size: int = 20
+    steps: int | None = None
+    minutes: float = 10.0
+    learning_rate: float = 2e-3
+
+
+def run(recipe: SoundMatchRecipe, workspace: Workspace) -> None:
+    """Train and ship as nano/sound_match."""
+    data = sound_clips(workspace, recipe.clips)
+    texts = text_features(workspace, data, recipe.variants)
+    torch.manual_seed(recipe.seed)
+    match = catalog.build("sound_match", recipe.preset, device="cpu")
+    assert isinstance(match, SoundMatch)
+    bands = band_cache(workspace, data, match.config.bands)
+    match.text_standard.measure(tokens_of(texts, STATISTICS_SOUNDS))
+    loop = LoopConfig(
+        name="sound_match",
+        steps=recipe.steps,
+        max_minutes=recipe.minutes,
+        seed=recipe.seed,
+        ema_decay=0.99,
+        optim=OptimConfig(learning_rate=recipe.learning_rate, weight_decay=0.05, warmup_steps=50, final_scale=0.01),
+    )
+    average = fit(
+        match, sound_match_loss, Segments(data, bands, texts, recipe),  # type: ignore[arg-type]
+        workspace.timed(loop), workspace.folder("nano-sound-match"), resume=workspace.resume,
+        placement=workspace.placement, out=workspace.out,
+    )  # fmt: skip
+    average.copy_to(match)
+    workspace.export("nano/sound_match", match, recipe="nano-sound-match", seed=recipe.seed)
+
+
+class Segments:
+    """Batches for `sound_match_loss`: parts of clips of one length and frame rate, from any moment on."""
+
+    def __init__(self, data: SoundClips, bands: ShardCache, texts: ShardCache, recipe: SoundMatchRecipe) -> None:
+        self.data, self.bands, self.texts, self.recipe = data, bands, texts, recipe
+        self.kinds: dict[tuple[int, int], list[int]] = {}
+        for number in range(len(data)):
+            if data.seconds(number) >= recipe.seconds:
+                self.kinds.setdefault(data.clips.config.kind(number), []).append(number)
+        if not self.kinds:
+            raise ConfigError(f"no clip lasts {recipe.seconds:g} s; add longer ones to the recipe's clips")
+
+    def batch(self, position: int) -> Batch:
+        """Batch number `position`; kinds come as often as they have clips."""
+        rng = position_rng(self.recipe.seed, position)
+        counts = np.array([len(numbers) for numbers in self.kinds.values()])
+        kind = list(self.kinds)[int(rng.choice(len(counts), p=counts / counts.sum()))]
+        size = min(self.recipe.batch_size, len(self.kinds[kind]))
+        chosen = rng.choice(self.kinds[kind], size, replace=False)
+        return collate_texts([self._sample(int(number), *kind, rng) for number in chosen])
+
+    def _sample(self, number: int, frames: int, fps: int, rng: np.random.Generator) -> Batch:
+        moments = round(self.recipe.seconds * MOMENT_RATE)
+        heard = self.bands.get(number, BANDS)
+        first = int(rng.integers(heard.shape[0] - moments + 1))
+        shown = min(math.ceil(self.recipe.seconds * fps) + 2, frames)
+        start = min(int(first / MOMENT_RATE * fps), frames - shown)
+        pixels = from_uint8(np.array(self.data.clips.pixels(number)[start : start + shown]))
+        # What is heard is mono: left and right are alike.
+        pixels = pixels.flip(-1) if rng.random() < 0.5 else pixels
+        wanted = (torch.arange(first, first + moments, dtype=torch.float64) + 0.5) / MOMENT_RATE
+        times = torch.arange(start, start + shown, dtype=torch.float64) / fps
+        return {
+            "pictures": pixels.transpose(0, 1),
+            "clock": interpolate(torch.eye(shown), times, wanted),
+            BANDS: heard[first : first + moments],
+            TEXT: self.texts.get(number, f"{TEXT}.{int(rng.integers(self.recipe.variants))}"),
+        }

@@ -1,0 +1,186 @@
+"""What the sound networks learn from: rendered clips with their sounds, and what frozen networks make of them, once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import toybox
+from ..conditioning.sound import FrameEncoders, encode_captions, frame_features, sound_caption
+from ..media.frames import from_uint8
+from ..models import loading
+from ..models.sound_match.model import SoundMatch, sound_bands
+from ..models.text import load_text_encoder
+from ..models.vision.checkpoint import load_vision_tower
+from ..shapes import sound_latent_frames
+from . import clips as clip_files
+from . import sounds as sound_files
+from .cache import ShardCache
+from .clips import ClipConfig, Clips
+from .data import Batch, stack
+from .sounds import SoundConfig, Sounds
+from .workspace import Workspace
+
+TEXT, BANDS, LATENT, FRAMES = "text", "bands", "latent", "frames"
+TEXT_ENCODER, VISION, MATCH, CODEC = "nano/ul2", "nano/metaclip_vision", "nano/sound_match", "nano/audio_codec"
+APPEARANCE_RATE = 6.25  # pictures a second that the nano tower is shown: how things look changes slowly
+
+
+class Codec(Protocol):
+    """What is needed of a sound codec here."""
+
+    def encode(self, waveform: Tensor) -> Tensor: ...
+
+    def decode(self, latent: Tensor) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class SoundClips:
+    """Clips and their sounds under the same numbers."""
+
+    clips: Clips
+    sounds: Sounds
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def seconds(self, number: int) -> Fraction:
+        """Length of clip `number`."""
+        frames, fps = self.clips.config.kind(number)
+        return Fraction(frames, fps)
+
+    def num_latents(self, number: int) -> int:
+        """Sound frames of clip `number`."""
+        return sound_latent_frames(self.sounds.samples(number))
+
+    def waveform(self, number: int) -> Tensor:
+        """Mono [1, N] at 48 kHz."""
+        return torch.from_numpy(self.sounds.waveform(number).mean(axis=0, keepdims=True))
+
+
+def sound_clips(workspace: Workspace, config: ClipConfig) -> SoundClips:
+    """Clips of `config` and their sounds in one channel, rendered now where they are missing."""
+    clips = workspace.clips(config, "sound-clips")
+    sounds = Sounds(workspace.folder("sound-waves"), SoundConfig.beside(config, channels=1))
+    sounds.fill(workspace.render_workers, workspace.out)
+    return SoundClips(clips, sounds)
+
+
+def caption(scene: toybox.Scene, variant: int) -> str:
+    """Caption number `variant` of a scene's sound, in the paper's template."""
+    words = toybox.sound_captions(scene, variant)
+    return sound_caption(
+        words.description, quality=words.quality, music=words.music, music_description=words.music_description
+    )
+
+
+def text_features(workspace: Workspace, data: SoundClips, variants: int) -> ShardCache:
+    """Features [T, E] of `variants` captions a sound: keys "text.0", "text.1", ..."""
+    facts = _origin(data, clips=False, variants=variants, encoder=workspace.sha256(TEXT_ENCODER))
+    cache = ShardCache(workspace.folder("sound-text"), len(data), facts)
+    encoder = load_text_encoder(
+        "ul2", workspace.weight_file(TEXT_ENCODER), device=workspace.placement.device, dtype=torch.float32
+    )
+
+    def make(numbers: Sequence[int]) -> list[Batch]:
+        found: list[Batch] = []
+        for number in numbers:
+            scene = data.sounds.scene(number)
+            said = encode_captions(encoder, [caption(scene, variant) for variant in range(variants)])
+            assert said.text is not None
+            assert said.text_mask is not None
+            rows = zip(said.text, said.text_mask, strict=True)
+            found.append({f"{TEXT}.{variant}": row[mask].cpu() for variant, (row, mask) in enumerate(rows)})
+        return found
+
+    cache.fill(make, "captions", workspace.out)
+    return cache
+
+
+def tokens_of(texts: ShardCache, count: int) -> Tensor:
+    """Text features [N, E] of the first `count` sounds, for statistics."""
+    return torch.cat([texts.get(number, f"{TEXT}.0") for number in range(min(count, len(texts)))])
+
+
+def collate_texts(items: Sequence[Batch]) -> Batch:
+    """Stack samples whose "text" [T, E] differ in length; "text_mask" says where they end."""
+    longest = max(item[TEXT].shape[0] for item in items)
+    text = torch.zeros(len(items), longest, items[0][TEXT].shape[1])
+    mask = torch.zeros(len(items), longest, dtype=torch.bool)
+    for row, item in enumerate(items):
+        text[row, : item[TEXT].shape[0]], mask[row, : item[TEXT].shape[0]] = item[TEXT], True
+    rest = stack([{name: value for name, value in item.items() if name != TEXT} for item in items])
+    return {**rest, TEXT: text, f"{TEXT}_mask": mask}
+
+
+def band_cache(workspace: Workspace, data: SoundClips, bands: int) -> ShardCache:
+    """`sound_bands` [M, K] of every sound, key "bands"."""
+    cache = ShardCache(workspace.folder("sound-bands"), len(data), _origin(data, clips=False, bands=bands))
+
+    def make(numbers: Sequence[int]) -> list[Batch]:
+        return [{BANDS: sound_bands(data.waveform(number), bands)[0]} for number in numbers]
+
+    cache.fill(make, "bands", workspace.out)
+    return cache
+
+
+def frame_cache(workspace: Workspace, data: SoundClips) -> ShardCache:
+    """Features [L, F] of every clip by the nano frame encoders, key "frames"."""
+    encoders = load_frame_encoders(workspace)
+    facts = _origin(data, vision=workspace.sha256(VISION), match=workspace.sha256(MATCH), rate=APPEARANCE_RATE)
+    cache = ShardCache(workspace.folder("sound-frames"), len(data), facts)
+
+    def make(numbers: Sequence[int]) -> list[Batch]:
+        found: list[Batch] = []
+        for number in numbers:
+            pixels = from_uint8(np.array(data.clips.pixels(number)))
+            fps = data.clips.config.kind(number)[1]
+            found.append({FRAMES: frame_features(encoders, pixels, data.num_latents(number), fps=fps)})
+        return found
+
+    cache.fill(make, "frame features", workspace.out)
+    return cache
+
+
+def latent_cache(workspace: Workspace, data: SoundClips) -> ShardCache:
+    """Latents [C, L] of every sound by the nano codec, key "latent"."""
+    codec = load_codec(workspace)
+    facts = _origin(data, clips=False, codec=workspace.sha256(CODEC))
+    cache = ShardCache(workspace.folder("sound-latents"), len(data), facts)
+
+    @torch.inference_mode()
+    def make(numbers: Sequence[int]) -> list[Batch]:
+        device = workspace.placement.device
+        return [{LATENT: codec.encode(data.waveform(number)[None].to(device))[0].cpu()} for number in numbers]
+
+    cache.fill(make, "sound latents", workspace.out)
+    return cache
+
+
+def load_frame_encoders(workspace: Workspace) -> FrameEncoders:
+    """The nano tower and the nano sound match."""
+    device = workspace.placement.device
+    vision, _ = load_vision_tower(workspace.weight_file(VISION), device=device)
+    match = loading.load(workspace.weight_file(MATCH), device=device, dtype=torch.float32, network="sound_match")
+    assert isinstance(match, SoundMatch)
+    return FrameEncoders(vision=vision, motion=match, appearance_rate=APPEARANCE_RATE)
+
+
+def load_codec(workspace: Workspace) -> Codec:
+    """The codec that the recipe nano-codec trained."""
+    file = workspace.weight_file(CODEC)
+    return loading.load(  # type: ignore[return-value]
+        file, device=workspace.placement.device, dtype=torch.float32, network="audio_codec"
+    )
+
+
+def _origin(data: SoundClips, *, clips: bool = True, **parts: Any) -> dict[str, Any]:
+    """What a cache depends on: how sounds (and clips) are made, and `parts`."""
+    facts: dict[str, Any] = {"sounds": sound_files.describe(data.sounds.config), **parts}
+    return facts | {"clips": clip_files.describe(data.clips.config)} if clips else facts
