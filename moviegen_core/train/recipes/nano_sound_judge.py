@@ -1,0 +1,81 @@
+"""Recipe nano-sound-judge: the classifier that says what a generated sound is, trained on rendered sounds alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...models import catalog
+from ...models.sound_judge.model import SoundJudgeConfig, hear
+from ...toybox import AMBIENCES, MOODS, SOUND_KINDS, sound_labels
+from ..data import Batch, Collated
+from ..loop import LoopConfig, fit
+from ..objectives.sound_judge import sound_judge_loss
+from ..optim import OptimConfig
+from ..sounds import SoundConfig, Sounds
+from ..workspace import Workspace
+
+CLASSES = {"kind": SOUND_KINDS, "ambience": AMBIENCES, "mood": MOODS}
+CACHED_SOUNDS = 16_384
+CROP_SECONDS = 3.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoundJudgeRecipe:
+    """Sizes, seed and time of nano/sound_judge; its sounds are the first four seconds of scenes of its own."""
+
+    seed: int = 41
+    sounds: SoundConfig = field(
+        default_factory=lambda: SoundConfig(count=5000, seconds=4.0, channels=1, first_seed=3_000_000)
+    )
+    batch_size: int = 32
+    steps: int | None = None
+    minutes: float = 6.0
+    learning_rate: float = 3e-3
+
+
+def run(recipe: SoundJudgeRecipe, workspace: Workspace) -> None:
+    """Train and ship as nano/sound_judge."""
+    sounds = Sounds(workspace.folder("judge-sounds"), recipe.sounds)
+    sounds.fill(workspace.render_workers, workspace.out)
+    config = SoundJudgeConfig(classes=CLASSES)
+    torch.manual_seed(recipe.seed)
+    judge = catalog.build("sound_judge", config, device="cpu")
+    loop = LoopConfig(
+        name="sound_judge",
+        steps=recipe.steps,
+        max_minutes=recipe.minutes,
+        seed=recipe.seed,
+        ema_decay=0.98,
+        optim=OptimConfig(learning_rate=recipe.learning_rate, weight_decay=0.05, warmup_steps=50, final_scale=0.01),
+    )
+    average = fit(
+        judge, sound_judge_loss, labelled(sounds, config, recipe), workspace.timed(loop),
+        workspace.folder("nano-sound-judge"), resume=workspace.resume, placement=workspace.placement, out=workspace.out,
+    )  # fmt: skip
+    average.copy_to(judge)
+    workspace.export("nano/sound_judge", judge, recipe="nano-sound-judge", seed=recipe.seed)
+
+
+def labelled(sounds: Sounds, config: SoundJudgeConfig, recipe: SoundJudgeRecipe) -> Collated:
+    """Source of {"spectrogram": [B, F, T], attribute: [B]} of crops that begin anywhere."""
+
+    @lru_cache(maxsize=CACHED_SOUNDS)
+    def read(number: int) -> tuple[Tensor, dict[str, int]]:
+        scene = sounds.scene(number)
+        labels = sound_labels(scene)
+        answers = {name: known.index(getattr(labels, name)) for name, known in config.classes.items()}
+        return hear(torch.from_numpy(sounds.waveform(number))[None], config)[0].half(), answers
+
+    def sample(rng: np.random.Generator) -> Batch:
+        spectrogram, answers = read(int(rng.integers(len(sounds))))
+        steps = min(round(CROP_SECONDS * config.sample_rate / config.step), spectrogram.shape[1])
+        start = int(rng.integers(spectrogram.shape[1] - steps + 1))
+        batch = {"spectrogram": spectrogram[:, start : start + steps].float()}
+        return batch | {name: torch.tensor(answer) for name, answer in answers.items()}
+
+    return Collated(sample, recipe.batch_size, recipe.seed)

@@ -1,0 +1,52 @@
+"""Sounds on disk: the same scenes as the clips, filled in parts, refused when made otherwise."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+
+from moviegen_core import toybox
+from moviegen_core.errors import CheckpointError, ConfigError
+from moviegen_core.train.clips import ClipConfig
+from moviegen_core.train.sounds import SoundConfig, Sounds
+
+
+def test_sounds_are_those_of_the_clips_scenes_and_as_long_as_the_clips(tmp_path):
+    clips = ClipConfig(count=3, kinds=((16, 16, 1), (12, 24, 1)), first_seed=500)
+    sounds = Sounds(tmp_path, SoundConfig.beside(clips, channels=1))
+    sounds.fill(0, io.StringIO())
+    for number in range(3):
+        frames, fps = clips.kind(number)
+        assert sounds.scene(number) == clips.scene(number)
+        waveform = sounds.waveform(number)
+        assert waveform.shape == (1, round(frames / fps * 48_000)) == (1, sounds.samples(number))
+        assert waveform.dtype == np.float32
+        expected = toybox.sound(clips.scene(number), seconds=frames / fps, channels=1)
+        assert np.abs(waveform - expected).max() <= 0.51 / 32767
+    part = sounds.waveform(1, first=100, count=50)
+    assert np.array_equal(part, sounds.waveform(1)[:, 100:150])
+
+
+def test_folder_is_filled_on_and_refused_for_another_synthesis(tmp_path):
+    config = SoundConfig(count=2, seconds=0.2)
+    Sounds(tmp_path, config).fill(0, io.StringIO())
+    more = Sounds(tmp_path, SoundConfig(count=3, seconds=0.2))
+    assert more.missing() == [2]
+    assert more.first(2).missing() == []
+    with pytest.raises(CheckpointError, match="other seconds"):
+        Sounds(tmp_path, SoundConfig(count=2, seconds=0.3))
+    manifest = tmp_path / "manifest.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "synthesis": "older"}))
+    with pytest.raises(CheckpointError, match="other synthesis"):
+        Sounds(tmp_path, config)
+    with pytest.raises(ConfigError, match="is to hold 3"):
+        more.waveform(3)
+
+
+def test_silent_scenes_are_stored_as_zeros(tmp_path):
+    config = SoundConfig(count=400, seconds=0.2)
+    number = next(n for n in range(400) if toybox.sound_labels(config.scene(n)).silent)
+    sounds = Sounds(tmp_path, config)
+    sounds.render(number)
+    assert not sounds.waveform(number).any()
