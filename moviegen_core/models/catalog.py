@@ -85,6 +85,7 @@ NETWORKS: dict[str, Network] = {
         Network("video_dit", "video_dit", "VideoDiTConfig", "VideoDiT"),
         Network("tae", "tae", "TAEConfig", "TAE"),
         Network("judge", "judge", "JudgeConfig", "Judge"),
+        Network("sound_judge", "sound_judge", "SoundJudgeConfig", "SoundJudge"),
         Network("audio_dit", "audio_dit", "AudioDiTConfig", "AudioDiT"),
         Network("sound_match", "sound_match", "SoundMatchConfig", "SoundMatch"),
         Network("text", "text", "TextConfig", "build_network"),  # a function: the modules are those of transformers
