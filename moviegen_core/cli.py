@@ -263,7 +263,7 @@ def _train(arguments: argparse.Namespace) -> None:
 
 def _add_evaluate(commands: Any) -> None:
     evaluate = commands.add_parser("evaluate", help="measure the models; writes figures and tables")
-    evaluate.add_argument("bench", help="tae, judge or video")
+    evaluate.add_argument("bench", help="tae, judge, video or sound")
     evaluate.add_argument("--output", type=Path, default=Path("out/evaluate"), metavar="DIR", help="(%(default)s)")
     _add_settings(evaluate, "an option of the bench, such as --set prompts=50")
     evaluate.set_defaults(run=_evaluate)

@@ -13,6 +13,7 @@ BENCHES = {
     "tae": ".autoencoder",
     "judge": ".judge",
     "video": ".text_to_video",
+    "sound": ".sound",
 }
 
 

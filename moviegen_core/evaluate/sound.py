@@ -1,0 +1,207 @@
+"""Sound on held-out scenes: hits heard on time, the right kind of sound, the mood of its music, silence, seams, length.
+
+Real toybox sound, and real sound through the codec, stand beside every figure: they are the ceiling.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import weights
+from ..errors import ConfigError
+from ..models import loading
+from ..models.sound_judge.model import SoundJudge
+from ..toybox import Scene, sample_scene, sound, sound_labels
+from .onsets import Agreement, agreement, onsets, true_hits
+from .seams import length_table, loudest_dbfs, seam_report
+
+SEED = 7_000_000  # far from every training seed
+RATE = 48_000
+ATTRIBUTES = ("kind", "ambience", "mood")
+HIT_MOTIONS = ("bounce", "collide", "hop", "slide", "walk")
+JOIN_SECONDS = 15.0  # where a long sound is joined that was made in windows of 20 s that share 5
+
+# (scene, seconds, music as in toybox.sound, seed) -> waveform [channels, round(seconds * 48000)] in [-1, 1]
+Make = Callable[[Scene, float, bool | str, int], Tensor]
+OnClip = Callable[[str, int, int], None]
+
+
+def evaluate(
+    output: Path,
+    *,
+    sources: str = "real",
+    model: str = "nano",
+    clips: int = 200,
+    seconds: float = 4.0,
+    silent: int = 10,
+    long_seconds: float = 60.0,
+    on_clip: OnClip | None = None,
+) -> dict[str, Any]:
+    """Measures the `sources` (names joined by commas: real, codec, generated); writes sound.json and sound.md.
+
+    clips: how many scenes with hits, and how many scenes for the judge. silent: scenes that must stay silent.
+    long_seconds: length of the sound that is searched for seams, 0 for none.
+    """
+    if clips < 1:
+        raise ConfigError(f"{clips} clips were asked for; at least 1 is needed")
+    judge = load_sound_judge()
+    report: dict[str, Any] = {"clips": clips, "seconds": seconds, "model": model, "sources": {}}
+    for name in (part.strip() for part in sources.split(",")):
+
+        def tell(what: str, done: int, count: int, name: str = name) -> None:
+            if on_clip:
+                on_clip(f"{name}: {what}", done, count)
+
+        report["sources"][name] = measure(
+            maker(name, model), judge, clips=clips, seconds=seconds, silent=silent, long_seconds=long_seconds, tell=tell
+        )
+    (output / "sound.json").write_text(json.dumps(report, indent=2) + "\n")
+    (output / "sound.md").write_text(as_markdown(report))
+    return report
+
+
+def load_sound_judge(device: str = "cpu") -> SoundJudge:
+    """The shipped sound judge."""
+    judge = loading.load(weights.path("nano/sound_judge"), device=device, dtype=torch.float32, network="sound_judge")
+    assert isinstance(judge, SoundJudge)
+    return judge
+
+
+def maker(name: str, model: str) -> Make:
+    """What makes the sounds of a source by name."""
+    if name == "real":
+        return real_sound
+    if name in ("codec", "generated"):
+        from . import sound_sources
+
+        return sound_sources.through_codec(model) if name == "codec" else sound_sources.generated(model)
+    raise ConfigError(f"there is no source {name!r} of sounds; use real, codec or generated, joined by commas")
+
+
+def real_sound(scene: Scene, seconds: float, music: bool | str, seed: int) -> Tensor:
+    """The scene as the toybox sounds, stereo; the seed changes nothing."""
+    return torch.from_numpy(sound(scene, seconds=seconds, music=music))
+
+
+def measure(
+    make: Make, judge: SoundJudge, *, clips: int, seconds: float, silent: int, long_seconds: float,
+    tell: OnClip = lambda what, done, count: None,
+) -> dict[str, Any]:  # fmt: skip
+    """All figures of one source of sounds."""
+    report = {
+        "sync": sync(make, clips, seconds, tell),
+        "heard": heard(make, judge, clips, seconds, tell),
+        "silence": silence(make, silent, seconds, tell),
+    }
+    if long_seconds:
+        scene = sample_scene(SEED + 900_000, split="test", place="meadow")
+        joins = np.arange(JOIN_SECONDS, long_seconds, JOIN_SECONDS).tolist()
+        report["seams"] = seam_report(make(scene, long_seconds, True, 0), joins)
+    still = sample_scene(SEED + 900_001, split="test", place="room")
+
+    def length(num_frames: int, fps: Fraction) -> int:
+        return make(still, float(num_frames / fps), False, 0).shape[-1]
+
+    report["length"] = length_table(length, (0.5, 1.0, seconds))
+    return report
+
+
+def scenes_with_hits(count: int, seconds: float) -> Iterator[Scene]:
+    """Scenes of held-out seeds and, every other one, of held-out combinations, in which something is struck."""
+    found = number = 0
+    while found < count:
+        motion = HIT_MOTIONS[number % len(HIT_MOTIONS)]
+        split = "heldout" if number % 2 and motion != "walk" else "test"
+        scene = sample_scene(SEED + number, split=split, duration_seconds=seconds, motion=motion)
+        number += 1
+        if sound_labels(scene).kind != "silence" and true_hits(scene, seconds):
+            found += 1
+            yield scene
+
+
+def sync(make: Make, clips: int, seconds: float, tell: OnClip) -> dict[str, Any]:
+    """Onsets against the scene's hits, without music; "by chance" uses the onsets of the clip before."""
+    total, chance = Agreement(0, (), 0), Agreement(0, (), 0)
+    before: list[float] = []
+    for number, scene in enumerate(scenes_with_hits(clips, seconds)):
+        hits = true_hits(scene, seconds)
+        found = onsets(make(scene, seconds, False, number))
+        total, chance = total + agreement(hits, found), chance + agreement(hits, before)
+        before = found
+        tell("sync", number + 1, clips)
+    return {
+        "clips": clips,
+        "hits": total.hits,
+        "recall": total.recall,
+        "median error (ms)": 1e3 * total.median_error,
+        "onsets per hit": total.onsets / total.hits,
+        "recall by chance": chance.recall,
+    }
+
+
+def heard(make: Make, judge: SoundJudge, clips: int, seconds: float, tell: OnClip) -> dict[str, Any]:
+    """Share of clips whose sound the judge names rightly, per attribute; mood also among the clips with music."""
+    right: dict[str, list[bool]] = {name: [] for name in (*ATTRIBUTES, "mood of music")}
+    mistakes: dict[str, int] = {}
+    for number in range(clips):
+        split = ("test", "heldout")[number % 2]
+        scene = sample_scene(SEED + 500_000 + number, split=split, duration_seconds=seconds)
+        labels = sound_labels(scene)
+        answers = judge.read(make(scene, seconds, True, number).unsqueeze(0))
+        for name in ATTRIBUTES:
+            truth, answer = getattr(labels, name), answers[name][0]
+            right[name].append(answer == truth)
+            if answer != truth:
+                mistakes[f"{truth} heard as {answer}"] = mistakes.get(f"{truth} heard as {answer}", 0) + 1
+        if labels.mood != "none":
+            right["mood of music"].append(answers["mood"][0] == labels.mood)
+        tell("heard", number + 1, clips)
+    accuracy = {name: float(np.mean(hits)) if hits else float("nan") for name, hits in right.items()}
+    commonest = dict(sorted(mistakes.items(), key=lambda item: -item[1])[:8])
+    return {"clips": clips, "accuracy": accuracy, "commonest mistakes": commonest}
+
+
+def silence(make: Make, clips: int, seconds: float, tell: OnClip) -> dict[str, Any]:
+    """Loudest tenth of a second of scenes in which there is nothing to hear, in dBFS."""
+    levels: list[float] = []
+    number = 0
+    while len(levels) < clips:
+        scene = sample_scene(SEED + 700_000 + number, split="test", duration_seconds=seconds, place="space")
+        number += 1
+        if sound_labels(scene).silent:
+            levels.append(loudest_dbfs(make(scene, seconds, True, number)))
+            tell("silence", len(levels), clips)
+    return {"clips": clips, "loudest (dBFS)": max(levels, default=float("nan"))}
+
+
+def as_markdown(report: dict[str, Any]) -> str:
+    """The report as tables for docs/nano.md."""
+    sources = report["sources"]
+    rows: list[tuple[str, Callable[[dict[str, Any]], str]]] = [
+        ("hits heard", lambda found: f"{found['sync']['recall']:.1%}"),
+        ("hits heard by chance", lambda found: f"{found['sync']['recall by chance']:.1%}"),
+        ("median onset error", lambda found: f"{found['sync']['median error (ms)']:.1f} ms"),
+        *(
+            (f"{name} named rightly", lambda found, name=name: f"{found['heard']['accuracy'][name]:.1%}")
+            for name in (*ATTRIBUTES, "mood of music")
+        ),
+        ("loudest of silent clips", lambda found: f"{found['silence']['loudest (dBFS)']:.0f} dBFS"),
+        ("wrong lengths", lambda found: str(sum(bool(n) for row in found["length"].values() for n in row.values()))),
+    ]
+    if all("seams" in found for found in sources.values()):
+        rows += [
+            ("jump at joins", lambda found: f"{found['seams'].get('jump at joins (dB)', float('nan')):.2f} dB"),
+            ("jump elsewhere", lambda found: f"{found['seams'].get('jump elsewhere (dB)', float('nan')):.2f} dB"),
+        ]
+    lines = ["| | " + " | ".join(sources) + " |", "|---|" + "---|" * len(sources)]
+    for name, cell in rows:
+        lines.append(f"| {name} | " + " | ".join(cell(found) for found in sources.values()) + " |")
+    return "\n".join([*lines, ""])

@@ -1,0 +1,47 @@
+"""The sound bench: what it measures on real sound, on silence and on nonsense."""
+
+import pytest
+import torch
+
+from moviegen_core import toybox
+from moviegen_core.errors import ConfigError
+from moviegen_core.evaluate import sound as bench
+from moviegen_core.models.sound_judge.model import SoundJudge, SoundJudgeConfig
+
+CLASSES = {"kind": toybox.SOUND_KINDS, "ambience": toybox.AMBIENCES, "mood": toybox.MOODS}
+JUDGE = SoundJudgeConfig(classes=CLASSES, channels=(8, 8), width=16, bands=16)
+
+
+@pytest.fixture(scope="module")
+def judge():
+    torch.manual_seed(0)
+    return SoundJudge(JUDGE)
+
+
+def test_real_sound_is_on_time_and_silence_is_silent_and_lengths_are_exact(judge):
+    report = bench.measure(bench.real_sound, judge, clips=6, seconds=3.0, silent=1, long_seconds=0)
+    assert report["sync"]["recall"] >= 0.85
+    assert report["sync"]["median error (ms)"] < 10
+    assert report["silence"]["loudest (dBFS)"] == -120.0
+    assert not any(n for row in report["length"].values() for n in row.values())
+
+
+def test_sound_of_another_scene_is_not_on_time():
+    def late(scene, seconds, music, seed):
+        return torch.roll(bench.real_sound(scene, seconds, music, seed), round(0.13 * 48_000), dims=1)
+
+    assert bench.sync(late, 8, 3.0, lambda *_: None)["recall"] < 0.75
+
+
+def test_report_becomes_a_table_with_a_column_per_source(judge):
+    found = bench.measure(bench.real_sound, judge, clips=2, seconds=1.0, silent=1, long_seconds=0)
+    table = bench.as_markdown({"sources": {"real": found, "codec": found}})
+    assert "| | real | codec |" in table
+    assert "median onset error" in table
+
+
+def test_unknown_source_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="real, codec or generated"):
+        bench.maker("tape", "nano")
+    with pytest.raises(ConfigError, match="at least 1"):
+        bench.evaluate(tmp_path, clips=0)
