@@ -1,0 +1,212 @@
+"""Sampling sounds: seeds, candidates, known sound, long forms."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from moviegen_core.conditioning.sound import SoundConditioning
+from moviegen_core.errors import ConfigError, ShapeError
+from moviegen_core.models import catalog
+from moviegen_core.models.audio_dit.model import AudioDiT, AudioDiTConfig
+from moviegen_core.models.sound_match.model import MOMENT_RATE
+from moviegen_core.pipelines.sound import MatchScorer, long_sound, make_noise, sample_sound, triangle
+
+CONFIG = AudioDiTConfig(dim=16, num_heads=2, num_layers=1, mlp_dim=24, latent_channels=4, text_dim=5, frame_dim=3)
+FAST = {"steps": 3}
+
+
+class Recorder:
+    """An AudioDiT that remembers how long the sounds were that it was asked about."""
+
+    def __init__(self, model):
+        self.lengths = []
+        self.handle = model.register_forward_pre_hook(lambda _, inputs: self.lengths.append(inputs[0].shape[2]))
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    model = AudioDiT(CONFIG).eval()
+    model.reset_parameters()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.15)
+    return model
+
+
+def conditioning(length=20, **more):
+    torch.manual_seed(1)
+    return SoundConditioning(text=torch.randn(1, 2, 5), frames=torch.randn(1, length, 3), **more)
+
+
+def loudest(latent, conditioning):
+    """A scorer that likes the largest latents."""
+    return latent.abs().mean(dim=(1, 2))
+
+
+def test_seed_fixes_the_sound_and_a_shorter_one_starts_from_the_same_noise(model):
+    first, again, other = (sample_sound(model, conditioning(), 20, seed=seed, **FAST) for seed in (3, 3, 4))
+    assert torch.equal(first, again)
+    assert not torch.allclose(first, other)
+    assert torch.equal(make_noise(2, 128, 20, 3)[:, :, :7], make_noise(2, 128, 7, 3))
+
+
+def test_guidance_of_one_is_the_condition_alone(model):
+    recorder = Recorder(model)
+    sample_sound(model, conditioning(), 20, guidance_scale=1.0, **FAST)
+    assert len(recorder.lengths) == 2 * 3  # midpoint asks twice a step
+    sample_sound(model, conditioning(), 20, **FAST)
+    assert len(recorder.lengths) == 6 + 12
+
+
+def test_guidance_leads_away_from_what_is_negative(model):
+    plain = sample_sound(model, conditioning(), 20, guidance_scale=1.0, **FAST)
+    same = sample_sound(model, conditioning(), 20, negative=conditioning(), guidance_scale=3.0, **FAST)
+    assert torch.allclose(plain, same, atol=1e-5)
+    assert not torch.allclose(plain, sample_sound(model, conditioning(), 20, **FAST), atol=1e-3)
+
+
+def test_best_candidate_of_each_sample_is_kept(model):
+    alone = [sample_sound(model, conditioning(), 20, batch=2, seed=7 + k, **FAST) for k in range(3)]
+    best = sample_sound(model, conditioning(), 20, batch=2, seed=7, candidates=3, scorer=loudest, **FAST)
+    for row in range(2):
+        scores = [float(loudest(latent[row : row + 1], None)) for latent in alone]
+        assert torch.equal(best[row], alone[scores.index(max(scores))][row])
+
+
+def test_candidates_without_a_scorer_are_refused(model):
+    with pytest.raises(ConfigError, match="need a scorer"):
+        sample_sound(model, conditioning(), 20, candidates=2, **FAST)
+
+
+def test_steps_of_all_candidates_are_counted_and_raising_cancels(model):
+    seen = []
+    sample_sound(
+        model, conditioning(), 20, candidates=2, scorer=loudest, on_step=lambda *row: seen.append(row[:2]), **FAST
+    )
+    assert seen == [(step + 1, 6) for step in range(6)]
+
+    def stop(step, steps, estimate):
+        assert estimate.shape == (1, 4, 20)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sample_sound(model, conditioning(), 20, on_step=stop, **FAST)
+
+
+@pytest.mark.parametrize("known", [slice(0, 5), slice(15, 20), slice(8, 12)])
+def test_known_sound_stays_and_changes_what_surrounds_it(model, known):
+    mask = torch.zeros(1, 20, dtype=torch.bool)
+    mask[:, known] = True
+    context = 3 * torch.randn(1, 4, 20)
+    held = sample_sound(model, conditioning(context=context, context_mask=mask), 20, **FAST)
+    assert torch.equal(held[:, :, known], context[:, :, known])
+    free = sample_sound(model, conditioning(), 20, **FAST)
+    assert (held - free)[:, :, ~mask[0]].abs().max() > 1e-3
+
+
+def test_sound_of_another_length_than_the_video_is_refused(model):
+    with pytest.raises(ShapeError, match="the video or the known sound has 20"):
+        sample_sound(model, conditioning(), 21, **FAST)
+    with pytest.raises(ShapeError, match="at least 1"):
+        sample_sound(model, SoundConditioning.empty(), 0, **FAST)
+
+
+@pytest.mark.parametrize("method", ["extend", "multidiffusion"])
+def test_sound_that_fits_one_window_is_sampled_at_once(model, method):
+    whole = sample_sound(model, conditioning(), 20, seed=5, **FAST)
+    long = long_sound(model, conditioning(), 20, method=method, window_seconds=1, context_seconds=0.2, seed=5, **FAST)
+    assert torch.allclose(long, whole, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["extend", "multidiffusion"])
+@pytest.mark.parametrize("length", [101, 250])
+def test_network_never_sees_more_than_a_window(model, method, length):
+    recorder = Recorder(model)
+    latent = long_sound(
+        model, conditioning(length), length, method=method, window_seconds=1, context_seconds=0.4, **FAST
+    )
+    assert latent.shape == (1, 4, length)
+    assert max(recorder.lengths) == 25
+
+
+def test_window_continues_what_came_before(model):
+    settings = {"window_seconds": 1, "context_seconds": 0.4, "seed": 2, **FAST}
+    whole = long_sound(model, conditioning(40), 40, **settings)
+    mask = torch.arange(25)[None] < 10
+    context = torch.zeros(1, 4, 25)
+    context[:, :, :10] = whole[:, :, 15:25]
+    part = conditioning(40).window(15, 40).with_context(context, mask)
+    again = sample_sound(model, part, 25, seed=3, **FAST)
+    assert torch.allclose(again, whole[:, :, 15:], atol=1e-5)
+
+
+def test_known_end_of_a_long_sound_is_kept(model):
+    mask = torch.arange(60)[None] >= 50
+    context = torch.randn(1, 4, 60)
+    for method in ("extend", "multidiffusion"):
+        latent = long_sound(
+            model, conditioning(60, context=context, context_mask=mask), 60, method=method, window_seconds=1,
+            context_seconds=0.4, **FAST,
+        )  # fmt: skip
+        assert torch.equal(latent[:, :, 50:], context[:, :, 50:])
+
+
+def test_beams_find_a_sound_at_least_as_good_as_the_first_one(model):
+    settings = {"window_seconds": 1, "context_seconds": 0.4, "seed": 2, **FAST}
+    seen = []
+    found = long_sound(
+        model, conditioning(55), 55, beams=2, scorer=loudest, on_step=lambda *row: seen.append(row[:2]), **settings
+    )
+    assert seen[-1][0] == seen[-1][1] == len(seen)
+    plain = long_sound(model, conditioning(55), 55, **settings)
+
+    def total(latent):
+        return sum(float(loudest(latent[:, :, start : start + 25], None)) for start in (0, 15, 30))
+
+    assert total(found) >= total(plain) - 1e-4
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"method": "loop"}, "extend, multidiffusion"),
+        ({"window_seconds": 1, "context_seconds": 1}, "shorter than the window"),
+        ({"method": "multidiffusion", "beams": 2}, "use method extend"),
+        ({"beams": 2}, "need a scorer"),
+    ],
+)
+def test_impossible_long_forms_are_refused(model, settings, words):
+    with pytest.raises(ConfigError, match=words):
+        long_sound(model, conditioning(), 20, **settings)
+
+
+def test_triangle_is_even_and_nowhere_zero():
+    weights = triangle(10)
+    assert torch.allclose(weights, weights.flip(0))
+    assert weights.min() > 0
+    assert weights.argmax() in (4, 5)
+
+
+@torch.no_grad()
+def test_match_prefers_the_sound_that_it_was_told_is_right():
+    """The scorer's sum is that of its embeddings: a match whose frames are the sound's own embedding scores 1."""
+    torch.manual_seed(0)
+    match = catalog.build("sound_match", device="cpu").eval()
+
+    class Codec:
+        def decode(self, latent):
+            return latent.flatten(1)[:, None]
+
+    frames = torch.randn(1, 2, 2 * match.config.feature_dim)
+    latents = 0.1 * torch.randn(3, 1, 3840)
+    scorer = MatchScorer(match=match, codec=Codec(), text_weight=0.5)
+    scores = scorer(latents, SoundConditioning(frames=frames))
+    shown = match.embed_frames(frames.unflatten(2, (2, -1)).flatten(1, 2))
+    from moviegen_core.models.sound_match.model import sound_bands
+
+    heard, _ = match.embed_sound(sound_bands(latents[:, 0], match.config.bands))
+    assert shown.shape[1] == 2 * MOMENT_RATE // 25
+    assert torch.allclose(scores, (shown * heard).sum(-1).mean(1), atol=1e-5)
+    hidden = SoundConditioning(frames=frames, frames_mask=torch.zeros(1, 2, dtype=torch.bool))
+    assert torch.equal(scorer(latents, hidden), torch.zeros(3))
