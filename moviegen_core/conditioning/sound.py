@@ -23,6 +23,7 @@ from .text import Encodes
 LATENT_RATE = 25  # a second
 MOMENTS = MOMENT_RATE // LATENT_RATE  # of motion in a sound frame
 QUALITY, QUALITY_WITH_MUSIC = 7.0, 8.0  # paper, inference: for effects alone, and with music
+NANO_APPEARANCE_RATE = 6.25  # pictures a second that the nano tower is shown: how things look changes slowly
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)  # public towers
 
 

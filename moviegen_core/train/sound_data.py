@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .. import toybox
-from ..conditioning.sound import FrameEncoders, encode_captions, frame_features, sound_caption
+from ..conditioning.sound import NANO_APPEARANCE_RATE, FrameEncoders, encode_captions, frame_features, sound_caption
 from ..media.frames import from_uint8
 from ..models import loading
 from ..models.sound_match.model import SoundMatch, sound_bands
@@ -29,7 +29,6 @@ from .workspace import Workspace
 
 TEXT, BANDS, LATENT, FRAMES = "text", "bands", "latent", "frames"
 TEXT_ENCODER, VISION, MATCH, CODEC = "nano/ul2", "nano/metaclip_vision", "nano/sound_match", "nano/audio_codec"
-APPEARANCE_RATE = 6.25  # pictures a second that the nano tower is shown: how things look changes slowly
 
 
 class Codec(Protocol):
@@ -133,7 +132,7 @@ def band_cache(workspace: Workspace, data: SoundClips, bands: int) -> ShardCache
 def frame_cache(workspace: Workspace, data: SoundClips) -> ShardCache:
     """Features [L, F] of every clip by the nano frame encoders, key "frames"."""
     encoders = load_frame_encoders(workspace)
-    facts = _origin(data, vision=workspace.sha256(VISION), match=workspace.sha256(MATCH), rate=APPEARANCE_RATE)
+    facts = _origin(data, vision=workspace.sha256(VISION), match=workspace.sha256(MATCH), rate=NANO_APPEARANCE_RATE)
     cache = ShardCache(workspace.folder("sound-frames"), len(data), facts)
 
     def make(numbers: Sequence[int]) -> list[Batch]:
@@ -169,7 +168,7 @@ def load_frame_encoders(workspace: Workspace) -> FrameEncoders:
     vision, _ = load_vision_tower(workspace.weight_file(VISION), device=device)
     match = loading.load(workspace.weight_file(MATCH), device=device, dtype=torch.float32, network="sound_match")
     assert isinstance(match, SoundMatch)
-    return FrameEncoders(vision=vision, motion=match, appearance_rate=APPEARANCE_RATE)
+    return FrameEncoders(vision=vision, motion=match, appearance_rate=NANO_APPEARANCE_RATE)
 
 
 def load_codec(workspace: Workspace) -> Codec:
