@@ -11,7 +11,7 @@ from ...models.sound_match.model import SoundMatch
 SHIFTS = 4  # of a sample's own sound, as further rivals
 NEAREST_SHIFT, FURTHEST_SHIFT = 5, 50  # moments: 0.1 to 1 s
 FORETELL_WEIGHT = 2.0
-ONSET_GAIN = 2.0
+LEAST_SPREAD = 0.02
 
 
 def sound_match_loss(match: SoundMatch, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
@@ -44,17 +44,18 @@ def sound_match_loss(match: SoundMatch, batch: dict[str, Tensor], generator: tor
     wording = (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
 
     wanted = onsets(batch["bands"], match.config.onset_bands)
-    missed = (match.foretell(features).float() - wanted).square().mean()
-    spread = wanted.var(dim=(0, 1)).mean().clamp(min=1e-4)
+    # Rises are rarer and smaller than loudness: every one of them counts alike.
+    spread, middle = torch.std_mean(wanted, dim=(0, 1))
+    missed = (match.foretell(features).float() - (wanted - middle) / spread.clamp(min=LEAST_SPREAD)).square().mean()
     with torch.no_grad():
         timing = (pairs.diagonal()[:, None] > shifted).float().mean()
         text_accuracy = (likeness.argmax(dim=-1) == own).float().mean()
-    loss = contrast + wording + FORETELL_WEIGHT * missed / spread
-    return {"loss": loss, "foretold": missed.detach() / spread, "timing": timing, "text_accuracy": text_accuracy}
+    loss = contrast + wording + FORETELL_WEIGHT * missed
+    return {"loss": loss, "foretold": missed.detach(), "timing": timing, "text_accuracy": text_accuracy}
 
 
 def onsets(bands: Tensor, groups: int) -> Tensor:
     """Bands [B, M, K] -> loudness and rise of `groups` broad bands, [B, M, 2 * groups]."""
     broad = torch.stack([part.mean(dim=-1) for part in bands.tensor_split(groups, dim=-1)], dim=-1)
     rise = (broad[:, 1:] - broad[:, :-1]).clamp(min=0.0)
-    return torch.cat([broad, ONSET_GAIN * F.pad(rise, (0, 0, 1, 0))], dim=-1)
+    return torch.cat([broad, F.pad(rise, (0, 0, 1, 0))], dim=-1)

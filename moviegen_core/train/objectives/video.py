@@ -18,9 +18,17 @@ Objective = Callable[[nn.Module, dict[str, Tensor], torch.Generator], dict[str, 
 
 
 def flow_matching(
-    model: nn.Module, batch: dict[str, Tensor], generator: torch.Generator, *, drop_condition: float = DROP_CONDITION
+    model: nn.Module,
+    batch: dict[str, Tensor],
+    generator: torch.Generator,
+    *,
+    drop_condition: float = DROP_CONDITION,
+    channel_weight: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Mean squared error of the velocity; the model is a VideoDiT or a wrapper with its interface.
+
+    `channel_weight` [C], of mean 1, says how much each latent channel counts; the best prediction stays the same, but
+    a small network spends itself where it shows.
 
     The batch holds "latent" [B, C, T, H, W] (unit variance), and for each encoder "context.NAME" [B, L, De] with
     "context_mask.NAME" [B, L]. Returns "loss" and detached "loss_0" ... "loss_3": the mean within each quarter of
@@ -42,7 +50,10 @@ def flow_matching(
     prepared = model.prepare(context, masks, size)  # type: ignore[operator]
     predicted = model(path.interpolate(latent, noise, time), time, prepared)
     target = path.velocity(latent, noise)
-    error = F.mse_loss(predicted.float(), target.float(), reduction="none").mean(dim=(1, 2, 3, 4))
+    error = F.mse_loss(predicted.float(), target.float(), reduction="none").mean(dim=(2, 3, 4))
+    if channel_weight is not None:
+        error = error * channel_weight.to(error)
+    error = error.mean(dim=1)
     return {"loss": error.mean(), **by_time(error.detach(), time)}
 
 

@@ -47,7 +47,8 @@ class SoundMatchRecipe:
     batch_size: int = 20
     steps: int | None = None
     minutes: float = 10.0
-    learning_rate: float = 2e-3
+    method: str = "muon"  # 60 of its steps teach more than 200 of AdamW's
+    learning_rate: float = 4e-3
 
 
 def run(recipe: SoundMatchRecipe, workspace: Workspace) -> None:
@@ -65,7 +66,13 @@ def run(recipe: SoundMatchRecipe, workspace: Workspace) -> None:
         max_minutes=recipe.minutes,
         seed=recipe.seed,
         ema_decay=0.99,
-        optim=OptimConfig(learning_rate=recipe.learning_rate, weight_decay=0.05, warmup_steps=50, final_scale=0.01),
+        optim=OptimConfig(
+            method=recipe.method,
+            learning_rate=recipe.learning_rate,
+            weight_decay=0.02,
+            warmup_steps=20,
+            final_scale=0.02,
+        ),
     )
     average = fit(
         match, sound_match_loss, Segments(data, bands, texts, recipe),  # type: ignore[arg-type]

@@ -7,6 +7,7 @@ picture throughout, which saves a short run what it would have to learn again af
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -23,13 +24,14 @@ from .. import state
 from ..average import average
 from ..clips import ClipConfig, Clips, best_looking
 from ..data import Mixture, Source
-from ..latents import caption, latents, load_encoders, load_tae, samples, text_features
+from ..latents import caption, channel_weights, latents, load_encoders, load_tae, samples, text_features
 from ..loop import Hook, LoopConfig, fit
 from ..objectives.video import flow_matching
 from ..optim import OptimConfig
 from ..workspace import Workspace
 
 SHEET_STEPS, SHEET_GUIDANCE, SHEET_CLIPS = 12, 4.0, 4
+WEIGHED_STILLS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +90,7 @@ class VideoRecipe:
         minutes=5, stills=1, videos=8, longs=1, tokens_per_batch=4096, learning_rate=3e-4, schedule="linear",
         ema_decay=0.98, best_share=0.4, snapshots=(0.6, 0.8, 1.0),
     )  # fmt: skip
+    weight_power: float = 0.5  # on how much each latent channel shows; 0 counts all alike, as the paper does
     guidance_scale: float = 4.0  # what the nano model is best sampled with
 
 
@@ -98,6 +101,7 @@ def run(recipe: VideoRecipe, workspace: Workspace) -> None:
     """Fill the caches, train every stage, average, export as nano/video."""
     data = Data(recipe, workspace)
     folder = workspace.folder("nano-video")
+    objective = partial(flow_matching, channel_weight=data.channel_weight())
     torch.manual_seed(recipe.seed)
     model = catalog.build("video_dit", recipe.preset, device="cpu")
     steps = 0
@@ -121,7 +125,7 @@ def run(recipe: VideoRecipe, workspace: Workspace) -> None:
         )
         # The weights go on from stage to stage as they are; the average starts anew.
         fit(
-            model, flow_matching, data.source(stage, recipe.seed + 100 * number), workspace.timed(loop), folder / name,
+            model, objective, data.source(stage, recipe.seed + 100 * number), workspace.timed(loop), folder / name,
             resume=workspace.resume, hooks=[sheet_hook(workspace, data.clips, stage.size)],
             placement=workspace.placement, out=workspace.out,
         )  # fmt: skip
@@ -181,6 +185,13 @@ class Data:
             numbers, cache, self.texts, seed=seed, images=images, variants=self.recipe.variants,
             tokens_per_batch=stage.tokens_per_batch,
         )  # fmt: skip
+
+    def channel_weight(self) -> torch.Tensor:
+        """How much each latent channel counts, measured on stills."""
+        clips = self.workspace.clips(self.recipe.stills, "stills")
+        tae = load_tae(self.workspace)
+        cache = latents(self.workspace, clips, 1, f"latents-stills-{self.recipe.stills.size}")
+        return channel_weights(tae, cache, count=WEIGHED_STILLS, power=self.recipe.weight_power)
 
     def _others(self, name: str, variants: int, stage: VideoStage, seed: int) -> Source:
         """Stills or long clips: each kind has clips, texts and latents of its own."""
