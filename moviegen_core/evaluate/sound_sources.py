@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .. import weights
 from ..conditioning.sound import (
+    NANO_APPEARANCE_RATE,
     FrameEncoders,
     SoundConditioning,
     encode_captions,
@@ -27,7 +28,6 @@ from ..shapes import sound_latent_frames
 from ..toybox import Scene, render, sound, sound_captions
 from .sound import RATE, Make
 
-APPEARANCE_RATE = 6.25  # pictures a second that the nano tower was shown in training
 CLIP_FPS, CLIP_SIZE = 16, 64  # of the pictures that a sound is made for
 PICTURE_FRAMES = 64  # rendered at a time
 
@@ -68,7 +68,7 @@ def generated(model: str) -> Make:
     words = load_text_encoder("ul2", weights.path(f"{model}/ul2"), device=torch.device("cpu"), dtype=torch.float32)
     vision, _ = load_vision_tower(weights.path(f"{model}/metaclip_vision"))
     match = cast(SoundMatch, _load(f"{model}/sound_match", "sound_match"))
-    eyes = FrameEncoders(vision=vision, motion=match, appearance_rate=APPEARANCE_RATE)
+    eyes = FrameEncoders(vision=vision, motion=match, appearance_rate=NANO_APPEARANCE_RATE)
 
     @torch.inference_mode()
     def make(scene: Scene, seconds: float, music: bool | str, seed: int) -> Tensor:

@@ -27,14 +27,14 @@ class SoundJudgeConfig:
     """Sizes that fix every parameter shape, and what the network hears; saved inside the checkpoint."""
 
     classes: dict[str, tuple[str, ...]]
-    channels: tuple[int, ...] = (16, 32, 64)
+    channels: tuple[int, ...] = (8, 16, 32, 64)
     width: int = 128
     bands: int = 64
     lowest_hertz: float = 40.0
     highest_hertz: float = 8000.0
     sample_rate: int = 48_000
     window: int = 4096  # samples
-    step: int = 960  # samples: 50 a second
+    step: int = 1920  # samples: 25 a second
 
     def __post_init__(self) -> None:
         if not self.classes or any(len(answers) < 2 for answers in self.classes.values()):

@@ -155,7 +155,9 @@ def test_features_of_other_text_encoders_are_refused(workspace):
 
 
 def test_settings_reach_the_field_they_name():
-    changed = run.with_settings(nano_video.VideoRecipe(), {"joint.minutes": "2.5", "clips.count": "7", "method": "adamw"})
+    changed = run.with_settings(
+        nano_video.VideoRecipe(), {"joint.minutes": "2.5", "clips.count": "7", "method": "adamw"}
+    )
     assert (changed.joint.minutes, changed.clips.count, changed.method) == (2.5, 7, "adamw")
     assert changed.long == nano_video.VideoRecipe().long
 
@@ -172,7 +174,11 @@ def test_unknown_recipe_is_refused_with_the_known_ones(tmp_path):
 
 
 def test_nano_stands_for_every_recipe_in_the_order_of_their_needs():
-    assert run.names("nano") == list(RECIPES) == ["nano-text", "nano-tae", "nano-video", "nano-judge"]
+    names = run.names("nano")
+    assert names == list(RECIPES)
+    assert sorted(("nano-text", "nano-tae", "nano-video"), key=names.index) == ["nano-text", "nano-tae", "nano-video"]
+    assert names.index("nano-sound-match") < names.index("nano-audio")
+    assert {"nano-judge", "nano-sound-judge"} < set(names)
 
 
 def test_settings_without_a_single_recipe_are_refused(tmp_path):
