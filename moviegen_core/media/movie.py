@@ -91,6 +91,7 @@ def write_movie(
                 writer.add_sound(waveform, sample_rate)
             for window in windows:
                 writer.write(window)
+                del window  # it need not wait in memory while the next one is made
             writer.finish()
         except BaseException:
             # The first error is the one to tell: closing a broken file often raises another.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ from torch import Tensor
 from ..errors import MediaError
 from . import waveform as waveforms
 from .files import codec_errors, existing, replacing
+
+BLOCK = 1 << 14  # samples that are in memory at a time while a sound is streamed
 
 
 def read_sound(path: str | os.PathLike[str]) -> tuple[Tensor, int]:
@@ -39,6 +43,100 @@ def read_sound(path: str | os.PathLike[str]) -> tuple[Tensor, int]:
         return torch.zeros(channels, 0), rate
     # AAC fills its last frame with silence: the container's length is the true one.
     return torch.cat(pieces, dim=1)[:, :length].clone(), rate
+
+
+def sound_blocks(
+    sound: Tensor | str | os.PathLike[str],
+    *,
+    sample_rate: int,
+    channels: int,
+    samples: int,
+    given_rate: int = 48000,
+    origin_seconds: Fraction | int = 0,
+) -> Iterator[Tensor]:
+    """Streams exactly `samples` of a sound as blocks [channels, up to BLOCK] at `sample_rate`, in bounded memory.
+
+    `sound` is a waveform [C, S] at `given_rate`, or any file with sound, whose clock is read from `origin_seconds` on.
+    What is too long is cut, what is missing is silence. `channels` is 1 or 2.
+    """
+    import av
+
+    layout = "mono" if channels == 1 else "stereo"
+    resampler = av.AudioResampler(format="fltp", layout=layout, rate=sample_rate)
+    if isinstance(sound, Tensor):
+        frames = _tensor_frames(sound, given_rate, channels)
+    else:
+        frames = _file_frames(existing(sound), origin_seconds)
+    with closing(frames):
+        pieces = _resampled(frames, resampler, channels)
+        with closing(pieces):
+            yield from _sized(pieces, channels, samples)
+
+
+def _tensor_frames(waveform: Tensor, rate: int, channels: int) -> Iterator[tuple[Any, Fraction]]:
+    import av
+
+    for start in range(0, waveform.shape[-1], BLOCK):
+        piece = waveforms.checked(waveform[..., start : start + BLOCK], rate)
+        piece = waveforms.to_mono(piece) if channels == 1 else waveforms.to_stereo(piece)
+        layout = "mono" if channels == 1 else "stereo"
+        frame = av.AudioFrame.from_ndarray(piece.contiguous().numpy(), format="fltp", layout=layout)
+        frame.sample_rate, frame.pts, frame.time_base = rate, start, Fraction(1, rate)
+        yield frame, Fraction(0)
+
+
+def _file_frames(path: Path, origin: Fraction | int) -> Iterator[tuple[Any, Fraction]]:
+    """Decoded frames, each with the time in seconds at which the first of them sounds after `origin`."""
+    import av
+
+    with codec_errors(path, reading=True), av.open(str(path)) as container:
+        if not container.streams.audio:
+            raise MediaError(f"{path} has no sound track; choose a file with sound")
+        lead: Fraction | None = None
+        for frame in container.decode(container.streams.audio[0]):
+            if lead is None:
+                clock = frame.time_base or Fraction(1, frame.sample_rate)
+                lead = Fraction(0) if frame.pts is None else frame.pts * clock - origin
+            # The resampler wants an unbroken clock; the first time stamp is kept in `lead`.
+            frame.pts = None
+            yield frame, lead
+
+
+def _resampled(frames: Iterator[tuple[Any, Fraction]], resampler: Any, channels: int) -> Iterator[Tensor]:
+    """Pieces of any size that begin at the clip's first sample."""
+    drop: int | None = None
+    for frame, lead in frames:
+        if drop is None:
+            drop = -round(lead * resampler.rate)
+            for start in range(0, -drop, BLOCK):
+                yield torch.zeros(channels, min(BLOCK, -drop - start))
+        for given in resampler.resample(frame):
+            piece = torch.from_numpy(given.to_ndarray())
+            skipped = min(max(0, drop), piece.shape[1])
+            drop -= skipped
+            yield piece[:, skipped:]
+    if drop is not None:
+        for given in resampler.resample(None):
+            yield torch.from_numpy(given.to_ndarray())[:, max(0, drop) :]
+
+
+def _sized(pieces: Iterable[Tensor], channels: int, samples: int) -> Iterator[Tensor]:
+    """Pieces of any size -> blocks of BLOCK samples, cut or filled with silence to `samples` in all."""
+    kept, given = torch.zeros(channels, 0), 0
+    for piece in pieces:
+        kept = torch.cat([kept, piece.nan_to_num(0.0)], dim=1)
+        while kept.shape[1] >= BLOCK and given + BLOCK <= samples:
+            yield kept[:, :BLOCK]
+            kept, given = kept[:, BLOCK:], given + BLOCK
+        if given + kept.shape[1] >= samples:
+            break
+    while given < samples:
+        size = min(BLOCK, samples - given)
+        block = torch.zeros(channels, size)
+        part = kept[:, :size]
+        block[:, : part.shape[1]] = part
+        yield block
+        kept, given = kept[:, size:], given + size
 
 
 def write_sound(

@@ -18,9 +18,29 @@ logger = logging.getLogger(__name__)
 
 FILTER_ZEROS = 16  # zero crossings of the resampling filter on each side
 
+# Share of the left side by channel, in the order of WAV files: front left, right, centre, bass, back, side pairs.
+SIDES = {
+    3: (1.0, 0.0, 0.707),
+    4: (1.0, 0.0, 0.707, 0.0),
+    5: (1.0, 0.0, 0.707, 0.707, 0.0),
+    6: (1.0, 0.0, 0.707, 0.0, 0.707, 0.0),
+    8: (1.0, 0.0, 0.707, 0.0, 0.707, 0.0, 0.707, 0.0),
+}
+# The channel that each one becomes when left and right change places.
+MIRRORED = {
+    3: (1, 0, 2),
+    4: (1, 0, 3, 2),
+    5: (1, 0, 2, 4, 3),
+    6: (1, 0, 2, 3, 5, 4),
+    8: (1, 0, 2, 3, 5, 4, 7, 6),
+}
 
-def checked(waveform: Tensor, sample_rate: int) -> Tensor:
-    """Any of [S], [C, S], [1, C, S] -> float32 [C, S] on the CPU; invalid samples become silence, loud ones clip."""
+
+def checked(waveform: Tensor, sample_rate: int, *, clip: bool = True) -> Tensor:
+    """Any of [S], [C, S], [1, C, S] -> float32 [C, S] on the CPU; invalid samples become silence.
+
+    Samples beyond 1 are clipped unless `clip` is off, as it is where a gain or a limiter follows.
+    """
     if sample_rate < 1:
         raise MediaError(f"a sample rate of {sample_rate} Hz was given; it must be positive, such as 48000")
     sound = waveform.detach()
@@ -35,7 +55,7 @@ def checked(waveform: Tensor, sample_rate: int) -> Tensor:
     if bad.any():
         logger.warning("replaced %d invalid samples (NaN or infinite) with silence", int(bad.sum()))
         sound = sound.masked_fill(bad, 0.0)
-    return sound.clamp(-1.0, 1.0)
+    return sound.clamp(-1.0, 1.0) if clip else sound
 
 
 def to_mono(waveform: Tensor) -> Tensor:
@@ -44,10 +64,19 @@ def to_mono(waveform: Tensor) -> Tensor:
 
 
 def to_stereo(waveform: Tensor) -> Tensor:
-    """[..., C, S] -> [..., 2, S]: mono is doubled, more than two channels are mixed down to mono first."""
-    if waveform.shape[-2] == 2:
+    """[..., C, S] -> [..., 2, S]: mono is doubled; film layouts keep their sides, others are mixed to mono first.
+
+    Centre, surrounds and backs enter at -3 dB and the bass channel not at all (ITU-R BS.775-3, Annex 4); the weights
+    of each side add up to 1, so that nothing clips.
+    """
+    channels = waveform.shape[-2]
+    if channels == 2:
         return waveform
-    return to_mono(waveform).expand(*waveform.shape[:-2], 2, waveform.shape[-1]).contiguous()
+    if channels not in SIDES:
+        return to_mono(waveform).expand(*waveform.shape[:-2], 2, waveform.shape[-1]).contiguous()
+    weights = torch.tensor([SIDES[channels], [SIDES[channels][place] for place in MIRRORED[channels]]])
+    weights = (weights / weights.sum(1, keepdim=True)).to(waveform)
+    return weights @ waveform
 
 
 def resample(waveform: Tensor, from_rate: int, to_rate: int) -> Tensor:

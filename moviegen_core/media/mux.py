@@ -1,0 +1,217 @@
+"""Sound onto a film whose pictures are copied packet by packet, never decoded."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import ConfigError, MediaError
+from .files import codec_errors, existing, replacing
+from .sound import sound_blocks
+from .timeline import Timeline, picture_stream, timeline
+
+logger = logging.getLogger(__name__)
+
+MODES = ("replace", "mix", "remove")
+CEILING = 0.98  # highest sample of a mixture: AAC overshoots a little when it is decoded
+AHEAD_SECONDS = 0.5  # how far the sound runs before the pictures in the file
+KEPT_RATES = (44100, 48000)  # Hz; every other rate becomes 48000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sounded:
+    """What `set_audio` left on the disk."""
+
+    path: Path
+    film: Timeline
+    samples: int  # of the sound track, 0 without one
+    sample_rate: int  # Hz
+
+
+def container_ending(path: str | os.PathLike[str]) -> str:
+    """The file ending of a film that can hold this film's pictures as they are, with a sound track beside them."""
+    import av
+
+    source = existing(path)
+    with codec_errors(source, reading=True), av.open(str(source)) as container:
+        kind, ending = container.format.name, source.suffix.lower()
+        if "mp4" in kind.split(","):
+            return ending if ending in (".mp4", ".mov", ".m4v") else ".mp4"
+        if kind == "mpegts":
+            return ".ts"
+        webm = picture_stream(container, source).codec.canonical_name in ("vp8", "vp9", "av1")
+        return ".webm" if webm and ending == ".webm" else ".mkv"
+
+
+def set_audio(
+    source: str | os.PathLike[str],
+    sound: Tensor | str | os.PathLike[str] | None,
+    path: str | os.PathLike[str],
+    *,
+    sample_rate: int = 48000,
+    mode: str = "replace",
+    gain_db: float = 0.0,
+    original_gain_db: float = 0.0,
+    metadata: Mapping[str, Any] | None = None,
+) -> Sounded:
+    """Writes the film `source` with another sound track to `path`; every packet of its pictures is copied bit for bit.
+
+    `sound` is a waveform [channels, samples] at `sample_rate`, or any file with sound, which is streamed: memory
+    does not grow with its length. It begins with the first picture, is cut where the film ends and followed by silence
+    where it is shorter. Modes: "replace" the film's sound, "mix" with it (with both gains; a mixture that would clip
+    is lowered as a whole), or "remove" it. The sound becomes AAC (Opus in .webm). Other tracks, such as subtitles,
+    are not kept. Tags are; `metadata` is added. Raises MediaError or ConfigError.
+    """
+    origin, final = existing(source), Path(path)
+    if mode not in MODES:
+        raise ConfigError(f"the mode {mode!r} was given; choose from {', '.join(MODES)}")
+    if final.exists() and final.samefile(origin):
+        raise MediaError(f"{final} is the film itself and would be overwritten; choose another name")
+    film = timeline(origin)
+    track = None
+    if mode != "remove":
+        track = _Track(_given(sound), origin, film, final, sample_rate, mode == "mix", gain_db, original_gain_db)
+    import av
+
+    with replacing(final) as temporary, codec_errors(final), av.open(str(origin)) as given:
+        pictures = picture_stream(given, origin)
+        tags = {**given.metadata, **(metadata or {})}
+        # Without use_metadata_tags MP4 drops every tag it does not know, and the workflow with it.
+        options = {"movflags": "use_metadata_tags+faststart"} if _is_mp4(final) else {}
+        with av.open(str(temporary), mode="w", options=options) as copy:
+            codec = pictures.codec.canonical_name
+            if codec not in copy.supported_codecs:
+                raise MediaError(f"{final.name} cannot hold {codec} pictures; choose a name that ends in .mkv")
+            for key, value in tags.items():
+                copy.metadata[key] = value if isinstance(value, str) else json.dumps(value)
+            target = copy.add_stream_from_template(pictures, opaque=True)
+            if track is not None:
+                track.open(copy)
+            for packet in given.demux(pictures):
+                if not packet.size:
+                    continue
+                if track is not None and packet.dts is not None:
+                    track.write_until(packet.dts * pictures.time_base - film.start_seconds + AHEAD_SECONDS)
+                packet.stream = target
+                copy.mux(packet)
+            if track is not None:
+                track.finish()
+    samples, rate = (0, sample_rate) if track is None else (track.samples, track.rate)
+    return Sounded(path=final, film=film, samples=samples, sample_rate=rate)
+
+
+class _Track:
+    """The new sound track: blocks of sound that enter the file a little before the pictures they belong to."""
+
+    def __init__(
+        self,
+        sound: Tensor | Path,
+        origin: Path,
+        film: Timeline,
+        final: Path,
+        given_rate: int,
+        mixed: bool,
+        gain_db: float,
+        original_gain_db: float,
+    ) -> None:
+        self.film, self.opus = film, final.suffix.lower() == ".webm"
+        rate, channels = (given_rate, sound.shape[-2]) if isinstance(sound, Tensor) else _track_of(sound)
+        original = _original_channels(origin) if mixed else 0
+        self.rate = rate if rate in KEPT_RATES and not self.opus else 48000
+        self.channels = 1 if max(channels, original) == 1 else 2
+        self.samples = film.samples(self.rate)
+        options: dict[str, Any] = {"sample_rate": self.rate, "channels": self.channels, "samples": self.samples}
+        parts = [(sound, 10 ** (gain_db / 20), {**options, "given_rate": given_rate})]
+        if original:
+            origin_options = {**options, "origin_seconds": film.start_seconds}
+            parts.append((origin, 10 ** (original_gain_db / 20), origin_options))
+        if not isinstance(sound, Tensor):
+            parts[0][2]["origin_seconds"] = 0
+        self.parts = parts
+        self.scale = 1.0
+        if len(parts) > 1 or gain_db > 0:
+            peak = max(float(block.abs().max()) for block in self._blocks())
+            if peak > 1.0:
+                self.scale = CEILING / peak
+                logger.warning("lowered the sound by %.1f dB: it would have clipped", -20 * math.log10(self.scale))
+        self.written = 0
+
+    def open(self, container: Any) -> None:
+        layout = "mono" if self.channels == 1 else "stereo"
+        self.container = container
+        self.stream = container.add_stream("libopus" if self.opus else "aac", rate=self.rate, layout=layout)
+        self.stream.bit_rate = 128_000 * self.channels
+        self.blocks = self._blocks()
+
+    def write_until(self, seconds: Fraction | float) -> None:
+        while self.written < self.samples and self.written < seconds * self.rate:
+            self._write(next(self.blocks))
+
+    def finish(self) -> None:
+        for block in self.blocks:
+            self._write(block)
+        self.container.mux(self.stream.encode(None))
+
+    def _write(self, block: Tensor) -> None:
+        import av
+
+        layout = "mono" if self.channels == 1 else "stereo"
+        samples = (block * self.scale).clamp_(-1.0, 1.0).contiguous().numpy()
+        frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout=layout)
+        frame.sample_rate, frame.time_base = self.rate, Fraction(1, self.rate)
+        frame.pts = self.written + round(self.film.start_seconds * self.rate)
+        self.container.mux(self.stream.encode(frame))
+        self.written += block.shape[1]
+
+    def _blocks(self) -> Iterator[Tensor]:
+        streams = [sound_blocks(sound, **options) for sound, _, options in self.parts]
+        gains = [gain for _, gain, _ in self.parts]
+        for blocks in zip(*streams, strict=True):
+            yield torch.stack([block * gain for block, gain in zip(blocks, gains, strict=True)]).sum(0)
+
+
+def _given(sound: Tensor | str | os.PathLike[str] | None) -> Tensor | Path:
+    """The sound as [channels, samples] or a path; MediaError where there is none."""
+    if sound is None:
+        raise MediaError("no sound was given, perhaps because its film is silent; give one, or choose the mode remove")
+    if not isinstance(sound, Tensor):
+        return existing(sound)
+    if sound.ndim == 3 and sound.shape[0] == 1:
+        sound = sound[0]
+    if sound.ndim == 1:
+        sound = sound.unsqueeze(0)
+    if sound.ndim != 2 or not sound.numel():
+        raise MediaError(f"a sound of shape {tuple(sound.shape)} was given; one clip needs [channels, samples]")
+    return sound
+
+
+def _track_of(path: Path) -> tuple[int, int]:
+    """Sample rate and channels of a file's first sound track."""
+    import av
+
+    with codec_errors(path, reading=True), av.open(str(path)) as container:
+        if not container.streams.audio:
+            raise MediaError(f"{path} has no sound track; choose a file with sound")
+        return container.streams.audio[0].rate, container.streams.audio[0].channels
+
+
+def _original_channels(path: Path) -> int:
+    """Channels of a film's own sound; 0 for a silent film."""
+    import av
+
+    with codec_errors(path, reading=True), av.open(str(path)) as container:
+        return container.streams.audio[0].channels if container.streams.audio else 0
+
+
+def _is_mp4(path: Path) -> bool:
+    return path.suffix.lower() in (".mp4", ".mov", ".m4v")
