@@ -47,6 +47,21 @@ def test_same_generator_gives_the_same_loss_and_gradients(model):
     assert torch.equal(results[0][1], results[1][1])
 
 
+def test_a_channel_without_weight_teaches_nothing(model):
+    weight = torch.zeros(16)
+    weight[3] = 16.0
+    batch = make_batch()
+    losses = []
+    for change in (0.0, 5.0):
+        batch["latent"][:, 7] += change
+        # A fresh network predicts nothing, so the target alone makes the loss.
+        losses.append(flow_matching(model, batch, torch.Generator().manual_seed(3), channel_weight=weight)["loss"])
+    assert torch.equal(*losses)
+    batch["latent"][:, 3] += 5.0
+    more = flow_matching(model, batch, torch.Generator().manual_seed(3), channel_weight=weight)["loss"]
+    assert more > 5 * losses[0]
+
+
 def test_dropping_every_condition_trains_the_null_token_only(model):
     with torch.no_grad():
         for parameter in model.parameters():
