@@ -184,7 +184,10 @@ class Voice:
             wave = 0.14 * glide(150.0 + 60 * odd, 235.0 - 45 * odd, 0.34, 1.0, (1.0, 0.6, 0.4, 0.25))
             wave = wave * (1 + 0.5 * np.sin(math.tau * 23 * chance[0] * np.arange(wave.size, dtype=np.float32) / RATE))
         elif self.kind == "rocking":
-            wave = 0.75 * strike(MATERIALS[material], ground, scene.subject.radius * (1.0 if odd else 0.75), 0.5, seed)
+            wave = 0.55 * strike(MATERIALS[material], ground, scene.subject.radius * (1.0 if odd else 0.75), 0.5, seed)
+            creak = glide(300.0 - 60 * odd, 215.0 + 30 * odd, 0.3, 0.7, (1.0, 0.7, 0.5, 0.3))
+            wave = np.pad(wave, (0, max(creak.size - wave.size, 0)))
+            wave[: creak.size] += 0.09 * creak
         elif self.kind == "wings":
             wave = 0.2 * chance[1] * puff(210.0 if odd else 290.0, 1.2, 0.21, seed)
         elif self.kind == "rolling":

@@ -30,10 +30,10 @@ def _swell(seed: tuple[int, ...], block: int, period: float, low: float) -> np.n
 def bed(name: str, seed: tuple[int, ...], block: int) -> np.ndarray | None:
     """Stereo [2, RATE] of second `block` of ambience `name`; None where there is none."""
     if name == "breeze":
-        return _bed(seed, block, 260.0, 1.1, 0.014 * _swell(seed, block, 5.0, 0.35))
+        return _bed(seed, block, 260.0, 0.9, 0.02 * _swell(seed, block, 5.0, 0.35))
     if name == "waves":
         swell = _swell(seed, block, 4.4, 0.0) ** 2
-        return _bed(seed, block, 330.0, 1.3, 0.035 * (0.12 + 0.88 * swell))
+        return _bed(seed, block, 330.0, 1.3, 0.045 * (0.12 + 0.88 * swell))
     if name == "insects":
         return _bed(seed, block, 220.0, 1.0, 0.007)
     if name == "city hum":
@@ -65,29 +65,29 @@ def grains(name: str, seed: tuple[int, ...], block: int) -> list[Grain]:
     def add(at: float, wave: np.ndarray, width: float = 0.7) -> None:
         found.append(Grain(round((block + at) * RATE), wave.astype(np.float32), float(rng.uniform(-width, width)), 0.6))
 
-    if name == "breeze" and rng.random() < 0.45:
+    if name == "breeze" and rng.random() < 0.75:
         pitch, at = rng.uniform(950, 1250), rng.uniform(0, 0.5)
         for number in range(int(rng.integers(2, 4))):
-            add(at + 0.13 * number, 0.035 * glide(pitch * 1.12, pitch, 0.09), 0.6)
+            add(at + 0.13 * number, 0.05 * glide(pitch * 1.12, pitch, 0.09), 0.6)
     elif name == "insects":
         # Three chirps a second, each of four pulses: slow, low crickets.
         for chirp in range(2):
             pulse = np.concatenate([glide(1180.0, 1160.0, 0.028) for _ in range(4)])
-            add(0.5 * chirp + rng.uniform(0, 0.05), 0.03 * pulse * (1.0 if chirp else 0.7), 0.7)
-    elif name == "city hum" and rng.random() < 0.12:
+            add(0.5 * chirp + rng.uniform(0, 0.05), 0.045 * pulse * (1.0 if chirp else 0.7), 0.7)
+    elif name == "city hum" and rng.random() < 0.25:
         low = rng.uniform(270, 330)
         horn = glide(low, low * 0.99, 0.5, 1.0, (1.0, 0.5, 0.3)) + glide(low * 1.26, low * 1.25, 0.5, 1.0, (0.8, 0.3))
-        add(rng.uniform(0, 0.8), 0.018 * horn)
+        add(rng.uniform(0, 0.8), 0.03 * horn)
     elif name == "room tone":
         for half in range(2):
-            tick = 0.028 * ring(760.0 if half else 640.0, 0.012, 4800)
+            tick = 0.06 * ring(760.0 if half else 640.0, 0.012, 4800)
             found.append(Grain(block * RATE + half * RATE // 2, tick.astype(np.float32), 0.45, 0.8))
     elif name == "bubbles":
-        for _ in range(int(rng.poisson(2.5))):
+        for _ in range(int(rng.poisson(3.5))):
             low = rng.uniform(300, 800)
-            add(rng.uniform(0, 0.99), rng.uniform(0.02, 0.045) * glide(low, low * 1.5, rng.uniform(0.06, 0.12)))
+            add(rng.uniform(0, 0.99), rng.uniform(0.035, 0.07) * glide(low, low * 1.5, rng.uniform(0.06, 0.12)))
     elif name == "rain":
         for _ in range(14):
             drop = glide(rng.uniform(700, 1150), rng.uniform(600, 900), rng.uniform(0.015, 0.035))
-            add(rng.uniform(0, 0.99), rng.uniform(0.015, 0.04) * drop, 0.9)
+            add(rng.uniform(0, 0.99), rng.uniform(0.02, 0.05) * drop, 0.9)
     return found
