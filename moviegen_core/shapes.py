@@ -6,10 +6,11 @@ spurious frames of the last latent are dropped after decoding (paper, figure 4).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 
-from .errors import ShapeError
+from .errors import ConfigError, ShapeError
 
 TEMPORAL_STRIDE = 8  # frames per latent frame
 SPATIAL_STRIDE = 8  # pixels per latent row or column
@@ -19,6 +20,20 @@ SIZE_MULTIPLE = SPATIAL_STRIDE * PATCH_SIZE[1]  # pixel sizes that give whole to
 SOUND_SAMPLE_RATE = 48_000  # Hz (paper, figure 28)
 SOUND_HOP = 1920  # samples per sound frame
 SOUND_LATENT_RATE = SOUND_SAMPLE_RATE // SOUND_HOP  # sound frames a second: 25
+
+# Lengths in frames that a family's autoencoder holds without waste: (stride, rest), so stride * n + rest.
+# From the empty-latent nodes of ComfyUI 0.33; Movie Gen's own rounds up, so that every length is accepted.
+LENGTH_RULES: dict[str, tuple[int, int]] = {
+    "movie_gen": (TEMPORAL_STRIDE, 0),
+    "wan": (4, 1),
+    "hunyuan_video": (4, 1),
+    "ltx_video": (8, 1),
+    "cosmos": (8, 1),
+    "mochi": (6, 1),
+    "kandinsky": (4, 1),
+    "any": (1, 0),
+}
+ROUNDINGS = ("nearest", "up", "down")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +77,21 @@ def clip_latent(num_frames: int, height: int, width: int, *, batch: int = 1) -> 
 def seconds_to_frames(seconds: float, fps: float) -> int:
     """Duration -> whole number of frames, at least one."""
     return max(1, round(seconds * fps))
+
+
+def plan_frames(seconds: float, fps: float, family: str = "any", rounding: str = "nearest") -> int:
+    """Length in frames that comes closest to `seconds` at `fps` among those that `family` accepts; at least one."""
+    if family not in LENGTH_RULES:
+        raise ConfigError(f"model family {family!r} is unknown; use one of {', '.join(LENGTH_RULES)}")
+    if rounding not in ROUNDINGS:
+        raise ConfigError(f"rounding {rounding!r} is unknown; use one of {', '.join(ROUNDINGS)}")
+    if not 0 < seconds < float("inf") or not 0 < fps < float("inf"):
+        raise ConfigError(f"{seconds} seconds at {fps} fps have no length; give numbers above 0")
+    stride, rest = LENGTH_RULES[family]
+    # Frames to a millionth: 0.1 s at 30 fps is 3 frames, not 3.0000000000000004.
+    steps = (Fraction(round(seconds * fps * 1_000_000), 1_000_000) - rest) / stride
+    count = math.ceil(steps) if rounding == "up" else math.floor(steps) if rounding == "down" else round(steps)
+    return rest + stride * max(count, 0 if rest else 1)
 
 
 def sound_samples(num_frames: int, fps: float | Fraction) -> int:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
-from ..errors import ConfigError
+from ..errors import ConfigError, ShapeError
+
+Curve = Literal["linear", "cosine"]
+CURVES: tuple[str, ...] = get_args(Curve)
 
 
 def windows(length: int, window: int, overlap: int = 0) -> list[slice]:
@@ -49,23 +54,68 @@ def linear_weights(slices: Sequence[slice]) -> list[Tensor]:
     return [(ramp / total[own]).float() for own, ramp in zip(slices, ramps, strict=True)]
 
 
-def blend(parts: Iterable[Tensor], slices: Sequence[slice], dim: int) -> Iterator[Tensor]:
+def blend(parts: Iterable[Tensor], slices: Sequence[slice], dim: int, *, in_place: bool = False) -> Iterator[Tensor]:
     """Results of the windows, in order -> consecutive finished pieces of the whole axis.
 
-    Each piece comes as soon as no later window can change it; no more than the overlap is kept meanwhile.
+    Each piece comes as soon as no later window can change it. Between two windows only the overlap is kept, if the
+    caller drops each piece before asking for the next; `in_place` also spares the copy, by changing the parts.
     """
     kept: Tensor | None = None
     weights = linear_weights(slices)
-    for index, part in enumerate(parts):
-        if part.shape[dim] != slices[index].stop - slices[index].start:
-            raise ConfigError(f"window {index} is {part.shape[dim]} long, but its slice is {slices[index]}")
+    source = iter(parts)
+    for index, own in enumerate(slices):
+        part = next(source, None)
+        if part is None:
+            return
+        if part.shape[dim] != own.stop - own.start:
+            raise ConfigError(f"window {index} is {part.shape[dim]} long, but its slice is {own}")
         shape = [1] * part.ndim
         shape[dim] = -1
-        weighed = part * weights[index].to(part).view(shape)
+        weight = weights[index].to(part).view(shape)
+        part = part.mul_(weight) if in_place else part * weight
         if kept is not None:
-            weighed.narrow(dim, 0, kept.shape[dim]).add_(kept)
-        following = slices[index + 1].start if index + 1 < len(slices) else slices[index].stop
-        ready = following - slices[index].start
-        yield weighed.narrow(dim, 0, ready)
-        # A copy, so that the window itself can be freed.
-        kept = weighed.narrow(dim, ready, weighed.shape[dim] - ready).clone()
+            part.narrow(dim, 0, kept.shape[dim]).add_(kept)
+        # From here on the part holds it; two copies would count twice while the piece is worked on.
+        kept = None
+        following = slices[index + 1].start if index + 1 < len(slices) else own.stop
+        ready = following - own.start
+        yield part.narrow(dim, 0, ready)
+        kept = part.narrow(dim, ready, part.shape[dim] - ready).clone()
+        del part
+
+
+def fade_in(length: int, curve: Curve = "linear") -> Tensor:
+    """Weight [length] in fp32 of what begins, strictly between 0 and 1; what ends takes one minus it.
+
+    "linear" is a straight line, "cosine" a half cosine, which also starts and ends without a kink.
+    """
+    if curve not in CURVES:
+        raise ConfigError(f"curve {curve!r} is unknown; use one of {', '.join(CURVES)}")
+    rising = torch.arange(1, length + 1, dtype=torch.float64) / (length + 1)
+    if curve == "cosine":
+        rising = (1.0 - torch.cos(math.pi * rising)) / 2.0
+    return rising.float()
+
+
+def join(first: Tensor, second: Tensor, overlap: int, dim: int, curve: Curve = "linear") -> Tensor:
+    """Two tensors after each other along `dim`: the last `overlap` of the first blend into the start of the second.
+
+    All other sizes must agree; the second takes the first one's dtype and device.
+    """
+    lengths = first.shape[dim], second.shape[dim]
+    if not 0 <= overlap <= min(lengths):
+        raise ConfigError(f"an overlap of {overlap} does not fit lengths of {lengths[0]} and {lengths[1]}; use less")
+    before, after = list(first.shape), list(second.shape)
+    before[dim] = after[dim] = 0
+    if before != after:
+        raise ShapeError(
+            f"{tuple(first.shape)} and {tuple(second.shape)} cannot follow each other: all sizes but the length must "
+            "agree; give both the same width, height and batch size, and make them with the same model"
+        )
+    second = second.to(first)
+    shape = [1] * first.ndim
+    shape[dim] = -1
+    rising = fade_in(overlap, curve).to(first).view(shape)
+    start = lengths[0] - overlap
+    mixed = first.narrow(dim, start, overlap) * (1.0 - rising) + second.narrow(dim, 0, overlap) * rising
+    return torch.cat([first.narrow(dim, 0, start), mixed, second.narrow(dim, overlap, lengths[1] - overlap)], dim)

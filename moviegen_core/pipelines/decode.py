@@ -70,19 +70,27 @@ def encode_image(tae: TAE, pixels: Tensor) -> Tensor:
 def _stream(tae: TAE, latent: Tensor, slices: list[slice], stride: int, wanted: int) -> Iterator[Tensor]:
     given = 0
     in_frames = [slice(own.start * stride, own.stop * stride) for own in slices]
-    for piece in blend(_decoded(tae, latent, slices), in_frames, dim=2):
-        yield piece[:, :, : wanted - given].clamp(-1.0, 1.0)
+    for piece in blend(_decoded(tae, latent, slices), in_frames, dim=2, in_place=True):
+        piece = piece[:, :, : wanted - given].clamp_(-1.0, 1.0)
         given += piece.shape[2]
+        yield piece
+        # A name that outlives its turn would hold a whole window beside the next one.
+        del piece
         if given >= wanted:
             return
 
 
 def _decoded(tae: TAE, latent: Tensor, slices: list[slice]) -> Iterator[Tensor]:
     for own in slices:
-        # Not around the yield: a generator must not leave its caller without gradients.
-        with torch.no_grad():
-            pixels = tae.decode(latent[:, :, own])
-        yield pixels
+        yield _decode(tae, latent[:, :, own])
+
+
+@torch.no_grad()
+def _decode(tae: TAE, latent: Tensor) -> Tensor:
+    # A function, since no_grad around a yield would leave the caller without gradients.
+    pixels = tae.decode(latent)
+    # A still is one frame repeated without memory of its own, which cannot be changed in place.
+    return pixels.clone() if 0 in pixels.stride() else pixels
 
 
 def _regroup(pieces: Iterable[Tensor], size: int) -> Iterator[Tensor]:

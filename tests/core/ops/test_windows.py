@@ -1,10 +1,11 @@
+import weakref
 from itertools import pairwise
 
 import pytest
 import torch
 
-from moviegen_core.errors import ConfigError
-from moviegen_core.ops.windows import blend, linear_weights, windows
+from moviegen_core.errors import ConfigError, ShapeError
+from moviegen_core.ops.windows import blend, fade_in, join, linear_weights, windows
 
 CASES = [
     (length, window, overlap) for length in (1, 3, 4, 8, 9, 33) for window in (1, 4, 7) for overlap in range(window)
@@ -63,3 +64,52 @@ def test_blending_asks_for_one_window_at_a_time():
 def test_an_overlap_as_long_as_the_window_is_refused():
     with pytest.raises(ConfigError, match="smaller than the window"):
         windows(8, 4, 4)
+
+
+def test_blending_in_place_gives_the_same_and_keeps_one_window():
+    whole = torch.randn(2, 33, generator=torch.Generator().manual_seed(0))
+    slices = windows(33, 8, 3)
+    alive: list[weakref.ref] = []
+    most = 0
+
+    def parts():
+        nonlocal most
+        for own in slices:
+            part = whole[:, own].clone()
+            alive.append(weakref.ref(part))
+            most = max(most, sum(one() is not None for one in alive))
+            yield part
+            del part
+
+    pieces = []
+    for piece in blend(parts(), slices, dim=1, in_place=True):
+        pieces.append(piece.clone())
+        del piece
+    torch.testing.assert_close(torch.cat(pieces, 1), whole)
+    assert most == 1
+
+
+@pytest.mark.parametrize("curve", ["linear", "cosine"])
+@pytest.mark.parametrize("length", [0, 1, 2, 7])
+def test_fades_are_symmetric_so_that_their_weights_sum_to_one(curve, length):
+    rising = fade_in(length, curve)
+    torch.testing.assert_close(rising + rising.flip(0), torch.ones(length))
+    assert bool((rising.diff() > 0).all())
+    assert bool(((rising > 0) & (rising < 1)).all())
+
+
+@pytest.mark.parametrize("overlap", [0, 1, 4])
+@pytest.mark.parametrize("curve", ["linear", "cosine"])
+def test_joining_the_two_halves_of_a_tensor_gives_it_back(overlap, curve):
+    whole = torch.randn(2, 3, 12, 4, generator=torch.Generator().manual_seed(0))
+    first, second = whole[:, :, : 6 + overlap], whole[:, :, 6:]
+    torch.testing.assert_close(join(first, second, overlap, 2, curve), whole)
+
+
+def test_joining_refuses_other_sizes_and_long_overlaps():
+    with pytest.raises(ShapeError, match="same width, height and batch size"):
+        join(torch.zeros(1, 4, 3), torch.zeros(1, 5, 3), 1, 2)
+    with pytest.raises(ConfigError, match="use less"):
+        join(torch.zeros(1, 4, 3), torch.zeros(1, 4, 2), 3, 2)
+    with pytest.raises(ConfigError, match="linear, cosine"):
+        join(torch.zeros(1, 4, 3), torch.zeros(1, 4, 2), 1, 2, "square")

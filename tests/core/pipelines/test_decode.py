@@ -3,6 +3,8 @@ import weakref
 
 import pytest
 import torch
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from moviegen_core.errors import ConfigError, ShapeError
 from moviegen_core.models import catalog
@@ -112,3 +114,32 @@ def test_lengths_that_do_not_fit_are_refused_before_any_work(tae):
         decode_video(tae, latents(2), 17)
     with pytest.raises(ShapeError, match="at least 1"):
         encode_video(tae, iter([]))
+
+
+class FullFrames(TorchDispatchMode):
+    """Counts the frames [.., 3, .., H, W] of full size that are in memory after each operation."""
+
+    def __init__(self, height: int, width: int) -> None:
+        super().__init__()
+        self.size, self.held, self.peak = (height, width), {}, 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor) and tuple(result.shape[-2:]) == self.size and result.shape[1:2] == (3,):
+            storage = result.untyped_storage()
+            frames = storage.nbytes() // (3 * self.size[0] * self.size[1] * result.element_size())
+            self.held[storage.data_ptr()] = (StorageWeakRef(storage), frames)
+        self.held = {key: one for key, one in self.held.items() if not one[0].expired()}
+        self.peak = max(self.peak, sum(frames for _, frames in self.held.values()))
+        return result
+
+
+@pytest.mark.parametrize("frames", [8, 32])
+def test_a_caller_that_drops_its_pieces_holds_one_window_and_one_overlap(tae, frames):
+    with FullFrames(16, 16) as count:
+        total = 0
+        for piece in decode_video(tae, latents(frames), window_frames=24, overlap_frames=8):
+            total += piece.shape[2]
+            del piece
+    assert total == 8 * frames
+    assert 24 <= count.peak <= 32

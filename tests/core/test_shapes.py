@@ -1,0 +1,35 @@
+import pytest
+
+from moviegen_core.errors import ConfigError
+from moviegen_core.shapes import LENGTH_RULES, plan_frames
+
+
+@pytest.mark.parametrize("family", LENGTH_RULES)
+@pytest.mark.parametrize("rounding", ["nearest", "up", "down"])
+def test_planned_lengths_fit_the_family_and_come_close(family, rounding):
+    stride, rest = LENGTH_RULES[family]
+    for seconds in (0.01, 0.5, 1.0, 3.3, 8.0):
+        for fps in (8, 16, 23.976, 24, 30):
+            length = plan_frames(seconds, fps, family, rounding)
+            assert length >= 1
+            assert length % stride == rest % stride
+            if length > stride:
+                gap = length - seconds * fps
+                low, high = {"nearest": (-0.5, 0.5), "up": (0, 1), "down": (-1, 0)}[rounding]
+                assert low * stride - 1e-5 <= gap <= high * stride + 1e-5
+
+
+@pytest.mark.parametrize(("family", "length"), [("wan", 81), ("ltx_video", 81), ("mochi", 79), ("movie_gen", 80)])
+def test_five_seconds_at_16_fps(family, length):
+    assert plan_frames(5, 16, family) == length
+
+
+def test_rounding_errors_of_seconds_times_fps_do_not_add_a_frame():
+    assert plan_frames(0.1, 30, "any", "up") == 3
+
+
+def test_unknown_families_and_empty_lengths_are_refused():
+    with pytest.raises(ConfigError, match="movie_gen, wan"):
+        plan_frames(1, 24, "nova")
+    with pytest.raises(ConfigError, match="numbers above 0"):
+        plan_frames(0, 24, "wan")
