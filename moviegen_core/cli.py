@@ -314,8 +314,8 @@ def _add_convert(commands: Any) -> None:
     convert = commands.add_parser("convert", help="rewrite a foreign checkpoint as ours; runs no code from it")
     convert.add_argument("source", type=Path, help="a .safetensors, .pth, .pt, .ckpt or .bin file")
     convert.add_argument("target", type=Path, help="the .safetensors file to write")
-    convert.add_argument("--network", required=True, help="video_dit, tae, ...")
-    convert.add_argument("--preset", required=True, help="which sizes; moviegen models lists them")
+    convert.add_argument("--network", help="video_dit, tae, ...; not needed for the released DAC-VAE")
+    convert.add_argument("--preset", help="which sizes; moviegen models lists them")
     convert.set_defaults(run=_convert)
 
 

@@ -55,11 +55,15 @@ class Network:
     @cached_property
     def key_maps(self) -> tuple[KeyMap, ...]:
         """Foreign layouts that checkpoint.py beside the network knows."""
-        try:
-            module = self._file("checkpoint")
-        except ModuleNotFoundError:
-            return ()
-        return tuple(KeyMap(*entry) for entry in getattr(module, "KEY_MAPS", ()))
+        return tuple(KeyMap(*entry) for entry in self._checkpoint("KEY_MAPS", ()))
+
+    def recognise(self, shapes: Mapping[str, tuple[int, ...]]) -> Any:
+        """Config of a foreign file by its keys and shapes, where checkpoint.py can tell; else None."""
+        return self._checkpoint("recognise", lambda _: None)(shapes)
+
+    def complete(self, tensors: Mapping[str, torch.Tensor], config: Any) -> Mapping[str, torch.Tensor]:
+        """A foreign file's tensors with those that only ours has, where checkpoint.py knows any."""
+        return self._checkpoint("complete", lambda given, _: given)(tensors, config)
 
     def preset(self, name: str) -> Any:
         """Config of a preset; ConfigError lists the known ones."""
@@ -75,6 +79,13 @@ class Network:
         accepted = inspect.signature(self.module_class).parameters
         return self.module_class(config, **{name: value for name, value in arguments.items() if name in accepted})
 
+    def _checkpoint(self, name: str, default: Any) -> Any:
+        try:
+            module = self._file("checkpoint")
+        except ModuleNotFoundError:
+            return default
+        return getattr(module, name, default)
+
     def _file(self, name: str) -> Any:
         return importlib.import_module(f"{__package__}.{self.folder}.{name}")
 
@@ -88,6 +99,7 @@ NETWORKS: dict[str, Network] = {
         Network("sound_judge", "sound_judge", "SoundJudgeConfig", "SoundJudge"),
         Network("audio_dit", "audio_dit", "AudioDiTConfig", "AudioDiT"),
         Network("sound_match", "sound_match", "SoundMatchConfig", "SoundMatch"),
+        Network("audio_codec", "audio_codec", "AudioCodecConfig", "AudioCodec"),
         Network("text", "text", "TextConfig", "build_network"),  # a function: the modules are those of transformers
     )
 }

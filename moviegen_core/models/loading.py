@@ -209,19 +209,15 @@ def read_header(path: str | os.PathLike[str]) -> Header:
 
 
 def convert(
-    source: str | os.PathLike[str], target: str | os.PathLike[str], *, network: str, config: Any,
+    source: str | os.PathLike[str], target: str | os.PathLike[str], *, network: str | None = None, config: Any = None,
     dtype: torch.dtype | None = None,
 ) -> Path:  # fmt: skip
     """Rewrite a foreign file (pickle or safetensors) as ours; a pickle is read with weights_only=True.
 
-    `config` is a preset's name, a dict or a config object of `network`.
+    `config` is a preset's name, a dict or a config object of `network`. Without them a file is rewritten whose
+    layout tells network and sizes: the released DAC-VAE.
     """
     source = Path(source)
-    entry = catalog.get(network)
-    if isinstance(config, str):
-        config = entry.preset(config)
-    elif isinstance(config, Mapping):
-        config = from_dict(entry.config_class, config)
     if _is_pickle(_existing(source)):
         try:
             content = torch.load(source, map_location="cpu", weights_only=True, mmap=False)
@@ -238,12 +234,34 @@ def convert(
         tensors = read_tensors(read_header(source))
     if not tensors:
         raise CheckpointError(f"{source} holds no named tensors; give a state dict")
+    network, config = _network_of(source, tensors, network, config)
+    entry = catalog.get(network)
+    tensors = dict(entry.complete(tensors, config))
     built = entry.construct(config, device="meta", dtype=torch.float32)
     renamed = rename_keys(tensors, built.state_dict(), entry.key_maps) or {}
     assign(
         built, {renamed.get(key, key): _as(value, dtype) for key, value in tensors.items()}, name=network, path=source
     )
     return save(built, target)
+
+
+def _network_of(source: Path, tensors: Mapping[str, Tensor], network: str | None, config: Any) -> tuple[str, Any]:
+    """Network and config object from what was given, or from the layout where it tells them."""
+    shapes = {key: tuple(value.shape) for key, value in tensors.items()}
+    if config is None:
+        for name in catalog.NETWORKS if network is None else (network,):
+            config = catalog.get(name).recognise(shapes)
+            if config is not None:
+                return name, config
+    if network is None or config is None:
+        raise CheckpointError(
+            f"the layout of {source} does not tell its network and sizes (keys: {_some(shapes)}); name them with "
+            "--network and --preset"
+        )
+    entry = catalog.get(network)
+    if isinstance(config, str):
+        return network, entry.preset(config)
+    return network, from_dict(entry.config_class, config) if isinstance(config, Mapping) else config
 
 
 def _locate(path: Path) -> Path:

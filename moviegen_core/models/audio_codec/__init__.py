@@ -1,0 +1,1 @@
+"""Sound codec: 48 kHz waveforms to 25 latent vectors a second and back."""
