@@ -82,7 +82,9 @@ def maker(name: str, model: str) -> Make:
     if name in ("codec", "generated"):
         from . import sound_sources
 
-        return sound_sources.through_codec(model) if name == "codec" else sound_sources.generated(model)
+        if name == "codec":
+            return sound_sources.through_codec(sound_sources.load_codec(model))
+        return sound_sources.generated(sound_sources.load_parts(model))
     raise ConfigError(f"there is no source {name!r} of sounds; use real, codec or generated, joined by commas")
 
 

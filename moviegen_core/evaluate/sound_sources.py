@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -12,6 +14,7 @@ from torch import Tensor
 from .. import weights
 from ..conditioning.sound import (
     NANO_APPEARANCE_RATE,
+    Encodes,
     FrameEncoders,
     SoundConditioning,
     encode_captions,
@@ -40,35 +43,49 @@ class Codec(Protocol):
     def decode(self, latent: Tensor) -> Tensor: ...
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Parts:
+    """Everything that turns a scene's pictures and caption into sound."""
+
+    codec: Codec
+    model: AudioDiT
+    words: Encodes
+    eyes: FrameEncoders
+    sampling: Mapping[str, Any] = field(default_factory=dict)  # arguments of long_sound
+
+
 def load_codec(model: str) -> Codec:
     """The shipped codec of `model` ("nano"), in fp32 on the CPU."""
     return cast(Codec, _load(f"{model}/audio_codec", "audio_codec"))
 
 
-def through_codec(model: str) -> Make:
+def load_parts(model: str) -> Parts:
+    """The shipped parts of `model` ("nano"), in fp32 on the CPU, with the sampling that its checkpoint recommends."""
+    vision, _ = load_vision_tower(weights.path(f"{model}/metaclip_vision"))
+    match = cast(SoundMatch, _load(f"{model}/sound_match", "sound_match"))
+    return Parts(
+        codec=load_codec(model),
+        model=cast(AudioDiT, _load(f"{model}/audio", "audio_dit")),
+        words=load_text_encoder("ul2", weights.path(f"{model}/ul2"), device="cpu", dtype=torch.float32),
+        eyes=FrameEncoders(vision=vision, motion=match, appearance_rate=NANO_APPEARANCE_RATE),
+        sampling=weights.shipped()[f"{model}/audio"].sampling,
+    )
+
+
+def through_codec(codec: Codec) -> Make:
     """Mono toybox sound, encoded and decoded: the ceiling of every generated sound."""
-    codec = load_codec(model)
 
     @torch.inference_mode()
     def make(scene: Scene, seconds: float, music: bool | str, seed: int) -> Tensor:
         real = torch.from_numpy(sound(scene, seconds=seconds, music=music, channels=1))
-        pieces = [
-            codec.decode(codec.encode(part[None]))[0, :, : part.shape[1]] for part in real.split(60 * RATE, dim=1)
-        ]
-        return torch.cat(pieces, dim=1)
+        latent = codec.encode(real.unsqueeze(0))
+        return codec.decode(latent)[0, :, : real.shape[1]]
 
     return make
 
 
-def generated(model: str) -> Make:
-    """Mono sound made for a scene from its pictures and its caption, with the checkpoint's recommended sampling."""
-    codec = load_codec(model)
-    dit = cast(AudioDiT, _load(f"{model}/audio", "audio_dit"))
-    sampling = weights.shipped()[f"{model}/audio"].sampling
-    words = load_text_encoder("ul2", weights.path(f"{model}/ul2"), device=torch.device("cpu"), dtype=torch.float32)
-    vision, _ = load_vision_tower(weights.path(f"{model}/metaclip_vision"))
-    match = cast(SoundMatch, _load(f"{model}/sound_match", "sound_match"))
-    eyes = FrameEncoders(vision=vision, motion=match, appearance_rate=NANO_APPEARANCE_RATE)
+def generated(parts: Parts) -> Make:
+    """Mono sound made for a scene from its pictures and its caption."""
 
     @torch.inference_mode()
     def make(scene: Scene, seconds: float, music: bool | str, seed: int) -> Tensor:
@@ -78,11 +95,11 @@ def generated(model: str) -> Make:
         caption = sound_caption(
             said.description, quality=said.quality, music=said.music, music_description=said.music_description
         )
-        text = encode_captions(words, caption)
-        frames = frame_features(eyes, _pictures(scene, seconds), num_latents, fps=CLIP_FPS)
+        text = encode_captions(parts.words, caption)
+        frames = frame_features(parts.eyes, _pictures(scene, seconds), num_latents, fps=CLIP_FPS)
         conditioning = SoundConditioning(text=text.text, text_mask=text.text_mask, frames=frames[None])
-        latent = long_sound(dit, conditioning, num_latents, seed=seed, **sampling)
-        return codec.decode(latent)[0, :, :samples]
+        latent = long_sound(parts.model, conditioning, num_latents, seed=seed, **parts.sampling)
+        return parts.codec.decode(latent)[0, :, :samples]
 
     return make
 
@@ -91,7 +108,7 @@ def _load(name: str, network: str) -> torch.nn.Module:
     return loading.load(weights.path(name), device="cpu", dtype=torch.float32, network=network)
 
 
-def _pictures(scene: Scene, seconds: float) -> Any:
+def _pictures(scene: Scene, seconds: float) -> Iterator[Tensor]:
     """Windows [3, t, H, W] in [-1, 1] of the scene."""
     total = max(1, round(seconds * CLIP_FPS))
     for start, stop in itertools.pairwise([*range(0, total, PICTURE_FRAMES), total]):

@@ -1,0 +1,56 @@
+"""Sounds that networks make for the bench: lengths, and that pictures and words reach them."""
+
+import pytest
+import torch
+
+from moviegen_core import toybox
+from moviegen_core.conditioning.sound import FrameEncoders
+from moviegen_core.evaluate import sound_sources
+from moviegen_core.models.audio_codec.model import AudioCodec, AudioCodecConfig
+from moviegen_core.models.audio_dit.model import AudioDiT, AudioDiTConfig
+from moviegen_core.models.sound_match.model import SoundMatch, SoundMatchConfig
+
+CODEC = AudioCodecConfig(
+    encoder_dim=8, encoder_rates=(8,), latent_dim=8, latent_channels=4, decoder_dim=8, decoder_rates=(8,),
+    watermark_rates=(), weight_norm=False, transform=240,
+)  # fmt: skip
+MATCH = SoundMatchConfig(channels=(8, 8, 8), dim=16, feature_dim=4, shared_dim=4, dilations=(1,), text_dim=6)
+
+
+class Letters:
+    """Text features that count letters: an encoder without weights."""
+
+    def encode(self, texts):
+        rows = [[float(text.count(letter)) for letter in "abcdef"] for text in texts]
+        return torch.tensor(rows)[:, None], torch.ones(len(texts), 1, dtype=torch.bool)
+
+
+@pytest.fixture
+def parts():
+    torch.manual_seed(0)
+    config = AudioDiTConfig(dim=16, num_heads=2, num_layers=1, mlp_dim=24, latent_channels=4, text_dim=6, frame_dim=8)
+    built = [AudioCodec(CODEC), AudioDiT(config), SoundMatch(MATCH)]
+    for network in built:
+        network.reset_parameters()
+    for parameter in built[1].parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    codec, model, match = (network.eval() for network in built)
+    eyes = FrameEncoders(motion=match)
+    return sound_sources.Parts(codec=codec, model=model, words=Letters(), eyes=eyes, sampling={"steps": 2})
+
+
+@pytest.mark.parametrize("seconds", [0.5, 1.001])
+def test_sounds_are_as_long_as_asked_for(parts, seconds):
+    scene = toybox.sample_scene(3)
+    for make in (sound_sources.through_codec(parts.codec), sound_sources.generated(parts)):
+        waveform = make(scene, seconds, True, 0)
+        assert waveform.shape == (1, round(seconds * 48_000))
+        assert bool(waveform.isfinite().all())
+
+
+def test_seed_and_scene_change_what_is_generated(parts):
+    make = sound_sources.generated(parts)
+    first, again, other = (make(toybox.sample_scene(3), 0.5, False, seed) for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert not torch.equal(first, make(toybox.sample_scene(4), 0.5, False, 1))
