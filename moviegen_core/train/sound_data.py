@@ -32,7 +32,9 @@ TEXT_ENCODER, VISION, MATCH, CODEC = "nano/ul2", "nano/metaclip_vision", "nano/s
 
 
 class Codec(Protocol):
-    """What is needed of a sound codec here."""
+    """What is needed of a sound codec here; `latent_std` [C] is the spread of the latents before they are scaled."""
+
+    latent_std: Tensor
 
     def encode(self, waveform: Tensor) -> Tensor: ...
 

@@ -17,13 +17,14 @@ LEAST_MASKED = 0.75  # paper: of the others 75 to 100 % are masked
 def sound_flow_matching(
     model: nn.Module, batch: dict[str, Tensor], generator: torch.Generator, *, fully_masked: float = FULLY_MASKED,
     drop_all: float = DROP_ALL, drop_text: float = DROP_TEXT, drop_video: float = DROP_VIDEO,
+    weights: Tensor | None = None,
 ) -> dict[str, Tensor]:  # fmt: skip
     """Mean squared error of the velocity over all sound frames; the model is an AudioDiT.
 
     The batch holds "latent" [B, C, L] (unit variance), "text" [B, T, E] with "text_mask" [B, T], "frames" [B, L, F]
     and, where some samples have no video, "frames_mask" [B, L]. Returns "loss" and detached "loss_0" ... "loss_3":
     the mean within each quarter of time. Noise, times and drops come from `generator` (CPU). Dropping all conditions
-    drops the known sound too (assumption).
+    drops the known sound too (assumption). `weights` [C], of mean 1, let channels count unequally; the paper's do not.
     """
     latent = batch["latent"]
     size, device = latent.shape[0], latent.device
@@ -45,7 +46,8 @@ def sound_flow_matching(
     )
     predicted = model(path.interpolate(latent, noise, time), time, prepared)
     target = path.velocity(latent, noise)
-    error = F.mse_loss(predicted.float(), target.float(), reduction="none").mean(dim=(1, 2))
+    error = F.mse_loss(predicted.float(), target.float(), reduction="none").mean(dim=2)
+    error = (error if weights is None else error * weights.to(error)).mean(dim=1)
     return {"loss": error.mean(), **by_time(error.detach(), time)}
 
 

@@ -84,3 +84,23 @@ def test_step_is_repeated_by_its_generator():
     }  # fmt: skip
     first, again = (sound_flow_matching(model, batch, torch.Generator().manual_seed(5))["loss"] for _ in range(2))
     assert torch.equal(first, again)
+
+
+def test_channel_of_weight_zero_does_not_count():
+    model = AudioDiT(CONFIG)
+    model.reset_parameters()
+    batch = {
+        "latent": torch.randn(64, 4, 8), "text": torch.randn(64, 1, 5), "frames": torch.randn(64, 8, 3),
+        "text_mask": torch.ones(64, 1, dtype=torch.bool),
+    }  # fmt: skip
+    weights = torch.tensor([0.0, 4 / 3, 4 / 3, 4 / 3])
+
+    def loss(latent):
+        changed = {**batch, "latent": latent}
+        return sound_flow_matching(model, changed, torch.Generator().manual_seed(5), weights=weights)["loss"].item()
+
+    louder = batch["latent"].clone()
+    louder[:, 0] *= 9
+    assert loss(louder) == pytest.approx(loss(batch["latent"]), rel=1e-5)
+    louder[:, 1] *= 9
+    assert loss(louder) > 2 * loss(batch["latent"])

@@ -1,0 +1,115 @@
+"""The recipes of the sound match and the sound transformer run from rendering to shipped weights, with tiny sizes."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+import torch
+
+from moviegen_core import weights
+from moviegen_core.devices import choose
+from moviegen_core.errors import CheckpointError, ConfigError
+from moviegen_core.models import catalog, loading
+from moviegen_core.models.text import build_network, save_text_encoder
+from moviegen_core.models.text.presets import NANO as NANO_TEXT
+from moviegen_core.models.text.tokenizer import LibraryTokenizer
+from moviegen_core.models.vision import build_network as build_tower
+from moviegen_core.models.vision.checkpoint import save_vision_tower
+from moviegen_core.models.vision.presets import NANO as NANO_VISION
+from moviegen_core.train.clips import ClipConfig
+from moviegen_core.train.recipes import nano_audio, nano_sound_match
+from moviegen_core.train.sound_data import caption, sound_clips
+from moviegen_core.train.vocabulary import build_tokenizer
+from moviegen_core.train.workspace import Workspace
+
+CLIPS = ClipConfig(count=4, size=32, kinds=((16, 8, 2), (20, 16, 1)), first_seed=70)
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    """Random encoders and a random codec, and a sound match that its recipe trained."""
+    folder = tmp_path_factory.mktemp("sound")
+    workspace = Workspace(
+        output=folder / "runs", ship=folder / "ship", placement=choose("cpu", "fp32"), render_workers=0,
+        out=io.StringIO(),
+    )  # fmt: skip
+    torch.manual_seed(0)
+    tokenizer = LibraryTokenizer(build_tokenizer(["a ball bounces"], "t5", NANO_TEXT["ul2"].vocab_size), "t5")
+    file = workspace.ship / "ul2.safetensors"
+    save_text_encoder(file, "ul2", NANO_TEXT["ul2"], build_network(NANO_TEXT["ul2"]), tokenizer)
+    weights.register("nano/ul2", file, workspace.ship)
+    file = workspace.ship / "metaclip_vision.safetensors"
+    save_vision_tower(
+        file, NANO_VISION, build_tower(NANO_VISION),
+        {name: torch.zeros(4, 192) for name in ("vision_projection", "text_projection")},
+    )  # fmt: skip
+    weights.register("nano/metaclip_vision", file, workspace.ship)
+    workspace.export("nano/audio_codec", catalog.build("audio_codec", device="cpu"))
+    nano_sound_match.run(match_recipe(), workspace)
+    return workspace
+
+
+def match_recipe(**changes):
+    return nano_sound_match.SoundMatchRecipe(**{"clips": CLIPS, "steps": 2, "minutes": 60, "batch_size": 2, **changes})
+
+
+def test_match_recipe_ships_weights_that_know_the_spread_of_the_text(workspace):
+    entry = weights.shipped(workspace.ship)["nano/sound_match"]
+    assert (entry.network, entry.recipe) == ("sound_match", "nano-sound-match")
+    match = loading.load(workspace.weight_file("nano/sound_match"), dtype=torch.float32)
+    assert not torch.equal(match.text_standard.std, torch.ones(192))
+
+
+def test_parts_of_clips_come_with_the_sound_of_the_same_time(workspace):
+    recipe = match_recipe(seconds=1.0)
+    data = sound_clips(workspace, CLIPS)
+    from moviegen_core.train.sound_data import band_cache, text_features
+
+    source = nano_sound_match.Segments(data, band_cache(workspace, data, 40), text_features(workspace, data, 2), recipe)
+    for position in range(6):
+        batch = source.batch(position)
+        assert batch["bands"].shape[1:] == (50, 40)
+        assert torch.allclose(batch["clock"].sum(dim=2), torch.ones(batch["clock"].shape[:2]))
+        assert batch["clock"].shape[2] == batch["pictures"].shape[1]
+        again = source.batch(position)
+        assert all(torch.equal(batch[name], again[name]) for name in batch)
+
+
+def test_recipe_without_a_clip_that_is_long_enough_is_refused(workspace):
+    data = sound_clips(workspace, CLIPS)
+    with pytest.raises(ConfigError, match="add longer ones"):
+        nano_sound_match.Segments(data, None, None, match_recipe(seconds=9.0))
+
+
+def test_audio_recipe_ships_weights_and_how_to_sample_with_them(workspace):
+    recipe = nano_audio.AudioRecipe(clips=CLIPS, steps=2, minutes=60, tokens_per_batch=100)
+    nano_audio.run(recipe, workspace)
+    entry = weights.shipped(workspace.ship)["nano/audio"]
+    assert (entry.network, entry.recipe) == ("audio_dit", "nano-audio")
+    assert entry.sampling == {"guidance_scale": 3.0, "window_seconds": 8.0, "context_seconds": 2.0}
+    model = loading.load(workspace.weight_file("nano/audio"), dtype=torch.float32)
+    assert not torch.equal(model.frames_in.standard.std, torch.ones(288))
+    assert list(workspace.folder("nano-audio", "sheets").glob("step-*.png"))
+
+
+def test_frame_features_of_another_match_are_refused(workspace):
+    recipe = nano_audio.AudioRecipe(clips=CLIPS, steps=2, minutes=60, tokens_per_batch=100)
+    nano_audio.run(recipe, workspace)
+    kept = workspace.weight_file("nano/sound_match").read_bytes()
+    try:
+        workspace.export("nano/sound_match", catalog.build("sound_match", device="cpu"))
+        with pytest.raises(CheckpointError, match="another match"):
+            nano_audio.run(recipe, workspace)
+    finally:
+        file = workspace.ship / "sound_match.safetensors"
+        file.write_bytes(kept)
+        weights.register("nano/sound_match", file, workspace.ship, network="sound_match")
+
+
+def test_captions_of_training_are_the_template(workspace):
+    data = sound_clips(workspace, CLIPS)
+    for number in range(len(data)):
+        text = caption(data.sounds.scene(number), 0)
+        assert text.startswith("This audio has quality: ")
+        assert "likelihood" in text
