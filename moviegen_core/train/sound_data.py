@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Protocol
@@ -27,6 +28,7 @@ from .data import Batch, stack
 from .sounds import SoundConfig, Sounds
 from .workspace import Workspace
 
+DECODING = ("decoder.", "quantizer.out_proj.", "linear.synthesis.", "linear.code_out.")  # weights of the codec
 TEXT, BANDS, LATENT, FRAMES = "text", "bands", "latent", "frames"
 TEXT_ENCODER, VISION, MATCH, CODEC = "nano/ul2", "nano/metaclip_vision", "nano/sound_match", "nano/audio_codec"
 
@@ -39,6 +41,8 @@ class Codec(Protocol):
     def encode(self, waveform: Tensor) -> Tensor: ...
 
     def decode(self, latent: Tensor) -> Tensor: ...
+
+    def state_dict(self) -> Mapping[str, Tensor]: ...
 
 
 @dataclass(frozen=True)
@@ -152,7 +156,7 @@ def frame_cache(workspace: Workspace, data: SoundClips) -> ShardCache:
 def latent_cache(workspace: Workspace, data: SoundClips) -> ShardCache:
     """Latents [C, L] of every sound by the nano codec, key "latent"."""
     codec = load_codec(workspace)
-    facts = _origin(data, clips=False, codec=workspace.sha256(CODEC))
+    facts = _origin(data, clips=False, codec=encoder_hash(codec))
     cache = ShardCache(workspace.folder("sound-latents"), len(data), facts)
 
     @torch.inference_mode()
@@ -162,6 +166,16 @@ def latent_cache(workspace: Workspace, data: SoundClips) -> ShardCache:
 
     cache.fill(make, "sound latents", workspace.out)
     return cache
+
+
+def encoder_hash(codec: Codec) -> str:
+    """Hash of all weights that latents depend on; a better decoder keeps the cache."""
+    digest = hashlib.sha256()
+    for name, value in sorted(codec.state_dict().items()):
+        if not name.startswith(DECODING):
+            digest.update(name.encode())
+            digest.update(value.cpu().float().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def load_frame_encoders(workspace: Workspace) -> FrameEncoders:

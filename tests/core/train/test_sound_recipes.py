@@ -19,7 +19,7 @@ from moviegen_core.models.vision.checkpoint import save_vision_tower
 from moviegen_core.models.vision.presets import NANO as NANO_VISION
 from moviegen_core.train.clips import ClipConfig
 from moviegen_core.train.recipes import nano_audio, nano_sound_match
-from moviegen_core.train.sound_data import caption, sound_clips
+from moviegen_core.train.sound_data import caption, encoder_hash, sound_clips
 from moviegen_core.train.vocabulary import build_tokenizer
 from moviegen_core.train.workspace import Workspace
 
@@ -105,6 +105,16 @@ def test_frame_features_of_another_match_are_refused(workspace):
         file = workspace.ship / "sound_match.safetensors"
         file.write_bytes(kept)
         weights.register("nano/sound_match", file, workspace.ship, network="sound_match")
+
+
+def test_latents_outlive_a_better_decoder_but_not_another_encoder():
+    codec = catalog.build("audio_codec", device="cpu")
+    before = encoder_hash(codec)
+    with torch.no_grad():
+        next(codec.decoder.parameters()).add_(1.0)
+        assert encoder_hash(codec) == before
+        next(codec.encoder.parameters()).add_(1.0)
+    assert encoder_hash(codec) != before
 
 
 def test_captions_of_training_are_the_template(workspace):
