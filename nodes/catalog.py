@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import loaders, text, video
+from . import clips, latents, loaders, sound_tools, text, video
 from .sockets import ComfyExtension, io
 
 NODES: list[type[io.ComfyNode]] = [
@@ -15,6 +15,17 @@ NODES: list[type[io.ComfyNode]] = [
     video.VideoSampler,
     video.TAEDecode,
     video.TAEEncode,
+    sound_tools.SetVideoAudio,
+    sound_tools.FitAudio,
+    sound_tools.MixAudio,
+    sound_tools.NormaliseLoudness,
+    sound_tools.StereoFromMono,
+    latents.PlanFrames,
+    latents.TakeLatentTail,
+    latents.JoinLatents,
+    clips.AnchorColour,
+    clips.JoinClips,
+    clips.DecodeToVideo,
 ]
 
 

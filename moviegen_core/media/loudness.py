@@ -135,7 +135,7 @@ def _block_energies(sound: Tensor, rate: int) -> Tensor:
     block = math.ceil(HOPS * hop)
     if sound.shape[1] < block:
         sound = sound.repeat(1, -(-block // sound.shape[1]))[:, :block]
-    blocks = int(round((sound.shape[1] - HOPS * hop) / hop)) + 1
+    blocks = round((sound.shape[1] - HOPS * hop) / hop) + 1
     weights = WEIGHTS.get(sound.shape[0], (1.0,) * sound.shape[0])
     energies = torch.zeros(blocks, dtype=torch.float64)
     step = max(1, int(PIECE_SECONDS / HOP_SECONDS))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
@@ -73,7 +73,7 @@ def sound_blocks(
             yield from _sized(pieces, channels, samples)
 
 
-def _tensor_frames(waveform: Tensor, rate: int, channels: int) -> Iterator[tuple[Any, Fraction]]:
+def _tensor_frames(waveform: Tensor, rate: int, channels: int) -> Generator[tuple[Any, Fraction], None, None]:
     import av
 
     for start in range(0, waveform.shape[-1], BLOCK):
@@ -85,7 +85,7 @@ def _tensor_frames(waveform: Tensor, rate: int, channels: int) -> Iterator[tuple
         yield frame, Fraction(0)
 
 
-def _file_frames(path: Path, origin: Fraction | int) -> Iterator[tuple[Any, Fraction]]:
+def _file_frames(path: Path, origin: Fraction | int) -> Generator[tuple[Any, Fraction], None, None]:
     """Decoded frames, each with the time in seconds at which the first of them sounds after `origin`."""
     import av
 
@@ -102,7 +102,7 @@ def _file_frames(path: Path, origin: Fraction | int) -> Iterator[tuple[Any, Frac
             yield frame, lead
 
 
-def _resampled(frames: Iterator[tuple[Any, Fraction]], resampler: Any, channels: int) -> Iterator[Tensor]:
+def _resampled(frames: Iterator[tuple[Any, Fraction]], resampler: Any, channels: int) -> Generator[Tensor, None, None]:
     """Pieces of any size that begin at the clip's first sample."""
     drop: int | None = None
     for frame, lead in frames:

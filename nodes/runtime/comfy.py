@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,14 @@ import folder_paths
 import torch
 from torch import Tensor
 
+from moviegen_core.errors import ShapeError
 from moviegen_core.flow import solver as solvers
 from moviegen_core.flow import times
 from moviegen_core.pipelines.decode import decode_video, encode_video
 
 from .. import convert, preview
 from . import files
+from .streams import STREAM_FRAMES, clip_frames, decode_in_windows
 
 FOLDERS = {"video": "diffusion_models", "tae": "vae"}  # text encoders have one folder for all roles
 PREVIEW_PIXELS = 512
@@ -122,6 +126,34 @@ def decode(vae: Any, samples: Tensor, num_frames: int, window: int, overlap: int
     yield from decode_video(vae.network, on_device, num_frames, window_frames=window, overlap_frames=overlap)
 
 
+def stream_frames(vae: Any, samples: Tensor, num_frames: int | None) -> tuple[int, Iterator[Tensor]]:
+    """Frames of all clips, and them in windows [1, 3, t, H, W] in [-1, 1] that hold few at once; any picture VAE."""
+    from .comfy_vae import MovieGenVAE
+
+    if getattr(samples, "is_nested", False):
+        raise ShapeError("this latent holds picture and sound; separate them first, with LTXV Separate AV Latent")
+    if samples.ndim not in (4, 5) or getattr(vae, "latent_dim", 2) == 1:
+        raise ShapeError(
+            f"a latent of shape {tuple(samples.shape)} is no clip or picture; connect those of a video VAE"
+        )
+    clips = samples.split(1)
+    if isinstance(vae, MovieGenVAE):
+        count = clip_frames(samples, num_frames)
+        streams = (decode(vae, clip, count, *STREAM_FRAMES) for clip in clips)
+    else:
+        ratio = vae.upscale_ratio
+        length = ratio[0] if samples.ndim == 5 and isinstance(ratio, tuple) and callable(ratio[0]) else lambda count: 1
+        count = length(samples.shape[2]) if samples.ndim == 5 else 1
+        streams = (decode_in_windows(lambda part: _pixels(vae, part), clip, length) for clip in clips)
+    return count * len(clips), chain.from_iterable(streams)
+
+
+def _pixels(vae: Any, samples: Tensor) -> Tensor:
+    images = vae.decode(samples)
+    clip = images if images.ndim == 5 else images.unsqueeze(1)
+    return clip[..., :3].movedim(-1, 1).mul_(2.0).sub_(1.0)
+
+
 def encode(vae: Any, pixels: Tensor, window: int) -> Tensor:
     """Pixels [1, 3, T, H, W] in [-1, 1] -> samples [1, C, ceil(T / 8), H / 8, W / 8]; other VAEs encode as they do."""
     from .comfy_vae import MovieGenVAE
@@ -131,6 +163,13 @@ def encode(vae: Any, pixels: Tensor, window: int) -> Tensor:
     on_device = vae.bring(vae.memory_used_encode(pixels.shape, vae.vae_dtype), pixels)
     samples = encode_video(vae.network, on_device, window_frames=window)
     return samples.to(vae.output_device, torch.float32)
+
+
+def temporary_file(ending: str) -> Path:
+    """A new name in ComfyUI's temporary folder, which is emptied when it starts."""
+    folder = Path(folder_paths.get_temp_directory())
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"moviegen_{uuid.uuid4().hex}{ending}"
 
 
 class Progress:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +26,7 @@ from moviegen_core.shapes import LatentShape
 
 from .. import convert, preview
 from . import files
+from .streams import STREAM_FRAMES, clip_frames
 
 DTYPES = {"auto": "auto", "fp32": "fp32", "bf16": "bf16"}
 
@@ -112,10 +117,24 @@ def decode(vae: NetworkHandle, samples: Tensor, num_frames: int, window: int, ov
     )
 
 
+def stream_frames(vae: NetworkHandle, samples: Tensor, num_frames: int | None) -> tuple[int, Iterator[Tensor]]:
+    """Frames of all clips [B, C, T, h, w], and them in windows [1, 3, t, H, W] in [-1, 1] that hold few at once."""
+    if samples.ndim != 5:
+        raise ShapeError(f"a latent of shape {tuple(samples.shape)} was given; a clip needs [batch, channels, T, h, w]")
+    count = clip_frames(samples, num_frames)
+    windows = (decode(vae, clip, count, *STREAM_FRAMES) for clip in samples.split(1))
+    return count * samples.shape[0], chain.from_iterable(windows)
+
+
 def encode(vae: NetworkHandle, pixels: Tensor, window: int) -> Tensor:
     """Pixels [1, 3, T, H, W] in [-1, 1] -> samples [1, C, T/8, H/8, W/8]."""
     place = vae.placement
     return encode_video(vae.network, pixels.to(place.device, place.dtype), window_frames=window).float().cpu()
+
+
+def temporary_file(ending: str) -> Path:
+    """A new name in a folder that is removed with this process."""
+    return Path(_temporary_folder().name) / f"moviegen_{uuid.uuid4().hex}{ending}"
 
 
 class Progress:
@@ -128,6 +147,11 @@ class Progress:
     def __call__(self, value: int, preview: Any = None) -> None:
         """Say that `value` of `total` is done; `preview` is a PIL image."""
         self.report(value, self.total, preview_image=preview)
+
+
+@cache
+def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="moviegen_")
 
 
 def _load(path: Path, dtype: str, network: str) -> NetworkHandle:

@@ -21,6 +21,11 @@ NODES = [
     "MovieGenVideoSampler",
     "MovieGenTAEDecode",
     "MovieGenTAEEncode",
+    "MovieGenSetVideoAudio",
+    "MovieGenFitAudio",
+    "MovieGenMixAudio",
+    "MovieGenNormaliseLoudness",
+    "MovieGenStereoFromMono",
 ]
 
 

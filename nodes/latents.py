@@ -1,0 +1,181 @@
+"""Tools for the latents of any video or audio model: lengths, tails and joins along time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from moviegen_core.errors import ConfigError, ShapeError
+from moviegen_core.ops.windows import CURVES, join
+from moviegen_core.shapes import LENGTH_RULES, ROUNDINGS, decoded_frames, latent_frames, plan_frames
+
+from .sockets import io
+
+CATEGORY = "MovieGen/tools"
+ALIASES = ["movie gen", "moviegen"]
+
+
+class PlanFrames(io.ComfyNode):
+    """Seconds and fps -> a length in frames that the model takes."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """The node as hosts show it."""
+        return io.Schema(
+            node_id="MovieGenPlanFrames",
+            display_name="Plan Frames (Movie Gen)",
+            category=CATEGORY,
+            description="Turns seconds into a length that the chosen model family accepts, for its empty latent.",
+            search_aliases=[*ALIASES, "seconds to frames", "video length", "duration", "frame count"],
+            inputs=[
+                io.Float.Input("seconds", default=5.0, min=0.01, max=3600.0, step=0.1, tooltip="Length you want."),
+                io.Float.Input("fps", default=16.0, min=1.0, max=240.0, step=1.0, tooltip="Frames a second."),
+                io.Combo.Input(
+                    "family",
+                    options=list(LENGTH_RULES),
+                    tooltip="Model that makes the clip. Wan takes 4n + 1 frames, LTX 8n + 1, Movie Gen 8n.",
+                ),
+                io.Combo.Input(
+                    "rounding",
+                    options=list(ROUNDINGS),
+                    advanced=True,
+                    tooltip="Which accepted length: the nearest, or one that is not shorter or not longer.",
+                ),
+            ],
+            outputs=[
+                io.Int.Output("length", tooltip="Frames, for the empty latent of the model."),
+                io.Float.Output("fps", tooltip="Frames a second, passed on for Create Video."),
+                io.Float.Output("seconds", tooltip="How long that many frames last."),
+                io.Int.Output("latent_frames", tooltip="Latent frames of that length."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, seconds: float, fps: float, family: str, rounding: str = ROUNDINGS[0]) -> io.NodeOutput:
+        """The length and what follows from it."""
+        length = plan_frames(seconds, fps, family, rounding)
+        return io.NodeOutput(length, fps, length / fps, latent_frames(length, LENGTH_RULES[family][0]))
+
+
+class TakeLatentTail(io.ComfyNode):
+    """The last frames of a latent, and the rest."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """The node as hosts show it."""
+        return io.Schema(
+            node_id="MovieGenTakeLatentTail",
+            display_name="Take Latent Tail (Movie Gen)",
+            category=CATEGORY,
+            description="Cuts the last latent frames off a video or audio latent, to go on from them.",
+            search_aliases=[*ALIASES, "last frames", "extend video", "trim latent", "cut latent"],
+            inputs=[
+                io.Latent.Input("samples", tooltip="A video or audio latent of any model."),
+                io.Int.Input(
+                    "frames", default=2, min=1, max=4096, tooltip="Latent frames in the tail; the whole, if it is less."
+                ),
+            ],
+            outputs=[
+                io.Latent.Output("tail", tooltip="The last latent frames."),
+                io.Latent.Output("rest", tooltip="Everything before; its last frame alone if nothing would be left."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, samples: dict[str, Any], frames: int) -> io.NodeOutput:
+        """Both parts; masks and the length in frames are cut along."""
+        length = samples["samples"].shape[time_axis(samples)]
+        cut = max(0, length - frames)
+        return io.NodeOutput(_part(samples, cut, length), _part(samples, 0, max(1, cut)))
+
+
+class JoinLatents(io.ComfyNode):
+    """Two latents after each other in time."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """The node as hosts show it."""
+        return io.Schema(
+            node_id="MovieGenJoinLatents",
+            display_name="Join Latents in Time (Movie Gen)",
+            category=CATEGORY,
+            description="Puts one video or audio latent after another; where they overlap the weights sum to one.",
+            search_aliases=[*ALIASES, "concatenate latents", "append video", "extend video", "blend latents"],
+            inputs=[
+                io.Latent.Input("first", tooltip="A video or audio latent of any model."),
+                io.Latent.Input("second", tooltip="What follows, of the same model and size."),
+                io.Int.Input(
+                    "overlap", default=0, min=0, max=4096, tooltip="Latent frames that both share and that are blended."
+                ),
+                io.Combo.Input(
+                    "curve",
+                    options=list(CURVES),
+                    advanced=True,
+                    tooltip="How the blend runs: a straight line, or a half cosine with soft ends.",
+                ),
+            ],
+            outputs=[io.Latent.Output(tooltip="Both, one after the other.")],
+        )
+
+    @classmethod
+    def execute(
+        cls, first: dict[str, Any], second: dict[str, Any], overlap: int, curve: str = CURVES[0]
+    ) -> io.NodeOutput:
+        """Samples and masks joined; a latent without a mask counts as free everywhere."""
+        axis = time_axis(first)
+        if time_axis(second) != axis:
+            raise ShapeError("a video latent and an audio latent cannot follow each other; join those of one kind")
+        joined = {**first, "samples": join(first["samples"], second["samples"], overlap, axis, curve)}
+        joined.pop("num_frames", None)
+        masks = [_mask(one, axis) for one in (first, second)]
+        joined.pop("noise_mask", None)
+        if "noise_mask" in first or "noise_mask" in second:
+            joined["noise_mask"] = join(masks[0], masks[1], overlap, axis, curve)
+        if "num_frames" in second:
+            spurious = decoded_frames(second["samples"].shape[axis]) - second["num_frames"]
+            joined["num_frames"] = decoded_frames(joined["samples"].shape[axis]) - spurious
+        return io.NodeOutput(joined)
+
+
+def time_axis(latent: dict[str, Any]) -> int:
+    """Axis of the latent that is time: video [B, C, T, h, w]; sound [B, C, T], [B, C, F, T] or LTX's [B, C, T, F]."""
+    samples = latent["samples"]
+    if getattr(samples, "is_nested", False):
+        raise ShapeError("this latent holds picture and sound; separate them first, with LTXV Separate AV Latent")
+    if samples.ndim in (3, 5):
+        return 2
+    if samples.ndim == 4 and latent.get("type") == "audio":
+        # LTX's audio latents say their sample rate, and keep time before frequency.
+        return 2 if "sample_rate" in latent else 3
+    raise ShapeError(
+        f"a latent of shape {tuple(samples.shape)} is a picture without time; connect a video or audio latent"
+    )
+
+
+def _part(latent: dict[str, Any], start: int, stop: int) -> dict[str, Any]:
+    axis = time_axis(latent)
+    samples = latent["samples"]
+    part = {**latent, "samples": samples.narrow(axis, start, stop - start).clone()}
+    mask = latent.get("noise_mask")
+    if mask is not None and mask.ndim == samples.ndim and mask.shape[axis] == samples.shape[axis]:
+        part["noise_mask"] = mask.narrow(axis, start, stop - start).clone()
+    if "num_frames" in latent:
+        part["num_frames"] = min(latent["num_frames"], decoded_frames(stop)) - decoded_frames(start)
+        if part["num_frames"] < 1:
+            raise ConfigError("num_frames of this latent does not fit its length; make it with Empty Video Latent")
+    return part
+
+
+def _mask(latent: dict[str, Any], axis: int) -> Tensor:
+    samples, mask = latent["samples"], latent.get("noise_mask")
+    shape = [samples.shape[0], 1, *samples.shape[2:]]
+    if mask is None:
+        return torch.ones(shape)
+    if mask.ndim == samples.ndim and mask.shape[axis] == samples.shape[axis] and mask.shape[2:] == samples.shape[2:]:
+        return mask[:, :1].expand(shape)
+    raise ShapeError(
+        f"a noise mask of shape {tuple(mask.shape)} does not run along the latent's time {tuple(samples.shape)}; "
+        "set the mask after joining"
+    )
