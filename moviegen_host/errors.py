@@ -5,6 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 
+class Problem(str):
+    """One line that may know which node, and which of its inputs, it is about."""
+
+    node_id: str | None
+    input_name: str | None
+
+    def __new__(cls, text: str, node_id: str | None = None, input_name: str | None = None) -> Problem:
+        """`node_id` is the id in the prompt."""
+        problem = super().__new__(cls, text)
+        problem.node_id, problem.input_name = node_id, input_name
+        return problem
+
+
 class HostError(Exception):
     """A workflow, setting or pack cannot be used; `problems` holds one line each."""
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import session as sessions
-from .errors import Cancelled, HostError
+from .errors import Cancelled, HostError, Problem
 from .graph import Graph, Link, Node, nested
 from .io import ComfyNode, Hidden, NodeOutput, Schema
 from .registry import Registry, finish
-from .session import Session
+from .session import NodeEvent, Session
 
 logger = logging.getLogger(__name__)
 
@@ -88,11 +88,13 @@ class _Run:
         if key in self.results:
             if node_id not in self.report.reused:
                 self.report.reused.append(node_id)
+                self.session.note(NodeEvent(node_id, "reused", self.results[key].shown))
             logger.info("%s: nothing changed, its last result is used", node.title)
         else:
             self.session.check_cancelled()
             self.results[key] = self._execute(node)
             self.report.executed.append(node_id)
+            self.session.note(NodeEvent(node_id, "done", self.results[key].shown))
         shown = self.results[key].shown
         if shown:
             self.report.shown[node_id] = shown
@@ -123,12 +125,13 @@ class _Run:
                 if blocked is not None:
                     return _Result([[blocked] for _ in schema.outputs], {})
                 logger.info("%s: runs", node.title)
+                self.session.note(NodeEvent(node.id, "started"))
                 return self._call(node, cls, schema, values)
             except (KeyboardInterrupt, Cancelled, HostError, MemoryError):
                 raise
             except Exception as error:
                 kind = "" if _is_user_error(error) else f"{type(error).__name__}: "
-                raise HostError(f'"{node.title}" (node {node.id}) failed: {kind}{error}') from error
+                raise HostError([Problem(f'"{node.title}" (node {node.id}) failed: {kind}{error}', node.id)]) from error
 
     def _call(self, node: Node, cls: type[ComfyNode], schema: Schema, values: dict[str, list[Any]]) -> _Result:
         clone = cls.PREPARE_CLASS_CLONE({"hidden_inputs": self._hidden(node, schema)})

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import comfy_api
-from .errors import HostError
+from .errors import HostError, Problem
 from .io import Autogrow, Combo, DynamicCombo, DynamicInput, Input, MatchType, MultiType, Schema
 from .registry import Registry, expanded
 from .workflow import Workflow, label
@@ -56,9 +56,9 @@ class Graph:
     document: dict[str, Any] | None
 
 
-def check(workflow: Workflow, registry: Registry) -> Graph:
-    """Workflow -> graph; HostError with every problem found."""
-    return _Checker(workflow, registry).run()
+def check(workflow: Workflow, registry: Registry, targets: Iterable[str] | None = None) -> Graph:
+    """Workflow -> graph of all output nodes, or of the `targets` among them; HostError with every problem found."""
+    return _Checker(workflow, registry).run(targets)
 
 
 def as_link(value: Any) -> Link | None:
@@ -75,17 +75,20 @@ class _Checker:
         self.problems: list[str] = []
         self.nodes: dict[str, Node] = {}
 
-    def run(self) -> Graph:
+    def run(self, targets: Iterable[str] | None) -> Graph:
         self._replace_old_nodes()
         for node_id, node in self.prompt.items():
             if self.registry.schema(node["class_type"]) is None:
                 hint = self.registry.nearest(node["class_type"]) or "; delete the node"
-                self.problems.append(
+                self._refuse(
                     f"{label(node_id, node)}: the node type {node['class_type']} is not installed here{hint}, "
-                    "or run this workflow in ComfyUI"
+                    "or run this workflow in ComfyUI",
+                    node_id,
                 )
         known = {key: self.registry.schema(node["class_type"]) for key, node in self.prompt.items()}
         outputs = [key for key, schema in known.items() if schema is not None and schema.is_output_node]
+        if targets is not None:
+            outputs = [key for key in outputs if key in set(targets)]
         if not outputs and None not in known.values():
             self.problems.append("nothing would be saved or shown; add an output node, such as Save Video")
         for node_id in outputs:
@@ -93,6 +96,9 @@ class _Checker:
         if self.problems:
             raise HostError(dict.fromkeys(self.problems))
         return Graph(self.nodes, outputs, self.prompt, self.workflow.document)
+
+    def _refuse(self, text: str, node_id: str, input_name: str | None = None) -> None:
+        self.problems.append(Problem(text, node_id, input_name))
 
     def _replace_old_nodes(self) -> None:
         for node in self.prompt.values():
@@ -118,7 +124,7 @@ class _Checker:
     def _visit(self, node_id: str, path: list[str]) -> None:
         if node_id in path:
             names = " -> ".join(label(one, self.prompt[one]) for one in [*path[path.index(node_id) :], node_id])
-            self.problems.append(f"links run in a circle: {names}; take one of them out")
+            self._refuse(f"links run in a circle: {names}; take one of them out", node_id)
             return
         if node_id in self.nodes:
             return
@@ -140,7 +146,7 @@ class _Checker:
             if isinstance(one, DynamicInput) and not isinstance(one, DynamicCombo.Input):
                 continue
             if (node_id, name) in self.workflow.broken:
-                self.problems.append(self.workflow.broken[node_id, name])
+                self._refuse(self.workflow.broken[node_id, name], node_id, name)
                 continue
             if name not in given:
                 default = getattr(one, "default", None)
@@ -149,34 +155,38 @@ class _Checker:
                 if one.has_widget and default is not None:
                     values[name] = default
                 elif not one.optional:
-                    self.problems.append(f"{where}: the input {name} is not connected; connect {_types(one)} to it")
+                    self._refuse(
+                        f"{where}: the input {name} is not connected; connect {_types(one)} to it", node_id, name
+                    )
                 continue
             link = as_link(given[name])
             if link is not None:
-                if self._link(where, name, one, link):
+                if self._link(node_id, where, name, one, link):
                     values[name] = link
             else:
                 try:
                     values[name] = coerced(one, given[name], checked=unchecked is not None and name not in unchecked)
                 except ValueError as reason:
-                    self.problems.append(f"{where}: {name} {reason}")
-        self._unknown_names(where, schema, given, [name for name, _ in inputs], values)
+                    self._refuse(f"{where}: {name} {reason}", node_id, name)
+        self._unknown_names(node_id, where, schema, given, [name for name, _ in inputs], values)
         groups = frozenset(
             name
             for name, one in inputs
             if isinstance(one, Autogrow.Input) or (isinstance(one, DynamicCombo.Input) and name in values)
         )
         if custom is not None and len(self.problems) == problems_before:
-            self._custom(where, custom, values, groups)
+            self._custom(node_id, where, custom, values, groups)
         title = node.get("_meta", {}).get("title") or schema.display_name or schema.node_id
         lazy = frozenset(name for name, one in inputs if one.lazy)
         return Node(node_id, node["class_type"], title, values, lazy, groups)
 
-    def _link(self, where: str, name: str, one: Input, link: Link) -> bool:
+    def _link(self, node_id: str, where: str, name: str, one: Input, link: Link) -> bool:
         source = self.prompt.get(link.node_id)
         if source is None:
-            self.problems.append(
-                f"{where}: {name} comes from node {link.node_id}, which is not in the file; connect it again"
+            self._refuse(
+                f"{where}: {name} comes from node {link.node_id}, which is not in the file; connect it again",
+                node_id,
+                name,
             )
             return False
         schema = self.registry.schema(source["class_type"])
@@ -184,9 +194,11 @@ class _Checker:
             return False
         origin = label(link.node_id, source)
         if not 0 <= link.slot < len(schema.outputs):
-            self.problems.append(
+            self._refuse(
                 f"{where}: {name} wants output {link.slot} of {origin}, which has {len(schema.outputs)}; "
-                "connect it again"
+                "connect it again",
+                node_id,
+                name,
             )
             return False
         output, wanted = schema.outputs[link.slot], one.accepts()
@@ -194,11 +206,19 @@ class _Checker:
         if "*" in given or "*" in wanted or given & wanted:
             return True
         kind = _types(one)
-        self.problems.append(f"{where}: {name} takes {kind}, but {origin} gives {output.io_type}; connect {kind}")
+        self._refuse(
+            f"{where}: {name} takes {kind}, but {origin} gives {output.io_type}; connect {kind}", node_id, name
+        )
         return False
 
     def _unknown_names(
-        self, where: str, schema: Schema, given: Mapping[str, Any], known: list[str], values: dict[str, Any]
+        self,
+        node_id: str,
+        where: str,
+        schema: Schema,
+        given: Mapping[str, Any],
+        known: list[str],
+        values: dict[str, Any],
     ) -> None:
         for name in given:
             if name in known:
@@ -209,19 +229,25 @@ class _Checker:
             close = difflib.get_close_matches(name, known, 1)
             if close or as_link(given[name]) is not None:
                 hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(known) or 'no inputs'}"
-                self.problems.append(f"{where}: there is no input {name}; {hint}")
+                self._refuse(f"{where}: there is no input {name}; {hint}", node_id, name)
             else:
                 # Frontends write the state of buttons and players among the inputs.
                 logger.info("%s: ignored the value of %s, which is no input here", where, name)
 
-    def _custom(self, where: str, method: Any, values: Mapping[str, Any], groups: Iterable[str]) -> None:
+    def _custom(
+        self, node_id: str, where: str, method: Any, values: Mapping[str, Any], groups: Iterable[str]
+    ) -> None:
         parameters = inspect.signature(method).parameters
         takes_all = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
         plain = {name: None if isinstance(value, Link) else value for name, value in values.items()}
         arguments = nested(plain, groups)
-        answer = method(**{name: value for name, value in arguments.items() if takes_all or name in parameters})
+        try:
+            answer = method(**{name: value for name, value in arguments.items() if takes_all or name in parameters})
+        except HostError as refusal:
+            answer = str(refusal)
         if answer is not True:
-            self.problems.append(f"{where}: {answer if isinstance(answer, str) else 'its inputs do not fit together'}")
+            reason = answer if isinstance(answer, str) else "its inputs do not fit together"
+            self._refuse(f"{where}: {reason}", node_id)
 
 
 def _custom_check(node: Any) -> tuple[Any, set[str] | None]:

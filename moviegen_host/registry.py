@@ -24,6 +24,7 @@ class Registry:
 
     def __init__(self, nodes: Iterable[type[ComfyNode]] = ()) -> None:
         self.nodes: dict[str, type[ComfyNode]] = {}
+        self.packs: dict[str, Path] = {}  # folder of each node id that a pack brought
         self._schemas: dict[str, Schema] = {}
         for node in nodes:
             self.add(node)
@@ -76,6 +77,7 @@ class Registry:
             raise HostError(f"{root} gives no V3 nodes (comfy_entrypoint); older packs need ComfyUI")
         for node in found:
             self.add(node)
+            self.packs[node.GET_SCHEMA().node_id] = root
 
 
 def default_registry(packs: Iterable[str | Path] | None = None) -> Registry:

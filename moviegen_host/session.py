@@ -27,13 +27,27 @@ class Progress:
     preview: Any = None  # PIL.Image or IMAGE tensor [B, H, W, C] in 0..1
 
 
+@dataclass(frozen=True)
+class NodeEvent:
+    """A node began ("started"), ended ("done"), or its last result was good ("reused"); `shown` is what it shows."""
+
+    node_id: str
+    what: str
+    shown: dict[str, list[Any]] = field(default_factory=dict)
+
+
 @dataclass
 class Session:
-    """Folders and callbacks of one or more runs. `cancel` may be set from any thread."""
+    """Folders and callbacks of one or more runs. `cancel` may be set from any thread.
+
+    A `confined` session reads files in its own folders only: its workflows come from a browser.
+    """
 
     output_directory: Path = Path("output")
     input_directory: Path = Path(".")
     on_progress: Callable[[Progress], None] | None = None
+    on_node: Callable[[NodeEvent], None] | None = None
+    confined: bool = False
     cancel: threading.Event = field(default_factory=threading.Event)
     written: list[Path] = field(default_factory=list)  # files under output_directory, in order
     _temporary: tempfile.TemporaryDirectory[str] | None = None
@@ -52,6 +66,11 @@ class Session:
         if self.on_progress is not None:
             self.on_progress(Progress(node_id or running, title, value, maximum, preview))
 
+    def note(self, event: NodeEvent) -> None:
+        """Passes on that a node began or ended."""
+        if self.on_node is not None:
+            self.on_node(event)
+
     def check_cancelled(self) -> None:
         """Raises Cancelled when the run was stopped."""
         if self.cancel.is_set():
@@ -64,7 +83,10 @@ class Session:
         if match:
             name = match[1]
             folder = {"output": self.output_directory, "temp": self.temp_directory}.get(match[2], folder)
-        return folder / name
+        path = folder / name
+        if self.confined and folder.resolve() not in path.resolve().parents:
+            raise HostError(f"the file {name!r} is outside the {folder.name} folder; upload it instead")
+        return path
 
     def next_file(
         self, prefix: str, ending: str, *, folder: str = "output", width: int = 0, height: int = 0, count: int = 1
