@@ -29,7 +29,7 @@ class JudgeConfig:
     classes: dict[str, tuple[str, ...]]
     still: tuple[str, ...] = ("thing", "colour", "place")  # attributes that single frames show
     still_frames: int = 3
-    still_channels: tuple[int, ...] = (32, 64, 96, 128)
+    still_channels: tuple[int, ...] = (32, 64, 96, 128, 128, 128)
     motion_channels: tuple[int, ...] = (32, 64, 96)
     num_frames: int = 16
     frames_per_second: float = 8.0  # the rate at which those frames are taken: 16 frames show 2 s
@@ -60,7 +60,7 @@ class Judge(nn.Module):
         super().__init__()
         self.config = config
         place = {"device": device, "dtype": dtype}
-        self.still = Frames(3, config.still_channels, (2, 2, 1, 2), ops, place)
+        self.still = Frames(3, config.still_channels, (2, 2, 1, 2, 1, 1), ops, place)
         # Beside each frame stands its difference from the one before.
         self.moving = Frames(6, config.motion_channels, (2, 2, 2), ops, place)
         width, cells = config.motion_channels[-1], -(-config.size // 16)
@@ -139,7 +139,8 @@ class Frames(nn.Module):
         x = pixels.transpose(1, 2).flatten(0, 1).contiguous(memory_format=torch.channels_last)
         for conv, norm in zip(self.convs, self.norms, strict=True):
             # Channels last in memory, so the norm over channels needs no copy.
-            x = F.silu(norm(conv(x).permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
+            update = F.silu(norm(conv(x).permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
+            x = x + update if x.shape == update.shape else update
         return x.permute(0, 2, 3, 1).flatten(1, 2).unflatten(0, (batch, -1))
 
 

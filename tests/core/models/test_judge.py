@@ -7,7 +7,7 @@ from moviegen_core.models.judge.model import Judge, JudgeConfig, prepare_clip, s
 
 CONFIG = JudgeConfig(
     classes={"colour": ("red", "blue"), "motion": ("left", "right", "still")},
-    still_channels=(8, 16, 16, 16),
+    still_channels=(8, 16, 16, 24, 24),
     motion_channels=(8, 16, 16),
     num_frames=4,
     size=32,
