@@ -36,10 +36,10 @@ class JudgeRecipe:
     """Sizes, seed and time of nano/judge; it reads the clips that the video recipe renders."""
 
     seed: int = 31
-    clips: ClipConfig = field(default_factory=lambda: replace(VideoRecipe().clips, count=6000))
+    clips: ClipConfig = field(default_factory=lambda: replace(VideoRecipe().clips, count=4000))
     batch_size: int = 32
     steps: int | None = None
-    minutes: float = 12.0
+    minutes: float = 24.0
     learning_rate: float = 2e-3
 
 

@@ -63,13 +63,13 @@ class TAERecipe:
     seed: int = 11
     clips: ClipConfig = field(
         default_factory=lambda: ClipConfig(
-            count=5000, kinds=((32, 16, 12), (48, 24, 3), (64, 16, 3), (24, 16, 1), (16, 16, 1))
+            count=700, kinds=((32, 16, 12), (48, 24, 3), (64, 16, 3), (24, 16, 1), (16, 16, 1))
         )
     )
-    joint: TAEStage = TAEStage(minutes=15, crops=(IMAGES, *CLIPS), schedule="cosine", final_scale=0.1)
+    joint: TAEStage = TAEStage(minutes=21, crops=(IMAGES, *CLIPS), schedule="cosine", final_scale=0.1)
     finish: TAEStage = TAEStage(minutes=0.3, crops=(IMAGES, *CLIPS), learning_rate=1e-4, schedule="linear")
     decoder: TAEStage = TAEStage(
-        minutes=6, crops=(IMAGES, *CLIPS), learning_rate=2e-4, schedule="linear", adversary_weight=0.02
+        minutes=25, crops=(IMAGES, *CLIPS), learning_rate=2e-4, schedule="linear", adversary_weight=0.02
     )
     method: str = "adamw"
     squared_weight: float = 4.0

@@ -77,9 +77,9 @@ class VideoRecipe:
     )
     variants: int = 4  # captions a clip
     still_variants: int = 2
-    images: VideoStage = VideoStage(minutes=25, stills=1, tokens_per_batch=2048, learning_rate=5e-3, ema_decay=0.995)
+    images: VideoStage = VideoStage(minutes=22, stills=1, tokens_per_batch=2048, learning_rate=5e-3, ema_decay=0.995)
     joint: VideoStage = VideoStage(
-        minutes=50, stills=1, videos=5, tokens_per_batch=4096, learning_rate=4e-3, ema_decay=0.995,
+        minutes=51, stills=1, videos=5, tokens_per_batch=4096, learning_rate=4e-3, ema_decay=0.995,
         schedule="linear", final_scale=0.25,
     )  # fmt: skip
     long: VideoStage = VideoStage(
@@ -87,7 +87,7 @@ class VideoRecipe:
         schedule="linear", final_scale=0.3,
     )  # fmt: skip
     best: VideoStage = VideoStage(
-        minutes=5, stills=1, videos=8, longs=1, tokens_per_batch=4096, learning_rate=3e-4, schedule="linear",
+        minutes=4, stills=1, videos=8, longs=1, tokens_per_batch=4096, learning_rate=3e-4, schedule="linear",
         ema_decay=0.98, best_share=0.4, snapshots=(0.6, 0.8, 1.0),
     )  # fmt: skip
     weight_power: float = 0.5  # on how much each latent channel shows; 0 counts all alike, as the paper does
