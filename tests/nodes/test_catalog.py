@@ -26,6 +26,12 @@ NODES = [
     "MovieGenMixAudio",
     "MovieGenNormaliseLoudness",
     "MovieGenStereoFromMono",
+    "MovieGenPlanFrames",
+    "MovieGenTakeLatentTail",
+    "MovieGenJoinLatents",
+    "MovieGenAnchorColour",
+    "MovieGenJoinClips",
+    "MovieGenDecodeToVideo",
 ]
 
 

@@ -1,0 +1,79 @@
+"""Lengths, tails and joins of any model's latents."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from moviegen_core.errors import ShapeError
+
+GENERATOR = torch.Generator().manual_seed(0)
+KINDS = {
+    "video": ({}, (1, 16, 9, 4, 6), 2),
+    "stable audio": ({"type": "audio"}, (2, 64, 9), 2),
+    "ace step": ({"type": "audio"}, (1, 8, 16, 9), 3),
+    "ltx audio": ({"type": "audio", "sample_rate": 16000}, (1, 8, 9, 16), 2),
+}
+
+
+def latent(kind: str) -> dict:
+    extra, shape, _ = KINDS[kind]
+    return {**extra, "samples": torch.randn(shape, generator=GENERATOR)}
+
+
+def test_planned_length_comes_with_its_duration_and_latent_frames(nodes):
+    assert nodes["MovieGenPlanFrames"].execute(5.0, 16.0, "wan").args == (81, 16.0, 81 / 16, 21)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_tail_and_rest_joined_are_the_latent_again(kind, nodes):
+    given, axis = latent(kind), KINDS[kind][2]
+    tail, rest = nodes["MovieGenTakeLatentTail"].execute(given, 4).args
+    assert tail["samples"].shape[axis] == 4
+    assert rest["samples"].shape[axis] == 5
+    [joined] = nodes["MovieGenJoinLatents"].execute(rest, tail, 0).args
+    assert torch.equal(joined["samples"], given["samples"])
+    assert {key: joined.get(key) for key in KINDS[kind][0]} == KINDS[kind][0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_overlapping_latents_are_blended_along_time(kind, nodes):
+    given, axis = latent(kind), KINDS[kind][2]
+    first, second = ({**given, "samples": given["samples"].narrow(axis, start, 6)} for start in (0, 3))
+    [joined] = nodes["MovieGenJoinLatents"].execute(first, second, 3, "cosine").args
+    torch.testing.assert_close(joined["samples"], given["samples"])
+
+
+def test_tail_longer_than_the_latent_is_the_whole_latent(nodes):
+    given = latent("video")
+    tail, rest = nodes["MovieGenTakeLatentTail"].execute(given, 99).args
+    assert torch.equal(tail["samples"], given["samples"])
+    assert rest["samples"].shape[2] == 1
+
+
+def test_length_in_frames_follows_the_cuts(nodes):
+    given = {"samples": torch.zeros(1, 16, 4, 2, 2), "num_frames": 27}
+    tail, rest = nodes["MovieGenTakeLatentTail"].execute(given, 1).args
+    assert (tail["num_frames"], rest["num_frames"]) == (3, 24)
+    [joined] = nodes["MovieGenJoinLatents"].execute(rest, given, 2).args
+    assert (joined["samples"].shape[2], joined["num_frames"]) == (5, 35)
+
+
+def test_masks_are_cut_and_joined_along(nodes):
+    given = latent("video")
+    mask = torch.rand(1, 1, 9, 4, 6, generator=GENERATOR)
+    tail, rest = nodes["MovieGenTakeLatentTail"].execute({**given, "noise_mask": mask}, 4).args
+    [joined] = nodes["MovieGenJoinLatents"].execute(rest, tail, 0).args
+    assert torch.equal(joined["noise_mask"], mask)
+    del rest["noise_mask"]
+    [joined] = nodes["MovieGenJoinLatents"].execute(rest, tail, 0).args
+    assert torch.equal(joined["noise_mask"][:, :, :5], torch.ones(1, 1, 5, 4, 6))
+
+
+def test_pictures_and_mixed_kinds_are_refused(nodes):
+    with pytest.raises(ShapeError, match="connect a video or audio latent"):
+        nodes["MovieGenTakeLatentTail"].execute({"samples": torch.zeros(1, 4, 8, 8)}, 1)
+    with pytest.raises(ShapeError, match="join those of one kind"):
+        nodes["MovieGenJoinLatents"].execute(latent("ace step"), latent("video"), 0)
+    with pytest.raises(ShapeError, match="same width, height"):
+        nodes["MovieGenJoinLatents"].execute(latent("video"), {"samples": torch.zeros(1, 16, 3, 4, 8)}, 0)
