@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 MODES = ("replace", "mix", "remove")
 CEILING = 0.98  # highest sample of a mixture: AAC overshoots a little when it is decoded
 AHEAD_SECONDS = 0.5  # how far the sound runs before the pictures in the file
+WEBM_PICTURES = ("vp8", "vp9", "av1")
 KEPT_RATES = (44100, 48000)  # Hz; every other rate becomes 48000
 
 
@@ -49,7 +50,7 @@ def container_ending(path: str | os.PathLike[str]) -> str:
             return ending if ending in (".mp4", ".mov", ".m4v") else ".mp4"
         if kind == "mpegts":
             return ".ts"
-        webm = picture_stream(container, source).codec.canonical_name in ("vp8", "vp9", "av1")
+        webm = picture_stream(container, source).codec.canonical_name in WEBM_PICTURES
         return ".webm" if webm and ending == ".webm" else ".mkv"
 
 
@@ -85,13 +86,13 @@ def set_audio(
 
     with replacing(final) as temporary, codec_errors(final), av.open(str(origin)) as given:
         pictures = picture_stream(given, origin)
+        codec = pictures.codec.canonical_name
+        if final.suffix.lower() == ".webm" and codec not in WEBM_PICTURES:
+            raise MediaError(f"{final.name} cannot hold {codec} pictures; choose a name that ends in .mkv")
         tags = {**given.metadata, **(metadata or {})}
         # Without use_metadata_tags MP4 drops every tag it does not know, and the workflow with it.
         options = {"movflags": "use_metadata_tags+faststart"} if _is_mp4(final) else {}
         with av.open(str(temporary), mode="w", options=options) as copy:
-            codec = pictures.codec.canonical_name
-            if codec not in copy.supported_codecs:
-                raise MediaError(f"{final.name} cannot hold {codec} pictures; choose a name that ends in .mkv")
             for key, value in tags.items():
                 copy.metadata[key] = value if isinstance(value, str) else json.dumps(value)
             target = copy.add_stream_from_template(pictures, opaque=True)
