@@ -4,9 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.installed-bench
+STUDIO_STAMP := $(VENV)/.installed-studio
+BROWSER_STAMP := $(VENV)/.installed-browser
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check nano bench clean
+.PHONY: help demo studio browser test check nano bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -14,6 +16,13 @@ help: ## list the targets
 demo: $(STAMP) ## make films of a few prompts with the shipped models, into out/
 	@echo "demo: making films with the shipped nano models"
 	@$(BIN)/python scripts/demo.py
+
+studio: $(STUDIO_STAMP) ## open the graph editor in a browser, with the shipped models
+	@$(BIN)/moviegen studio
+
+browser: $(BROWSER_STAMP) ## try the studio in a real browser (needs Chromium, or root to install it on Debian)
+	@echo "browser: trying the studio in Chromium"
+	@$(BIN)/pytest -m browser tests/host/studio
 
 test: $(STAMP) ## run the tests (no network, no GPU)
 	@echo "test: running pytest"
@@ -51,4 +60,16 @@ $(STAMP): pyproject.toml constraints.txt
 $(BENCH_STAMP): $(STAMP)
 	@echo "setup: installing what the benchmarks compare with"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	@touch $@
+
+$(STUDIO_STAMP): $(STAMP)
+	@echo "setup: installing the graph editor"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[studio]'
+	@touch $@
+
+$(BROWSER_STAMP): $(STUDIO_STAMP)
+	@echo "setup: installing playwright, and Chromium where it is missing"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
+	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; } >/dev/null || { \
+		echo "make: Chromium is needed for the browser tests; on Debian: sudo apt-get install chromium" >&2; exit 1; }
 	@touch $@

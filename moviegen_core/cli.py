@@ -60,7 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"moviegen {__version__}")
     parser.add_argument("-v", "--verbose", action="store_true", help="log what happens")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for add in (_add_make, _add_run, _add_models, _add_train, _add_evaluate, _add_convert, _add_doctor):
+    for add in (_add_make, _add_run, _add_studio, _add_models, _add_train, _add_evaluate, _add_convert, _add_doctor):
         add(commands)
     return parser
 
@@ -188,6 +188,26 @@ def _run(arguments: argparse.Namespace) -> Any:
     )
 
 
+def _add_studio(commands: Any) -> None:
+    studio = commands.add_parser("studio", help="open the graph editor in a browser, without ComfyUI")
+    studio.add_argument("--port", type=int, default=8188, help="default: %(default)s; 0 takes a free one")
+    studio.add_argument("--no-open", action="store_true", help="only print the address")
+    studio.add_argument(
+        "--folder", type=Path, default=Path("studio"), metavar="DIR", help="keeps input, output, user (%(default)s)"
+    )
+    studio.set_defaults(run=_studio)
+
+
+def _studio(arguments: argparse.Namespace) -> Any:
+    try:
+        app = importlib.import_module("moviegen_host.studio.app")
+    except ModuleNotFoundError as error:
+        if error.name != "aiohttp":
+            raise
+        raise ConfigError("the studio is not installed; run: pip install 'moviegen-video-audio[studio]'") from None
+    return app.serve(arguments.folder, port=arguments.port, open_browser=not arguments.no_open)
+
+
 def _add_models(commands: Any) -> None:
     models = commands.add_parser("models", help="list every preset with its parameter count")
     models.set_defaults(run=_models)
@@ -263,7 +283,7 @@ def _train(arguments: argparse.Namespace) -> None:
 
 def _add_evaluate(commands: Any) -> None:
     evaluate = commands.add_parser("evaluate", help="measure the models; writes figures and tables")
-    evaluate.add_argument("bench", help="tae, judge, video or sound")
+    evaluate.add_argument("bench", help="tae, judge, video, sound or codec")
     evaluate.add_argument("--output", type=Path, default=Path("out/evaluate"), metavar="DIR", help="(%(default)s)")
     _add_settings(evaluate, "an option of the bench, such as --set prompts=50")
     evaluate.set_defaults(run=_evaluate)

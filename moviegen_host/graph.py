@@ -234,9 +234,7 @@ class _Checker:
                 # Frontends write the state of buttons and players among the inputs.
                 logger.info("%s: ignored the value of %s, which is no input here", where, name)
 
-    def _custom(
-        self, node_id: str, where: str, method: Any, values: Mapping[str, Any], groups: Iterable[str]
-    ) -> None:
+    def _custom(self, node_id: str, where: str, method: Any, values: Mapping[str, Any], groups: Iterable[str]) -> None:
         parameters = inspect.signature(method).parameters
         takes_all = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
         plain = {name: None if isinstance(value, Link) else value for name, value in values.items()}
