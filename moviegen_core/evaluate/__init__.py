@@ -14,6 +14,7 @@ BENCHES = {
     "judge": ".judge",
     "video": ".text_to_video",
     "sound": ".sound",
+    "codec": ".codec",
 }
 
 

@@ -1,8 +1,8 @@
 """Closed-form start of a codec with a lapped transform: the best linear code of given sounds.
 
 The transform starts as the modified discrete cosine transform with a sine window, which reconstructs perfectly. The
-linear code starts as the principal components of all coefficients of a latent frame, scaled to unit variance; a few
-channels are left to the network. Encoder and decoder start silent beside it and learn what the linear code lacks.
+linear code starts as the principal components of all coefficients of a latent frame, scaled to unit variance. Encoder
+and decoder start silent beside it and learn what the linear code lacks.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from ...errors import ConfigError
 from .layers import Snake
 from .model import AudioCodec, LinearCode
 
-FREE_CHANNELS = 16  # latent channels that the linear code leaves to the network
-START_SCALE = 0.05  # standard deviation of the posterior, where the mean has 1
+START_SCALE = 0.03  # standard deviation of the posterior, where the mean has 1
 SMALLEST_POWER = 1e-12
 START_ALPHA = 0.5  # gentler than the fresh 1: coefficients are small
 
@@ -34,9 +33,10 @@ def lapped_basis(block: int) -> Tensor:
 
 
 @torch.no_grad()
-def linear_start(codec: AudioCodec, waveforms: Tensor, *, free_channels: int = FREE_CHANNELS) -> None:
-    """Set a fresh codec to the linear code of sounds [K, 1, N], each weighed by its own loudness.
+def linear_start(codec: AudioCodec, waveforms: Tensor, *, free_channels: int = 0) -> None:
+    """Set a fresh codec to the linear code of sounds [K, 1, N], all of which count alike.
 
+    `free_channels` of the latent are left to the network, which starts silent in the others.
     ConfigError for a codec without a lapped transform.
     """
     config, linear = codec.config, codec.linear
@@ -91,11 +91,13 @@ def components(frames: Tensor, count: int) -> tuple[Tensor, Tensor]:
     at the mean loudness.
     """
     power = frames.square().mean(dim=(1, 2)).double()
-    heard = power > SMALLEST_POWER
-    frames, power = frames[heard], power[heard]
-    if not len(frames):
+    heard = (power > SMALLEST_POWER).nonzero().flatten()
+    if not len(heard):
         raise ConfigError("all sounds for the linear start are silent; give some that can be heard")
-    evened = (frames.double() * (power.mean() / power).sqrt()[:, None, None]).flatten(0, 1)
-    strengths, directions = torch.linalg.eigh(evened.T @ evened / len(evened))
+    covariance = torch.zeros(frames.shape[2], frames.shape[2], dtype=torch.float64)
+    for index in heard:  # one by one: in double precision all frames together would fill the memory
+        covariance += (frames[index].T @ frames[index]).double() / power[index]
+    covariance *= power[heard].mean() / (len(heard) * frames.shape[1])
+    strengths, directions = torch.linalg.eigh(covariance)
     scales = strengths.flip(0)[:count].clamp_min(SMALLEST_POWER).sqrt()
     return directions.flip(1).T[:count].float(), scales.float()

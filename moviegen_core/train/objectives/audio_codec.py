@@ -64,7 +64,7 @@ def spectral_distances(made: Tensor, target: Tensor, windows: tuple[int, ...] = 
     totals = []
     for window in windows:
         first, second = magnitudes(made, window), magnitudes(target, window)
-        quiet = QUIET * math.sqrt(second.shape[1] * second.shape[2]) / window
+        quiet = QUIET * math.sqrt(second.shape[1] * second.shape[2] / window)
         far = torch.linalg.vector_norm((first - second).flatten(1), dim=1)
         size = torch.linalg.vector_norm(second.flatten(1), dim=1) + quiet
         bank = mel_bank(window, MEL_BANDS.get(window, max(8, window // 16))).to(second)

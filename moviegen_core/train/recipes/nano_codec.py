@@ -32,7 +32,10 @@ SMALLEST_STD = 1e-3
 
 @dataclass(frozen=True, kw_only=True)
 class CodecStage:
-    """One step of the curriculum; `adversary` scales DAC's adversarial and feature-matching weights, 0 for none."""
+    """One step of the curriculum, left out with steps=0.
+
+    `adversary` scales DAC's adversarial and feature-matching weights, 0 for none.
+    """
 
     minutes: float | None
     learning_rate: float
@@ -50,10 +53,10 @@ class CodecRecipe:
     clips: ClipConfig = field(default_factory=lambda: CLIPS)  # the scenes whose sounds are learned
     seconds: float = 1.0  # of each sound in a batch
     batch_size: int = 12
-    joint: CodecStage = CodecStage(minutes=6, learning_rate=1e-3)
-    decoder: CodecStage = CodecStage(minutes=3, learning_rate=3e-4, adversary=0.02)
+    joint: CodecStage = CodecStage(minutes=6, learning_rate=3e-4)
+    decoder: CodecStage = CodecStage(minutes=3, learning_rate=2e-4, adversary=0.02)
     kl_weight: float = 1e-5
-    start_sounds: int = 400
+    start_sounds: int = 1000
     start_seconds: float = 2.0
     statistics_sounds: int = 300
     mixed: float = 0.3  # share of the samples that are two sounds at once
@@ -74,6 +77,8 @@ def run(recipe: CodecRecipe, workspace: Workspace) -> None:
     steps = 0
     for number, name in enumerate(STAGES):
         stage: CodecStage = getattr(recipe, name)
+        if stage.steps == 0:
+            continue
         loop = LoopConfig(
             name=name,
             steps=stage.steps,

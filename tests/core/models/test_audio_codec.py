@@ -1,0 +1,266 @@
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from moviegen_core.errors import CheckpointError, ConfigError, ShapeError
+from moviegen_core.models import catalog, loading
+from moviegen_core.models.audio_codec.checkpoint import folded, recognise
+from moviegen_core.models.audio_codec.model import AudioCodecConfig
+from moviegen_core.models.audio_codec.start import lapped_basis, linear_start
+
+RELEASED_LIKE = AudioCodecConfig(
+    encoder_dim=4, encoder_rates=(2, 3, 4), latent_dim=12, latent_channels=6, decoder_dim=48, decoder_rates=(4, 3, 2),
+    watermark_rates=(3, 2, 2),
+)  # fmt: skip
+LAPPED = AudioCodecConfig(
+    encoder_dim=8, encoder_rates=(4,), latent_dim=12, latent_channels=24, decoder_dim=16, decoder_rates=(4,),
+    watermark_rates=(), weight_norm=False, transform=12,
+)  # fmt: skip
+
+
+def small_released():
+    """A config whose watermark branch fits its fixed 512 and 32 channels, as the released one does."""
+    return replace(RELEASED_LIKE, decoder_dim=1536, decoder_rates=(2, 3, 2, 2), watermark_rates=(2, 2, 2, 2))
+
+
+def build(config, seed=0):
+    torch.manual_seed(seed)
+    codec = catalog.build("audio_codec", config, device="cpu").eval()
+    with torch.no_grad():
+        for name, value in codec.named_parameters():
+            if name.endswith("alpha"):
+                value.uniform_(0.5, 1.5)
+            elif name.endswith(("weight_v", "weight_g", "weight")) and "lstm" not in name:
+                value.mul_(1 + 0.3 * torch.rand_like(value))
+            elif name.endswith("bias"):
+                value.normal_(std=0.05)
+    return codec
+
+
+def normed(state, name):
+    """The weight of an old-style weight normalisation, or the plain one."""
+    if f"{name}.weight" in state:
+        return state[f"{name}.weight"]
+    length = state[f"{name}.weight_v"].flatten(1).norm(dim=1).view(-1, 1, 1)
+    return state[f"{name}.weight_v"] / length * state[f"{name}.weight_g"]
+
+
+def snake(state, name, x):
+    alpha = state[f"{name}.alpha"]
+    return x + torch.sin(alpha * x) ** 2 / (alpha + 1e-9)
+
+
+def unit(state, name, x, dilation):
+    y = snake(state, f"{name}.block.0", x)
+    y = F.conv1d(
+        y, normed(state, f"{name}.block.1"), state[f"{name}.block.1.bias"], padding=3 * dilation, dilation=dilation
+    )
+    y = snake(state, f"{name}.block.2", y)
+    return x + F.conv1d(y, normed(state, f"{name}.block.3"), state[f"{name}.block.3.bias"])
+
+
+def reference_moments(state, waveform, rates):
+    x = F.conv1d(waveform, normed(state, "encoder.block.0"), state["encoder.block.0.bias"], padding=3)
+    for index, rate in enumerate(rates, 1):
+        name = f"encoder.block.{index}.block"
+        for part, dilation in enumerate((1, 3, 9)):
+            x = unit(state, f"{name}.{part}", x, dilation)
+        x = snake(state, f"{name}.3", x)
+        x = F.conv1d(x, normed(state, f"{name}.4"), state[f"{name}.4.bias"], stride=rate, padding=rate // 2)
+    last = len(rates) + 1
+    x = snake(state, f"encoder.block.{last}", x)
+    x = F.conv1d(x, normed(state, f"encoder.block.{last + 1}"), state[f"encoder.block.{last + 1}.bias"], padding=1)
+    x = F.conv1d(x, normed(state, "quantizer.in_proj"), state["quantizer.in_proj.bias"])
+    mean, scale = x.chunk(2, dim=1)
+    return mean, torch.log1p(scale.exp()) + 1e-4
+
+
+def reference_features(state, latent, rates):
+    x = F.conv1d(latent, normed(state, "quantizer.out_proj"), state["quantizer.out_proj.bias"])
+    x = F.conv1d(x, normed(state, "decoder.model.0"), state["decoder.model.0.bias"], padding=3)
+    for index, rate in enumerate(rates, 1):
+        name = f"decoder.model.{index}.block"
+        x = snake(state, f"{name}.0", x)
+        x = F.conv_transpose1d(
+            x, normed(state, f"{name}.1"), state[f"{name}.1.bias"], stride=rate, padding=(rate + 1) // 2,
+            output_padding=rate % 2,
+        )  # fmt: skip
+        for part, dilation in ((4, 1), (5, 3), (8, 9)):
+            x = unit(state, f"{name}.{part}", x, dilation)
+    return x
+
+
+def reference_sound(state, latent, rates):
+    x = snake(state, "decoder.wm_model.encoder_block.pre.0", reference_features(state, latent, rates))
+    name = "decoder.wm_model.encoder_block.pre.1"
+    return torch.tanh(F.conv1d(x, normed(state, name), state[f"{name}.bias"], padding=3))
+
+
+def test_full_preset_has_the_released_keys_and_parameters():
+    codec = catalog.build("audio_codec", "full")
+    keys = [key for key in codec.state_dict() if not key.startswith("latent_")]
+    assert len(keys) == 317
+    assert catalog.count_parameters(codec) == 107_671_171
+    assert catalog.count_parameters(codec.encoder) == 27_288_704
+    assert catalog.count_parameters(codec.quantizer) == 395_776
+    assert catalog.count_parameters(codec.decoder) == 79_986_691
+    assert catalog.count_parameters(codec.decoder.wm_model) == 9_328_483
+    shapes = {key: tuple(value.shape) for key, value in codec.state_dict().items()}
+    assert shapes["encoder.block.4.block.4.weight_v"] == (1024, 512, 24)
+    assert shapes["decoder.model.1.block.1.weight_g"] == (1536, 1, 1)
+    assert shapes["decoder.model.2.block.11.weight"] == (256, 128, 10)
+    assert shapes["decoder.wm_model.msg_processor.msg_processor.weight"] == (32, 128)
+    assert codec.config.hop_length == 1920
+    assert codec.config.latent_rate == 25
+
+
+def test_nano_preset_is_small_and_keeps_the_rate():
+    codec = catalog.build("audio_codec", "nano")
+    assert catalog.count_parameters(codec) <= 2_000_000
+    assert (codec.config.hop_length, codec.config.latent_channels, codec.config.latent_rate) == (1920, 128, 25)
+
+
+@torch.no_grad()
+def test_codec_equals_an_independent_reference():
+    codec = build(small_released())
+    config, state = codec.config, codec.state_dict()
+    waveform = 0.3 * torch.randn(2, 1, 5 * config.hop_length)
+    mean, scale = reference_moments(state, waveform, config.encoder_rates)
+    posterior = codec.posterior(waveform)
+    torch.testing.assert_close(posterior.mean, mean, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(posterior.scale, scale, rtol=1e-4, atol=1e-5)
+    latent = torch.randn(2, 6, 4)
+    sound = reference_sound(state, latent, config.decoder_rates)
+    torch.testing.assert_close(codec.decode_raw(latent), sound, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_folded_codec_gives_the_same_sound_and_saves_with_plain_weights(tmp_path):
+    codec = build(small_released())
+    plain = folded(codec)
+    latent, bits = torch.randn(1, 6, 4), torch.tensor([0, 1] * 8)
+    assert not any(key.endswith("weight_g") for key in plain.state_dict())
+    torch.testing.assert_close(plain.decode(latent, watermark=bits), codec.decode(latent, watermark=bits))
+    again = loading.load(loading.save(plain, tmp_path / "plain.safetensors"))
+    torch.testing.assert_close(again.decode(latent), codec.decode(latent))
+    assert folded(plain) is plain
+
+
+@torch.no_grad()
+def test_watermark_is_small_depends_on_its_bits_and_is_off_by_default():
+    codec = build(small_released())
+    latent = torch.randn(1, 6, 6)
+    clean = codec.decode(latent)
+    torch.testing.assert_close(clean, codec.decode(latent, watermark=False), rtol=0, atol=0)
+    zeros, ones = (codec.decode_raw(latent, watermark=[bit] * 16) for bit in (0, 1))
+    assert (zeros - codec.decode_raw(latent)).abs().max() > 0
+    assert (zeros - ones).abs().max() > 0
+    assert codec.decode(latent, watermark=True).shape == clean.shape
+    with pytest.raises(ShapeError, match="16 bits, each 0 or 1"):
+        codec.decode(latent, watermark=[2] * 16)
+
+
+def test_codec_without_a_branch_refuses_a_watermark():
+    with pytest.raises(ConfigError, match="watermark=False"):
+        build(LAPPED).decode(torch.randn(1, 24, 2), watermark=True)
+
+
+@pytest.mark.parametrize("samples", [1, 5, 47, 48, 49, 200])
+@torch.no_grad()
+def test_any_length_rounds_up_and_comes_back(samples):
+    codec = build(LAPPED)
+    latent = codec.encode(torch.rand(2, 1, samples) - 0.5)
+    assert latent.shape == (2, 24, math.ceil(samples / 48))
+    assert codec.decode(latent, samples).shape == (2, 1, samples)
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 480), (480,), (1, 1, 0)])
+def test_only_mono_batches_are_encoded(shape):
+    with pytest.raises(ShapeError, match="codec is mono"):
+        build(LAPPED).encode(torch.zeros(shape))
+
+
+def test_more_samples_than_the_latent_holds_are_refused():
+    with pytest.raises(ShapeError, match="hold 1 to 96"):
+        build(LAPPED).decode(torch.randn(1, 24, 2), 97)
+
+
+def test_lapped_basis_reconstructs_perfectly():
+    block = 12
+    basis = lapped_basis(block)
+    torch.testing.assert_close(basis @ basis.T, torch.eye(block), rtol=0, atol=1e-6)
+    sound = torch.randn(1, 1, 10 * block)
+    coefficients = F.conv1d(sound, basis.unsqueeze(1), stride=block, padding=block // 2)
+    again = F.conv_transpose1d(coefficients, basis.unsqueeze(1), stride=block, padding=block // 2)
+    torch.testing.assert_close(again[..., block:-block], sound[..., block:-block], rtol=0, atol=1e-5)
+
+
+def test_linear_start_codes_sounds_of_few_components_at_once():
+    codec = build(LAPPED)
+    time = torch.arange(960) / 48_000
+    tones = torch.stack([torch.sin(2 * math.pi * f * time + f).unsqueeze(0) for f in torch.linspace(150, 2000, 40)])
+    linear_start(codec, 0.3 * tones, free_channels=4)
+    with torch.no_grad():
+        latent = codec.encode(0.3 * tones)
+        error = (codec.decode(latent) - 0.3 * tones)[..., 48:-48]
+        assert 10 * math.log10((0.3 * tones)[..., 48:-48].square().mean() / error.square().mean()) > 20
+        deviation = latent[:, :20].std(dim=(0, 2))
+        assert deviation.min() > 0.5
+        assert deviation.max() < 2.0
+    assert codec.posterior(tones).scale.mean().item() == pytest.approx(0.03, rel=0.05)
+
+
+def test_linear_start_needs_a_transform_and_something_to_hear():
+    with pytest.raises(ConfigError, match="config with a transform"):
+        linear_start(build(RELEASED_LIKE_PLAIN), torch.randn(2, 1, 480))
+    with pytest.raises(ConfigError, match="silent"):
+        linear_start(build(LAPPED), torch.zeros(2, 1, 480))
+
+
+RELEASED_LIKE_PLAIN = replace(RELEASED_LIKE, watermark_rates=())
+
+
+def released_file(tmp_path, codec, name="weights.pth"):
+    """A checkpoint as the makers of DAC-VAE write it."""
+    state = {key: value for key, value in codec.state_dict().items() if not key.startswith("latent_")}
+    path = tmp_path / name
+    torch.save({"state_dict": state, "metadata": {"kwargs": {"sample_rate": 48000}}}, path)
+    return path
+
+
+def test_released_file_is_converted_without_being_told_what_it_is(tmp_path):
+    codec = build(small_released())
+    target = loading.convert(released_file(tmp_path, codec), tmp_path / "codec.safetensors")
+    again = loading.load(target, network="audio_codec")
+    assert again.config == codec.config
+    for key, value in codec.state_dict().items():
+        torch.testing.assert_close(again.state_dict()[key], value, rtol=0, atol=0)
+
+
+def test_pickle_that_would_run_code_is_not_opened(tmp_path):
+    path = tmp_path / "weights.pth"
+    torch.save({"state_dict": {}, "metadata": nn.Identity()}, path)
+    with pytest.raises(CheckpointError, match="more than plain tensors"):
+        loading.convert(path, tmp_path / "codec.safetensors")
+
+
+def test_file_of_an_unknown_layout_asks_for_its_network(tmp_path):
+    path = tmp_path / "weights.pth"
+    torch.save({"some.weight": torch.zeros(2)}, path)
+    with pytest.raises(CheckpointError, match="--network and --preset"):
+        loading.convert(path, tmp_path / "codec.safetensors")
+
+
+def test_sizes_are_read_from_the_shapes_of_the_full_file():
+    codec = catalog.build("audio_codec", "full")
+    assert recognise({key: tuple(value.shape) for key, value in codec.state_dict().items()}) == codec.config
+    assert recognise({"encoder.conv.weight": (3, 3)}) is None
+
+
+def test_rates_that_do_not_match_are_refused():
+    with pytest.raises(ConfigError, match="same hop"):
+        replace(LAPPED, decoder_rates=(5,))
