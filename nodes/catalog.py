@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import clips, latents, loaders, sound_tools, text, video
+from . import clips, latents, loaders, renames, sound_tools, text, video
 from .sockets import ComfyExtension, io
 
 NODES: list[type[io.ComfyNode]] = [
@@ -31,6 +31,10 @@ NODES: list[type[io.ComfyNode]] = [
 
 class MovieGenExtension(ComfyExtension):
     """What ComfyUI asks for the nodes."""
+
+    async def on_load(self) -> None:
+        """Once, before the nodes are listed."""
+        await renames.register(renames.RENAMES)
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         """Every node of the pack."""

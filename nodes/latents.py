@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from moviegen_core.errors import ConfigError, ShapeError
 from moviegen_core.ops.windows import CURVES, join
@@ -129,10 +130,8 @@ class JoinLatents(io.ComfyNode):
             raise ShapeError("a video latent and an audio latent cannot follow each other; join those of one kind")
         joined = {**first, "samples": join(first["samples"], second["samples"], overlap, axis, curve)}
         joined.pop("num_frames", None)
-        masks = [_mask(one, axis) for one in (first, second)]
-        joined.pop("noise_mask", None)
         if "noise_mask" in first or "noise_mask" in second:
-            joined["noise_mask"] = join(masks[0], masks[1], overlap, axis, curve)
+            joined["noise_mask"] = join(_mask(first), _mask(second), overlap, axis, curve)
         if "num_frames" in second:
             spurious = decoded_frames(second["samples"].shape[axis]) - second["num_frames"]
             joined["num_frames"] = decoded_frames(joined["samples"].shape[axis]) - spurious
@@ -158,9 +157,8 @@ def _part(latent: dict[str, Any], start: int, stop: int) -> dict[str, Any]:
     axis = time_axis(latent)
     samples = latent["samples"]
     part = {**latent, "samples": samples.narrow(axis, start, stop - start).clone()}
-    mask = latent.get("noise_mask")
-    if mask is not None and mask.ndim == samples.ndim and mask.shape[axis] == samples.shape[axis]:
-        part["noise_mask"] = mask.narrow(axis, start, stop - start).clone()
+    if latent.get("noise_mask") is not None:
+        part["noise_mask"] = _mask(latent).narrow(axis, start, stop - start).clone()
     if "num_frames" in latent:
         part["num_frames"] = min(latent["num_frames"], decoded_frames(stop)) - decoded_frames(start)
         if part["num_frames"] < 1:
@@ -168,14 +166,18 @@ def _part(latent: dict[str, Any], start: int, stop: int) -> dict[str, Any]:
     return part
 
 
-def _mask(latent: dict[str, Any], axis: int) -> Tensor:
+def _mask(latent: dict[str, Any]) -> Tensor:
+    """The noise mask at the latent's own size [B, 1, ...]; ones where it has none."""
     samples, mask = latent["samples"], latent.get("noise_mask")
-    shape = [samples.shape[0], 1, *samples.shape[2:]]
     if mask is None:
-        return torch.ones(shape)
-    if mask.ndim == samples.ndim and mask.shape[axis] == samples.shape[axis] and mask.shape[2:] == samples.shape[2:]:
-        return mask[:, :1].expand(shape)
-    raise ShapeError(
-        f"a noise mask of shape {tuple(mask.shape)} does not run along the latent's time {tuple(samples.shape)}; "
-        "set the mask after joining"
-    )
+        return torch.ones(samples.shape[0], 1, *samples.shape[2:])
+    if samples.ndim == 5 and mask.ndim < 5:
+        mask = mask.reshape(1, 1, -1, *mask.shape[-2:])  # as samplers read it: one entry a frame, or one for all
+    if mask.ndim != samples.ndim or mask.shape[0] not in (1, samples.shape[0]):
+        raise ShapeError(
+            f"a noise mask of shape {tuple(mask.shape)} does not fit a latent of shape {tuple(samples.shape)}; set the "
+            "mask after this node"
+        )
+    mode = {3: "linear", 4: "bilinear", 5: "trilinear"}[samples.ndim]
+    fitted = functional.interpolate(mask[:, :1].float(), size=samples.shape[2:], mode=mode)
+    return fitted.expand(samples.shape[0], *fitted.shape[1:])

@@ -16,15 +16,22 @@ BIAS: list[float] = _TABLE["bias"]
 FRAMES = 4  # shown side by side, evenly spread over the clip
 
 
+def strip(estimate: Tensor) -> Tensor:
+    """Latent [B, C, T, h, w] -> a few frames of the first sample side by side [1, C, h, n * w]; others as they are."""
+    if estimate.ndim != 5:
+        return estimate
+    length = estimate.shape[2]
+    chosen = torch.linspace(0, length - 1, min(FRAMES, length)).round().long().to(estimate.device)
+    return estimate[:1].index_select(2, chosen).movedim(2, 3).flatten(3, 4)
+
+
 def picture(estimate: Tensor) -> Any:
     """Latent [B, C, T, h, w] -> PIL image of a few frames of the first sample, or None for other latents."""
     if estimate.ndim != 5 or estimate.shape[1] != len(FACTORS):
         return None
     from PIL import Image
 
-    length = estimate.shape[2]
-    chosen = torch.linspace(0, length - 1, min(FRAMES, length)).round().long()
-    frames = estimate[0].detach().to("cpu", torch.float32)[:, chosen]
-    colours = torch.einsum("cthw,ck->htwk", frames, torch.tensor(FACTORS)) + torch.tensor(BIAS)
-    pixels = colours.flatten(1, 2).add(1.0).mul(127.5).clamp(0, 255).to(torch.uint8)
+    frames = strip(estimate)[0].detach().to("cpu", torch.float32)
+    colours = torch.einsum("chw,ck->hwk", frames, torch.tensor(FACTORS)) + torch.tensor(BIAS)
+    pixels = colours.add(1.0).mul(127.5).clamp(0, 255).to(torch.uint8)
     return Image.fromarray(pixels.numpy()).resize((pixels.shape[1] * 8, pixels.shape[0] * 8), Image.Resampling.BILINEAR)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from comfy_api.latest import ComfyExtension, InputImpl, io
+from comfy_api.latest import ComfyAPI, ComfyExtension, InputImpl, io
 
-__all__ = ["ComfyExtension", "InputImpl", "io"]
+__all__ = ["ComfyAPI", "ComfyExtension", "InputImpl", "io"]

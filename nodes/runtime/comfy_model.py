@@ -49,6 +49,8 @@ class MovieGenLatent(comfy.latent_formats.LatentFormat):
     temporal_downscale_ratio = TEMPORAL_STRIDE
     latent_rgb_factors = preview.FACTORS
     latent_rgb_factors_bias = preview.BIAS
+    # Core shows the first frame alone; this makes it a film strip with every sampler.
+    latent_rgb_factors_reshape = staticmethod(preview.strip)
 
 
 class ContextCond(comfy.conds.CONDRegular):

@@ -70,6 +70,19 @@ def test_masks_are_cut_and_joined_along(nodes):
     assert torch.equal(joined["noise_mask"][:, :, :5], torch.ones(1, 1, 5, 4, 6))
 
 
+def test_one_mask_for_all_frames_counts_for_each_of_them(nodes):
+    known = {**latent("video"), "noise_mask": torch.zeros(1, 1, 64, 64)}
+    [joined] = nodes["MovieGenJoinLatents"].execute(known, latent("video"), 0).args
+    assert joined["noise_mask"].shape == (1, 1, 18, 4, 6)
+    assert joined["noise_mask"].mean((0, 1, 3, 4)).tolist() == [0.0] * 9 + [1.0] * 9
+
+
+def test_mask_of_another_batch_is_refused(nodes):
+    wrong = {"samples": torch.zeros(3, 8, 9), "type": "audio", "noise_mask": torch.zeros(2, 1, 9)}
+    with pytest.raises(ShapeError, match="set the mask after this node"):
+        nodes["MovieGenTakeLatentTail"].execute(wrong, 1)
+
+
 def test_pictures_and_mixed_kinds_are_refused(nodes):
     with pytest.raises(ShapeError, match="connect a video or audio latent"):
         nodes["MovieGenTakeLatentTail"].execute({"samples": torch.zeros(1, 4, 8, 8)}, 1)
