@@ -223,8 +223,9 @@ class JobQueue:
             step = {"value": progress.value, "max": progress.maximum, "node": progress.node_id}
             self.events.publish("progress", {**step, "prompt_id": job.id}, job.page)
         if progress.preview is not None and self.events.wants_previews(job.page):
-            node = self._names(job, progress.node_id)
-            self.events.preview(_jpeg(progress.preview), node, job.page)
+            picture = _jpeg(progress.preview)
+            if picture is not None:
+                self.events.preview(picture, self._names(job, progress.node_id), job.page)
 
     def _note(self, job: Job, node_id: str, value: float, maximum: float, state: str) -> None:
         self._progress[node_id] = {"value": value, "max": maximum, "state": state, **self._names(job, node_id)}
@@ -245,10 +246,13 @@ class JobQueue:
         self.events.publish(kind, message, job.page)
 
 
-def _jpeg(preview: Any) -> bytes:
+def _jpeg(preview: Any) -> bytes | None:
+    """PIL picture or IMAGE tensor [B, H, W, C] -> JPEG of the first; None for anything else."""
     from PIL import Image
 
     if not isinstance(preview, Image.Image):
+        if not hasattr(preview, "detach"):
+            return None
         levels = preview[0].detach().float().cpu().nan_to_num(0.0).mul(255).clamp(0, 255).byte().numpy()
         preview = Image.fromarray(levels)
     stream = io.BytesIO()

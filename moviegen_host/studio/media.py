@@ -76,7 +76,8 @@ class MediaRoutes:
         fields: dict[str, str] = {}
         with tempfile.TemporaryDirectory(dir=root.parent, prefix=".upload_") as scratch:
             temporary, given = Path(scratch) / "file", ""
-            async for part in await request.multipart():
+            form = await request.multipart()
+            while (part := await form.next()) is not None:
                 if not isinstance(part, BodyPartReader):
                     continue
                 if part.name == "image" and part.filename and not given:

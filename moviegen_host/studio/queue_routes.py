@@ -72,7 +72,7 @@ class QueueRoutes:
         """Checks a prompt and queues it; 400 names the problems of each node."""
         body = await _body(request)
         prompt = body.get("prompt")
-        extra = body.get("extra_data") if isinstance(body.get("extra_data"), dict) else {}
+        extra: dict[str, Any] = body["extra_data"] if isinstance(body.get("extra_data"), dict) else {}
         if not isinstance(prompt, dict):
             return _refused("no_prompt", "the request holds no prompt; send {'prompt': {...}}", {})
         if len(self.queue.waiting) >= MOST_JOBS:
@@ -86,7 +86,7 @@ class QueueRoutes:
         number = self.queue.next_number(front=body.get("front") is True)
         page = body.get("client_id") if isinstance(body.get("client_id"), str) else None
         job_id = str(body.get("prompt_id") or uuid.uuid4())
-        job = Job(job_id, number, graph, extra or {}, page)
+        job = Job(job_id, number, graph, extra, page)
         self.queue.add(job)
         return web.json_response({"prompt_id": job.id, "number": job.number, "node_errors": {}})
 

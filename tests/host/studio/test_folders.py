@@ -1,0 +1,198 @@
+"""Files that pages read and write: never outside the folders, never of a wrong kind."""
+
+import io
+
+import aiohttp
+import numpy as np
+import pytest
+from PIL import Image
+
+
+def png():
+    """A picture's bytes."""
+    stream = io.BytesIO()
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+async def upload(client, name, content, **fields):
+    """POST /api/upload/image -> status, reason or answer."""
+    form = aiohttp.FormData(quote_fields=False)
+    form.add_field("image", content, filename=name)
+    for key, value in fields.items():
+        form.add_field(key, value)
+    async with client.post("/api/upload/image", data=form) as answer:
+        return answer.status, (await answer.json()) if answer.status == 200 else answer.reason
+
+
+def test_part_of_a_film_is_served_for_seeking(visit, home):
+    async def scenario(client):
+        (home / "output/film.mp4").write_bytes(bytes(range(100)))
+        part = await client.get("/api/view?filename=film.mp4", headers={"Range": "bytes=10-19"})
+        return part.status, part.headers, await part.read()
+
+    status, headers, content = visit(scenario)
+    assert (status, content) == (206, bytes(range(10, 20)))
+    assert headers["Content-Range"] == "bytes 10-19/100"
+    assert headers["Content-Type"] == "video/mp4"
+
+
+def test_page_among_the_results_is_downloaded_not_opened(visit, home):
+    async def scenario(client):
+        (home / "output/evil.html").write_text("<script>")
+        answer = await client.get("/view?filename=evil.html")
+        return answer.headers
+
+    headers = visit(scenario)
+    assert headers["Content-Disposition"] == "attachment"
+    assert headers["Content-Type"] == "application/octet-stream"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "filename=../../secret.txt",
+        "filename=secret.txt&subfolder=../..",
+        "filename=/etc/passwd",
+        "filename=secret.txt&subfolder=/etc",
+        "filename=link.txt",
+        "filename=..%2F..%2Fsecret.txt&type=temp",
+        "filename=../../secret.txt [input]",
+        "filename=a%00b",
+        "filename=x&type=somewhere",
+    ],
+)
+def test_view_reads_nothing_outside_its_folders(visit, home, tmp_path, query):
+    (tmp_path / "secret.txt").write_text("secret")
+
+    async def scenario(client):
+        (home / "output/link.txt").symlink_to(tmp_path / "secret.txt")
+        answer = await client.get(f"/api/view?{query}")
+        return answer.status, await answer.text()
+
+    status, text = visit(scenario)
+    assert status in (400, 403, 404)
+    assert text != "secret"
+
+
+def test_upload_keeps_both_of_two_files_with_one_name(visit, home):
+    async def scenario(client):
+        first = await upload(client, "a.png", png())
+        again = await upload(client, "a.png", png())
+        stream = io.BytesIO()
+        Image.new("RGB", (4, 4), "red").save(stream, "PNG")
+        other = await upload(client, "a.png", stream.getvalue())
+        return first, again, other
+
+    first, again, other = visit(scenario)
+    assert first == again == (200, {"name": "a.png", "subfolder": "", "type": "input"})
+    assert other[1]["name"] == "a (1).png"
+    assert sorted(file.name for file in (home / "input").iterdir()) == ["a (1).png", "a.png"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("empty.png", b"", "is empty"),
+        ("broken.png", png()[:40], "is damaged"),
+        ("broken.mp4", b"no film at all", "is damaged"),
+        ("script.html", b"<script>", "is no picture, film or sound"),
+        ("program", b"MZ", "is no picture, film or sound"),
+    ],
+    ids=["empty", "damaged picture", "damaged film", "page", "program"],
+)
+def test_upload_of_a_useless_file_is_refused_and_leaves_nothing(visit, home, name, content, reason):
+    async def scenario(client):
+        return await upload(client, name, content)
+
+    status, said = visit(scenario)
+    assert status == 400
+    assert reason in said
+    assert list((home / "input").iterdir()) == []
+    assert not list(home.glob(".upload_*"))
+
+
+def test_upload_beyond_the_limit_is_refused(visit, monkeypatch, home):
+    monkeypatch.setattr("moviegen_host.studio.media.LARGEST_UPLOAD", 1000)
+
+    async def scenario(client):
+        return await upload(client, "big.png", b"x" * 5000)
+
+    assert visit(scenario)[0] == 413
+    assert list((home / "input").iterdir()) == []
+
+
+def test_upload_cannot_leave_the_input_folder(visit, home, tmp_path):
+    async def scenario(client):
+        by_name = await upload(client, "../../out.png", png())
+        by_folder = await upload(client, "in.png", png(), subfolder="../../..")
+        into_results = await upload(client, "in.png", png(), type="output")
+        return by_name, by_folder[0], into_results[0]
+
+    by_name, by_folder, into_results = visit(scenario)
+    assert by_name[1]["name"] == "out.png"
+    assert (by_folder, into_results) == (403, 403)
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_load_node_reads_nothing_outside_the_input_folder(visit, tmp_path):
+    (tmp_path / "secret.png").write_bytes(png())
+    prompt = {
+        "1": {"class_type": "LoadImage", "inputs": {"image": str(tmp_path / "secret.png")}},
+        "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}},
+    }
+
+    async def scenario(client):
+        answer = await client.post("/api/prompt", json={"prompt": prompt})
+        return answer.status, await answer.json()
+
+    status, answer = visit(scenario)
+    assert status == 400
+    assert "outside the input folder" in answer["node_errors"]["1"]["errors"][0]["message"]
+
+
+def test_settings_and_workflows_survive_a_restart(visit):
+    async def first(client):
+        await client.post("/api/settings/Comfy.Locale", json="de")
+        await client.post("/api/settings", json={"Comfy.Grid": 3})
+        saved = await client.post("/api/userdata/workflows%2Fmine.json?overwrite=false&full_info=true", data="{}")
+        again = await client.post("/api/userdata/workflows%2Fmine.json?overwrite=false", data="{}")
+        return (await saved.json())["path"], again.status
+
+    async def second(client):
+        settings = await (await client.get("/api/settings")).json()
+        listed = await (await client.get("/api/userdata?dir=workflows&recurse=true&full_info=true")).json()
+        moved = await client.post("/api/userdata/workflows%2Fmine.json/move/workflows%2Fb%2Fyours.json")
+        content = await (await client.get("/api/userdata/workflows%2Fb%2Fyours.json")).text()
+        gone = await client.delete("/api/userdata/workflows%2Fb%2Fyours.json")
+        return settings, listed, moved.status, content, gone.status
+
+    assert visit(first) == ("workflows/mine.json", 409)
+    settings, listed, moved, content, gone = visit(second)
+    assert (settings["Comfy.Locale"], settings["Comfy.Grid"], settings["Comfy.TutorialCompleted"]) == ("de", 3, True)
+    assert [one["path"] for one in listed] == ["mine.json"]
+    assert (moved, content, gone) == (200, "{}", 204)
+
+
+def test_userdata_cannot_leave_its_folder(visit, tmp_path):
+    (tmp_path / "secret.txt").write_text("secret")
+
+    async def scenario(client):
+        name = "/api/userdata/..%2F..%2Fsecret.txt"
+        answers = [await client.get(name), await client.post(name, data="x"), await client.delete(name)]
+        answers.append(await client.get("/api/userdata?dir=..%2F.."))
+        answers.append(await client.post("/api/userdata/x.json/move/..%2F..%2Fx.json"))
+        return [answer.status for answer in answers]
+
+    assert visit(scenario) == [403] * 5
+    assert (tmp_path / "secret.txt").read_text() == "secret"
+
+
+def test_damaged_settings_do_not_keep_the_editor_from_starting(visit, home):
+    (home / "user").mkdir(parents=True)
+    (home / "user/comfy.settings.json").write_text("{")
+
+    async def scenario(client):
+        return await (await client.get("/api/settings")).json()
+
+    assert visit(scenario)["Comfy.TutorialCompleted"] is True

@@ -1,0 +1,145 @@
+"""Who is served, and what the editor loads at its start."""
+
+import struct
+
+import pytest
+
+from moviegen_host.errors import HostError
+from moviegen_host.studio import pages
+from moviegen_host.studio.app import serve
+
+
+def test_editor_and_what_packs_add_are_served(visit):
+    async def scenario(client):
+        async def get(path):
+            answer = await client.get(path)
+            kind = answer.headers["Content-Type"]
+            return await answer.json() if "json" in kind else (kind, await answer.text())
+
+        names = ["/", "/assets/main.js", "/extensions/grown-pack/docs/TestAdd.md", "/api/extensions", "/api/i18n"]
+        names += ["/api/workflow_templates", "/api/workflow_templates/grown-pack/adding.json", "/templates/index.json"]
+        return [await get(name) for name in names]
+
+    index, script, help_page, extensions, languages, templates, template, own = visit(scenario)
+    assert index[1] == "<title>editor</title>"
+    assert script[0].startswith("text/javascript")
+    assert help_page == ("text/markdown", "# Add")
+    assert extensions == ["/extensions/core/one.js", "/extensions/grown-pack/js/x.js"]
+    assert languages == {"de": {"hello": "hallo", "nodeDefs": {"TestAdd": {"display_name": "Addieren"}}}}
+    assert templates == {"grown-pack": ["adding"]}
+    assert template == {"nodes": []}
+    assert own == []
+
+
+def test_blueprints_are_listed_and_given_as_text(visit):
+    async def scenario(client):
+        listed = await (await client.get("/api/global_subgraphs")).json()
+        [key] = listed
+        return listed[key], await (await client.get(f"/api/global_subgraphs/{key}")).json()
+
+    listed, whole = visit(scenario)
+    assert (listed["name"], listed["info"]) == ("Adder", {"node_pack": "custom_nodes.grown-pack"})
+    assert whole["data"] == '{"definitions": {}}'
+
+
+@pytest.mark.parametrize("path", ["/..%2Fstudio%2Fx", "/assets/..%2F..%2Fx", "/extensions/grown-pack/..%2F__init__.py"])
+def test_no_page_path_leaves_its_folder(visit, path):
+    async def scenario(client):
+        return (await client.get(path)).status
+
+    assert visit(scenario) in (403, 404)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "evil.example"},
+        {"Host": "127.0.0.1.evil.example:8188"},
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"},
+    ],
+)
+def test_request_of_another_site_is_refused(visit, headers):
+    async def scenario(client):
+        posted = await client.post("/api/interrupt", json={}, headers=headers)
+        socket = await client.get("/ws", headers={**headers, "Upgrade": "websocket", "Connection": "Upgrade"})
+        return posted.status, socket.status
+
+    assert visit(scenario) == (403, 403)
+
+
+def test_request_of_its_own_page_is_served(visit):
+    async def scenario(client):
+        host = f"{client.host}:{client.port}"
+        mine = {"Host": host, "Origin": f"http://{host}", "Sec-Fetch-Site": "same-origin"}
+        return (await client.post("/api/interrupt", json={}, headers=mine)).status
+
+    assert visit(scenario) == 200
+
+
+def test_page_is_told_what_the_server_can_do(visit):
+    async def scenario(client):
+        async with client.ws_connect("/ws") as socket:
+            await socket.receive_json()
+            await socket.send_str("no json")
+            await socket.send_json({"type": "feature_flags", "data": {}})
+            answer = await socket.receive_json()
+        return answer, await (await client.get("/features")).json()
+
+    answer, features = visit(scenario)
+    assert answer == {"type": "feature_flags", "data": features}
+    assert features["supports_preview_metadata"] is True
+
+
+def test_system_replacements_and_logs_answer(visit):
+    async def scenario(client):
+        stats = await (await client.get("/api/system_stats")).json()
+        rules = await (await client.get("/api/node_replacements")).json()
+        lines = await (await client.get("/internal/logs/raw")).json()
+        wrong = await client.patch("/internal/logs/subscribe", json=[])
+        return stats, rules, lines, wrong.status
+
+    stats, rules, lines, wrong = visit(scenario)
+    assert stats["system"]["ram_total"] >= stats["system"]["ram_free"] >= 0
+    assert isinstance(rules, dict)
+    assert isinstance(lines["entries"], list)
+    assert wrong == 400
+
+
+def test_preview_reaches_the_page_as_a_named_jpeg(visit):
+    from moviegen_host.studio.events import Client, Events
+
+    async def scenario(client):
+        import asyncio
+
+        events = Events()
+        events.loop = asyncio.get_running_loop()
+        knows, plain = Client(None, {"supports_preview_metadata": True}), Client(None)
+        events.clients = {"a": knows, "b": plain}
+        events.preview(b"jpeg", {"node_id": "7"}, None)
+        await asyncio.sleep(0)
+        return knows.outbox.get_nowait(), plain.outbox.get_nowait()
+
+    named, plain = visit(scenario)
+    kind, length = struct.unpack(">II", named[:8])
+    assert (kind, named[8 + length :]) == (4, b"jpeg")
+    assert b'"node_id": "7"' in named[8 : 8 + length]
+    assert plain == struct.pack(">II", 1, 1) + b"jpeg"
+
+
+def test_missing_frontend_says_how_to_get_it(monkeypatch):
+    monkeypatch.setattr(pages.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(HostError, match=r"pip install 'moviegen-video-audio\[studio\]'"):
+        pages.frontend_folder()
+
+
+def test_taken_port_is_refused_with_the_remedy(tmp_path, capsys):
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        code = serve(tmp_path, port=taken.getsockname()[1], open_browser=False)
+    assert code == 2
+    assert "choose another with --port" in capsys.readouterr().err
