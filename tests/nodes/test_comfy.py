@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from moviegen_core.media.movie import read_movie
+from moviegen_core.media.loudness import integrated_loudness
+from moviegen_core.media.movie import read_movie, write_movie
+from moviegen_core.media.sound import read_sound, write_sound
 
 ROOT = Path(__file__).parents[2]
 COMFYUI = os.environ.get("COMFYUI_DIR", "")
@@ -308,3 +311,176 @@ def test_sampler_shows_pictures_and_stops_within_one_step(measured):
     shown = measured["previews_and_interrupt"]
     assert [value for value, _, _ in shown] == [1, 2]
     assert all(picture == [3 * 6 * 8, 4 * 8] for _, _, picture in shown)
+
+
+def test_sound_and_picture_tools_need_no_model(server, info, tmp_path):
+    for name, level in (("first", 0.5), ("second", -0.5)):
+        noise = 0.2 * torch.randn(3, 12, 32, 48, generator=torch.Generator().manual_seed(0))
+        (server.base / "input").mkdir(exist_ok=True)
+        write_movie(level + noise, server.base / "input" / f"{name}.mp4", 8, 0.1 * torch.randn(2, 72000))
+    document = workflow("tools_join_clips")
+    movie = read_movie(server.run(api_prompt(document, info), document)[0])
+    assert (movie.width, movie.height, movie.fps) == (48, 32, 8)
+    assert {"workflow", "prompt"} <= set(movie.metadata)
+    assert abs(movie.num_frames - 20) <= 1
+    brightness = movie.pixels().mean((0, 2, 3))
+    assert brightness[-3:].min() > 0.4  # the second clip took the colours of the first
+    assert movie.sample_rate == 48000
+
+
+@pytest.mark.parametrize("shipped", [False, True])
+def test_longer_video_goes_on_from_the_tail_of_its_first_part(shipped, server, info, tmp_path):
+    prompt = api_prompt(
+        workflow("tools_longer_video"), info, steps=10 if shipped else 3, family="movie_gen", seconds=2.0
+    )
+    for node in prompt.values():
+        # Our models in the place of Wan's; everything else stays as the file says.
+        if node["class_type"] == "UNETLoader":
+            name = "nano (shipped)" if shipped else "tiny_video.safetensors"
+            node |= {"class_type": "MovieGenModelLoader", "inputs": {"model_name": name, "weight_dtype": "auto"}}
+        elif node["class_type"] == "CLIPLoader":
+            names = {
+                role: "nano (shipped)" if shipped else f"tiny_{role}.safetensors"
+                for role in ("ul2", "metaclip", "byt5")
+            }
+            node |= {"class_type": "MovieGenTextEncoderLoader", "inputs": names}
+        elif node["class_type"] == "VAELoader":
+            name = "nano (shipped)" if shipped else "tiny_tae.safetensors"
+            node |= {"class_type": "MovieGenTAELoader", "inputs": {"vae_name": name, "dtype": "auto"}}
+        elif node["class_type"] == "EmptyHunyuanLatentVideo":
+            # Movie Gen's latents are shorter than Wan's, so its own empty latent.
+            side = 128 if shipped else 48
+            inputs = {"width": side, "height": side, "length": node["inputs"]["length"], "batch_size": 1}
+            node |= {"class_type": "MovieGenEmptyVideoLatent", "inputs": inputs}
+        elif node["class_type"] == "CFGGuider":
+            node["inputs"]["cfg"] = 4.0
+    [film] = server.run(prompt)
+    movie = read_movie(film)
+    assert movie.num_frames == 32 + 32  # the tail of three latent frames is in both parts and counts once
+    if shipped and os.environ.get("MOVIEGEN_KEEP"):
+        Path(os.environ["MOVIEGEN_KEEP"]).write_bytes(film.read_bytes())
+
+
+def test_texts_in_every_language_and_the_blueprint_are_served(server):
+    texts = server.ask("/i18n")
+    for language in ("en", "zh", "ja", "fr", "de", "es"):
+        assert texts[language]["nodeDefs"]["MovieGenVideoSampler"]["inputs"]["cfg"]["tooltip"]
+    ours = [one for one in server.ask("/global_subgraphs").values() if one["name"] == "Text to Video (Movie Gen)"]
+    assert len(ours) == 1
+
+
+def test_any_sampler_shows_a_strip_of_the_clip(measured):
+    assert measured["stock_preview"] == [4 * 6, 4]  # four frames side by side, one pixel a latent
+
+
+def test_decode_to_video_streams_our_autoencoder_and_others(measured):
+    assert measured["decode_to_video"] == {"ours": 56, "causal": 33, "picture": 3}
+    assert measured["decode_to_video_gap"] < 0.03
+
+
+def test_renamed_nodes_are_replaced(measured):
+    assert measured["node_replacement"] == ["MovieGenPlanFrames", {"seconds": 2.0, "family": "wan"}]
+
+
+@pytest.fixture(scope="module")
+def media(server) -> Path:
+    """The server's input folder, with a film of 36 noisy frames at 29.97, a silent one and a mono sound of 0.5 s."""
+    folder = server.base / "input"
+    folder.mkdir(exist_ok=True)
+    pixels = torch.rand(3, 36, 32, 48, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    tone = 0.3 * (torch.arange(60_000) / 8).sin()[None]
+    write_movie(pixels, folder / "film.mp4", 29.97, waveform=tone)
+    write_movie(pixels, folder / "silent.mp4", 29.97)
+    write_sound(tone[:, :22_050], 44100, folder / "music.wav")
+    return folder
+
+
+def picture_packets(path: Path) -> list[tuple[bytes, Any]]:
+    import av
+
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        return [(bytes(one), one.pts * stream.time_base) for one in container.demux(stream) if one.size]
+
+
+def saved_sounds(server: Server, prompt: dict[str, Any]) -> list[Path]:
+    entry = server.finished(server.queue(prompt))
+    assert entry["status"]["status_str"] == "success", entry["status"]
+    outputs = (one for node in entry["outputs"].values() for one in node.get("audio", []))
+    return [server.base / "output" / one["subfolder"] / one["filename"] for one in outputs if one["type"] == "output"]
+
+
+def call(class_type: str, **inputs: Any) -> dict[str, Any]:
+    return {"class_type": class_type, "inputs": inputs}
+
+
+def test_finished_sound_leaves_every_picture_packet_as_it_was(server, info, media):
+    import av
+
+    document = workflow("finish_audio")
+    [written] = server.run(api_prompt(document, info), document)
+    assert picture_packets(written) == picture_packets(media / "film.mp4")
+    with av.open(str(written)) as container:
+        assert abs(container.duration / 1_000_000 - 36 * 1001 / 30000) <= 1024 / 48000
+    heard, rate = read_sound(written)
+    assert abs(heard.shape[1] - round(36 * 1001 / 30000 * rate)) <= 1024
+    assert integrated_loudness(heard, rate) == pytest.approx(-14.0, abs=0.5)
+    assert {"workflow", "prompt"} <= set(read_movie(written).metadata)
+
+
+def test_sound_fits_frames_and_videos_to_the_sample(server, media):
+    prompt = {
+        "1": call("LoadAudio", audio="music.wav"),
+        "2": call("EmptyImage", width=16, height=16, batch_size=31, color=0),
+        "3": call("MovieGenFitAudio", audio=["1", 0], images=["2", 0], fps=23.976, seconds=0, mode="loop"),
+        "4": call("LoadVideo", file="silent.mp4"),
+        "5": call("MovieGenFitAudio", audio=["1", 0], video=["4", 0], fps=24, seconds=0, mode="pad"),
+        "6": call("SaveAudio", audio=["3", 0], filename_prefix="audio/frames"),
+        "7": call("SaveAudio", audio=["5", 0], filename_prefix="audio/video"),
+    }
+    for number in ("3", "5"):
+        prompt[number]["inputs"] |= {"fade_in": 0, "fade_out": 0}
+    frames, video = sorted(saved_sounds(server, prompt))
+    assert read_sound(frames)[0].shape[1] == round(31 * 1001 / 24000 * 44100)
+    assert read_sound(video)[0].shape[1] == round(36 * 1001 / 30000 * 44100)
+
+
+def test_custom_loudness_reaches_its_target(server, media):
+    prompt = {
+        "1": call("LoadAudio", audio="music.wav"),
+        "2": call("MovieGenNormaliseLoudness", audio=["1", 0], target="custom"),
+        "3": call("SaveAudio", audio=["2", 0], filename_prefix="audio/loud"),
+    }
+    prompt["2"]["inputs"] |= {"target.lufs": -20.0, "target.true_peak_db": -3.0}
+    [written] = saved_sounds(server, prompt)
+    assert integrated_loudness(*read_sound(written)) == pytest.approx(-20.0, abs=0.1)
+
+
+def test_cut_video_keeps_its_cut_under_its_new_sound(server, info, media):
+    if "Video Slice" not in info:
+        pytest.skip("this ComfyUI has no Video Slice")
+    cut = {"start_time": 0.2, "duration": 0.5, "strict_duration": False}
+    prompt = {
+        "1": call("LoadVideo", file="film.mp4"),
+        "2": call("Video Slice", video=["1", 0], **cut),
+        "3": call("LoadAudio", audio="music.wav"),
+        "4": call("MovieGenSetVideoAudio", video=["2", 0], audio=["3", 0], mode="replace"),
+        "5": call("SaveVideo", video=["4", 0], filename_prefix="video/cut", format="auto", codec="auto"),
+    }
+    prompt["4"]["inputs"] |= {"gain_db": 0.0, "original_gain_db": 0.0}
+    movie = read_movie(server.run(prompt)[0])
+    assert movie.duration_seconds == pytest.approx(0.5, abs=0.05)
+    assert movie.sample_rate == 44100
+
+
+def test_sound_of_a_silent_video_is_refused_in_one_line(server, media):
+    prompt = {
+        "1": call("LoadVideo", file="silent.mp4"),
+        "2": call("GetVideoComponents", video=["1", 0]),
+        "3": call("MovieGenStereoFromMono", audio=["2", 1], width=0.5),
+        "4": call("PreviewAudio", audio=["3", 0]),
+    }
+    entry = server.finished(server.queue(prompt))
+    [message] = [body["exception_message"] for kind, body in entry["status"]["messages"] if kind == "execution_error"]
+    assert "may be silent" in message
+    assert len(message.strip().splitlines()) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import pytest
@@ -11,9 +12,11 @@ import torch
 from moviegen_core.errors import MediaError, ShapeError
 from moviegen_core.media.loudness import integrated_loudness
 from moviegen_core.media.movie import exact_fps, write_movie
-from moviegen_core.media.sound import read_sound
+from moviegen_core.media.sound import read_sound, write_sound
+from moviegen_host.run import Host
 from moviegen_host.video import VideoComponents, VideoFromComponents, VideoFromFile
 
+ROOT = Path(__file__).parents[2]
 RATES = [12, 16, 23.976, 24, 25, 29.97, 30, 60]
 
 
@@ -188,3 +191,16 @@ def test_stereo_from_mono_widens_every_item(run):
     assert not torch.equal(wide[:, 0], wide[:, 1])
     same = run("StereoFromMono", audio(0.5), width=0.0)[0]["waveform"]
     assert torch.equal(same[:, 0], same[:, 1])
+
+
+def test_finish_audio_workflow_runs_whole(tmp_path):
+    video = film(tmp_path / "film.mp4", 36, 29.97, audio(1.2, hertz=900))
+    write_sound(audio(0.5, 44100, hertz=300)["waveform"][0], 44100, tmp_path / "music.wav")
+    workflow = ROOT / "workflows" / "finish_audio.json"
+    host = Host(output=tmp_path / "out", input_directory=tmp_path)
+    [written] = [path for path in host.run(workflow, {"target": "podcast"}).written if path.suffix == ".mp4"]
+    assert packets(VideoFromFile(written)) == packets(video)
+    heard, rate = read_sound(written)
+    assert abs(heard.shape[1] - round(36 * 1001 / 30000 * rate)) <= 1024
+    assert heard.shape[0] == 2
+    assert integrated_loudness(heard, rate) == pytest.approx(-16.0, abs=0.5)  # AAC moves it a little
