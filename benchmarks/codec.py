@@ -11,6 +11,7 @@ per second of sound.
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -33,13 +34,11 @@ def oobleck(parameters: int, dtype: torch.dtype) -> Any:
 
     def build(width: int, device: str) -> Any:
         with torch.device(device):
-            made = AutoencoderOobleck(decoder_channels=width, decoder_input_channels=OOBLECK_LATENT).decoder
-        return made
+            return AutoencoderOobleck(decoder_channels=width, decoder_input_channels=OOBLECK_LATENT).decoder
 
-    def distance(width: int) -> int:
-        return abs(count(build(width, "meta")) - parameters)
-
-    width = min(range(8, 2 * OOBLECK_CHANNELS, 4), key=distance)
+    # Nearly all parameters grow with the square of the width.
+    full = count(build(OOBLECK_CHANNELS, "meta"))
+    width = max(4, 4 * round(OOBLECK_CHANNELS / 4 * math.sqrt(parameters / full)))
     decoder = build(width, "cpu").to(dtype).eval()
     for module in decoder.modules():
         if hasattr(module, "weight_g"):

@@ -22,9 +22,9 @@ def si_sdr(given: Tensor, wanted: Tensor) -> float:
     along = (made @ real) / (real @ real).clamp_min(1e-30) * real
     rest = float((made - along).square().sum())
     power = float(along.square().sum())
-    if rest == 0:
-        return math.inf
-    return 10 * math.log10(power / rest) if power else -math.inf
+    if power == 0:
+        return -math.inf
+    return 10 * math.log10(power / rest) if rest else math.inf
 
 
 def spectral_distance(given: Tensor, wanted: Tensor, windows: Sequence[int]) -> tuple[float, float]:

@@ -71,7 +71,7 @@ class NormedConvTranspose1d(NormedConv1d):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, Cin, N] -> [B, Cout, stride * N]."""
-        return F.conv_transpose1d(x, self.weight.to(x), self.bias.to(x), **self.geometry)  # type: ignore[arg-type]
+        return F.conv_transpose1d(x, self.weight.to(x), self.bias.to(x), **self.geometry)
 
 
 def conv(

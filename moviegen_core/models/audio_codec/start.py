@@ -20,6 +20,7 @@ from .model import AudioCodec, LinearCode
 
 START_SCALE = 0.03  # standard deviation of the posterior, where the mean has 1
 SMALLEST_POWER = 1e-12
+SMALLEST_SHARE = 1e-3  # of the first component's deviation that any component is taken to have at least
 START_ALPHA = 0.5  # gentler than the fresh 1: coefficients are small
 
 
@@ -99,5 +100,5 @@ def components(frames: Tensor, count: int) -> tuple[Tensor, Tensor]:
         covariance += (frames[index].T @ frames[index]).double() / power[index]
     covariance *= power[heard].mean() / (len(heard) * frames.shape[1])
     strengths, directions = torch.linalg.eigh(covariance)
-    scales = strengths.flip(0)[:count].clamp_min(SMALLEST_POWER).sqrt()
-    return directions.flip(1).T[:count].float(), scales.float()
+    scales = strengths.flip(0)[:count].clamp_min(0.0).sqrt()
+    return directions.flip(1).T[:count].float(), scales.clamp_min(SMALLEST_SHARE * scales[0].item()).float()

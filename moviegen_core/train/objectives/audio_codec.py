@@ -90,12 +90,13 @@ def mel_bank(window: int, bands: int, sample_rate: int = 48_000) -> Tensor:
     highest = 2595.0 * math.log10(1.0 + sample_rate / 1400.0)
     edges = 700.0 * (10.0 ** (torch.linspace(0.0, highest, bands + 2, dtype=torch.float64) / 2595.0) - 1.0)
     bins = torch.linspace(0.0, sample_rate / 2, window // 2 + 1, dtype=torch.float64)
-    # Low bands narrower than a bin take the nearest one.
-    width = sample_rate / window
-    rising = (bins - edges[:-2, None]) / (edges[1:-1] - edges[:-2]).clamp_min(width)[:, None]
-    falling = (edges[2:, None] - bins) / (edges[2:] - edges[1:-1]).clamp_min(width)[:, None]
+    # A band reaches a bin to either side at least, so that none is empty.
+    centre, bin_width = edges[1:-1, None], sample_rate / window
+    lower = torch.minimum(edges[:-2, None], centre - bin_width)
+    upper = torch.maximum(edges[2:, None], centre + bin_width)
+    rising, falling = (bins - lower) / (centre - lower), (upper - bins) / (upper - centre)
     bank = torch.minimum(rising, falling).clamp_min(0.0)
-    return (bank / bank.sum(dim=1, keepdim=True).clamp_min(1e-9)).float()
+    return (bank / bank.sum(dim=1, keepdim=True)).float()
 
 
 def _log_distance(first: Tensor, second: Tensor) -> Tensor:

@@ -1,0 +1,37 @@
+"""The recipe of the sound codec runs from rendering to shipped weights, with tiny sizes."""
+
+from __future__ import annotations
+
+import io
+
+import torch
+
+from moviegen_core.devices import choose
+from moviegen_core.models import loading
+from moviegen_core.pipelines.sound_codec import decode_sound, encode_sound
+from moviegen_core.train.clips import ClipConfig
+from moviegen_core.train.recipes import nano_codec
+from moviegen_core.train.workspace import Workspace
+
+CLIPS = ClipConfig(count=4, size=32, kinds=((16, 16, 1),), first_seed=70)
+
+
+def test_recipe_ships_a_codec_that_gives_its_sounds_back(tmp_path):
+    workspace = Workspace(
+        output=tmp_path / "runs", ship=tmp_path / "ship", placement=choose("cpu", "fp32"), render_workers=0,
+        out=io.StringIO(),
+    )  # fmt: skip
+    recipe = nano_codec.CodecRecipe(
+        clips=CLIPS, seconds=0.3, batch_size=2, start_sounds=4, start_seconds=1.0, statistics_sounds=4,
+        joint=nano_codec.CodecStage(minutes=None, steps=2, learning_rate=1e-5),
+        decoder=nano_codec.CodecStage(minutes=None, steps=1, learning_rate=1e-5, adversary=0.02),
+    )  # fmt: skip
+    nano_codec.run(recipe, workspace)
+    codec = loading.load(workspace.weight_file("nano/audio_codec"), dtype=torch.float32, network="audio_codec")
+    sounds = nano_codec.start_sounds(
+        nano_codec.Sounds(workspace.folder("sound-waves"), nano_codec.SoundConfig.beside(CLIPS, channels=1)), recipe
+    )
+    latent = encode_sound(codec, sounds)
+    error = decode_sound(codec, latent, sounds.shape[2]) - sounds
+    assert 10 * torch.log10(sounds.square().mean() / error.square().mean()) > 12
+    assert torch.isfinite(latent).all()
