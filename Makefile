@@ -6,6 +6,7 @@ STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.installed-bench
 STUDIO_STAMP := $(VENV)/.installed-studio
 BROWSER_STAMP := $(VENV)/.installed-browser
+OTHER_FRONTEND := 1.58.1
 
 .DEFAULT_GOAL := help
 .PHONY: help demo studio browser test check nano bench clean
@@ -21,8 +22,10 @@ studio: $(STUDIO_STAMP) ## open the graph editor in a browser, with the shipped 
 	@$(BIN)/moviegen studio
 
 browser: $(BROWSER_STAMP) ## try the studio in a real browser (needs Chromium, or root to install it on Debian)
-	@echo "browser: trying the studio in Chromium"
+	@echo "browser: trying the studio in Chromium, with the installed frontend"
 	@$(BIN)/pytest -m browser tests/host/studio
+	@echo "browser: the same film and refusal with frontend $(OTHER_FRONTEND)"
+	@PYTHONPATH=$(VENV)/other-frontend $(BIN)/pytest -m browser tests/host/studio -k 'not template'
 
 test: $(STAMP) ## run the tests (no network, no GPU)
 	@echo "test: running pytest"
@@ -70,6 +73,8 @@ $(STUDIO_STAMP): $(STAMP)
 $(BROWSER_STAMP): $(STUDIO_STAMP)
 	@echo "setup: installing playwright, and Chromium where it is missing"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(VENV)/other-frontend \
+		comfyui-frontend-package==$(OTHER_FRONTEND)
 	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; } >/dev/null || { \
 		echo "make: Chromium is needed for the browser tests; on Debian: sudo apt-get install chromium" >&2; exit 1; }
 	@touch $@

@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from ..errors import HostError
-from ..registry import Registry
+from ..registry import VIRTUAL, Registry
 from .describe import pack_name
 from .security import inside
 
@@ -40,7 +40,7 @@ class PageRoutes:
     """Handlers over the frontend's folder and the packs of a registry."""
 
     def __init__(self, registry: Registry, frontend: Path, *, start: str | None = None) -> None:
-        self.frontend, self.start = frontend.resolve(), start
+        self.registry, self.frontend, self.start = registry, frontend.resolve(), start
         self.packs = {pack_name(root): root for root in dict.fromkeys(registry.packs.values())}
 
     def routes(self) -> list[web.RouteDef]:
@@ -119,13 +119,21 @@ class PageRoutes:
         return web.json_response(merged)
 
     async def templates(self, request: web.Request) -> web.Response:
-        """Names of the workflows that each pack brings."""
+        """Names of the workflows of each pack whose nodes are all here; the others need ComfyUI."""
         found = {}
         for name, root in self.packs.items():
             files = [file for folder in TEMPLATES for file in sorted((root / folder).glob("*.json"))]
+            files = [file for file in files if self._runs_here(file)]
             if files:
                 found[name] = [file.stem for file in files]
         return web.json_response(found)
+
+    def _runs_here(self, file: Path) -> bool:
+        document = _read(file)
+        subgraphs = (document.get("definitions") or {}).get("subgraphs") or []
+        known = self.registry.nodes.keys() | VIRTUAL | {one.get("id") for one in subgraphs}
+        levels = [document, *subgraphs]
+        return all(node.get("type") in known for level in levels for node in level.get("nodes") or [])
 
     async def template(self, request: web.Request) -> web.StreamResponse:
         """A workflow, or its picture."""

@@ -34,6 +34,7 @@ def grown_pack(pack, tmp_path) -> Path:
         "web/docs/TestAdd.md": "# Add",
         "workflows/adding.json": '{"nodes": []}',
         "workflows/adding.jpg": "picture",
+        "workflows/foreign.json": '{"nodes": [{"id": 1, "type": "OnlyInComfyUI"}]}',
         "subgraphs/Adder.json": '{"definitions": {}}',
         "locales/de/nodeDefs.json": '{"TestAdd": {"display_name": "Addieren"}}',
         "locales/de/main.json": '{"hello": "hallo"}',
