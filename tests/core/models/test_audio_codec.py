@@ -208,7 +208,7 @@ def test_linear_start_codes_sounds_of_few_components_at_once():
         latent = codec.encode(0.3 * tones)
         error = (codec.decode(latent) - 0.3 * tones)[..., 48:-48]
         assert 10 * math.log10((0.3 * tones)[..., 48:-48].square().mean() / error.square().mean()) > 20
-        deviation = latent[:, :20].std(dim=(0, 2))
+        deviation = latent[:, :6].std(dim=(0, 2))  # tones of few frequencies leave little to the others
         assert deviation.min() > 0.5
         assert deviation.max() < 2.0
     assert codec.posterior(tones).scale.mean().item() == pytest.approx(0.03, rel=0.05)
