@@ -24,7 +24,7 @@ from .machine import MachineRoutes
 from .media import MediaRoutes
 from .pages import PageRoutes, frontend_folder
 from .queue_routes import QueueRoutes
-from .security import guard
+from .security import explain, guard
 from .userdata import LARGEST_FILE, UserRoutes
 
 ADDRESS = "127.0.0.1"
@@ -48,7 +48,7 @@ def build_app(
     pages = PageRoutes(host.registry, frontend or frontend_folder(), start=start)
     machine = MachineRoutes(events)
     logging.getLogger("moviegen_host").addHandler(machine)
-    app = web.Application(middlewares=[guard], client_max_size=LARGEST_FILE)
+    app = web.Application(middlewares=[guard, explain], client_max_size=LARGEST_FILE)
     both = [web.get("/ws", events.connect)]
     for group in (QueueRoutes(queue, events), MediaRoutes(host.session), UserRoutes(folder / "user"), machine, pages):
         both += group.routes()

@@ -121,7 +121,7 @@ def _problem(path: Path, name: str) -> str | None:
 
     ending = Path(name).suffix.lower()
     if ending not in PICTURES | FILMS | SOUNDS:
-        return f"{ending or 'a file without an ending'} is no picture, film or sound this host reads"
+        return "files of this kind are not taken; choose a picture, film or sound"
     if path.stat().st_size == 0:
         return "the file is empty; choose another"
     try:
@@ -161,6 +161,6 @@ def _smaller(path: Path, kind: str, quality: int) -> bytes:
         with Image.open(path) as picture:
             stream = io.BytesIO()
             picture.convert("RGB").save(stream, kind.upper(), quality=min(quality, 100))
-    except (UnidentifiedImageError, OSError):
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError):
         raise web.HTTPUnsupportedMediaType(text=f"{path.name} cannot be read as a picture") from None
     return stream.getvalue()

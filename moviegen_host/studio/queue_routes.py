@@ -205,7 +205,7 @@ async def _body(request: web.Request) -> dict[str, Any]:
         return {}
     try:
         body = await request.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         raise web.HTTPBadRequest(text="the request is no JSON") from None
     if not isinstance(body, dict):
         raise web.HTTPBadRequest(text="the request must be a JSON object")

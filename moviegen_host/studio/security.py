@@ -36,6 +36,19 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     return response
 
 
+@web.middleware
+async def explain(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turns a full disk or an unreadable file into its sentence instead of a bare 500."""
+    from moviegen_core.errors import MovieGenError
+
+    try:
+        return await handler(request)
+    except ConnectionError:
+        raise
+    except (MovieGenError, OSError) as error:
+        raise web.HTTPInternalServerError(text=str(error)) from error
+
+
 def inside(root: Path, name: str) -> Path:
     """The file `name` below `root`; 403 when it would lie elsewhere, by `..`, an absolute name or a link."""
     if "\0" in name or "\\" in name:

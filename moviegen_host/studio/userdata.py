@@ -190,5 +190,5 @@ def _store(path: Path, content: bytes) -> None:
 async def _json(request: web.Request) -> Any:
     try:
         return await request.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         raise web.HTTPBadRequest(text="the request is no JSON") from None

@@ -96,8 +96,8 @@ def test_upload_keeps_both_of_two_files_with_one_name(visit, home):
         ("empty.png", b"", "is empty"),
         ("broken.png", png()[:40], "is damaged"),
         ("broken.mp4", b"no film at all", "is damaged"),
-        ("script.html", b"<script>", "is no picture, film or sound"),
-        ("program", b"MZ", "is no picture, film or sound"),
+        ("script.html", b"<script>", "choose a picture, film or sound"),
+        ("program", b"MZ", "choose a picture, film or sound"),
     ],
     ids=["empty", "damaged picture", "damaged film", "page", "program"],
 )

@@ -229,3 +229,11 @@ def test_object_info_carries_widgets_and_dynamic_inputs(visit):
     assert found["TestAdd"]["output_name"] == ["sum"]
     assert found["TestAdd"]["python_module"] == "custom_nodes.grown-pack"
     assert found["SaveVideo"]["python_module"] == "nodes"
+
+
+def test_body_that_is_no_json_object_is_refused(visit):
+    async def scenario(client):
+        bodies = ["{", "[]", "[" * 200_000, '"text"']
+        return [(await client.post("/api/prompt", data=body)).status for body in bodies]
+
+    assert visit(scenario) == [400] * 4
