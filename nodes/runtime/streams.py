@@ -27,7 +27,7 @@ def clip_frames(samples: Tensor, num_frames: int | None) -> int:
 def steady_stride(length: Callable[[int], int]) -> int | None:
     """Frames that each further latent frame adds, or None where that is not one number."""
     steps = {length(count + 1) - length(count) for count in range(1, 9)}
-    return steps.pop() if len(steps) == 1 and length(1) >= 1 else None
+    return steps.pop() if len(steps) == 1 and min(steps) >= 1 and length(1) >= 1 else None
 
 
 def decode_in_windows(
@@ -39,8 +39,11 @@ def decode_in_windows(
     picture (length 4 T - 3, say) sees each window as a new start, which the overlap hides.
     """
     stride, count = steady_stride(length), samples.shape[2]
-    size = OTHER_OVERLAP + 2 if stride is None else max(OTHER_OVERLAP + 1, 1 + OTHER_FRAMES // stride)
-    if stride is None or samples.ndim == 4 or count <= size:
+    if stride is None or samples.ndim == 4:
+        yield decode(samples)
+        return
+    size = max(OTHER_OVERLAP + 1, 1 + OTHER_FRAMES // stride)
+    if count <= size:
         yield decode(samples)
         return
     latents = windows(count, size, OTHER_OVERLAP)

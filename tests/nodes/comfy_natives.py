@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 PACK, WEIGHTS = Path(sys.argv[1]), Path(sys.argv[2])
 # Python put this script's folder first; ComfyUI's own modules must be found there instead.
@@ -27,7 +28,10 @@ import comfy.model_patcher  # noqa: E402
 import comfy.patcher_extension  # noqa: E402
 import comfy.sd  # noqa: E402
 import comfy.utils  # noqa: E402
+import latent_preview  # noqa: E402
 import torch  # noqa: E402
+from app.node_replace_manager import NodeReplaceManager  # noqa: E402
+from comfy_api.latest import io  # noqa: E402
 from comfy_extras import nodes_apg as apg  # noqa: E402
 from comfy_extras import nodes_cfg as cfg  # noqa: E402
 from comfy_extras import nodes_custom_sampler as custom  # noqa: E402
@@ -248,6 +252,53 @@ class Checks:
         except Exception as error:
             return str(error)
         return "accepted"
+
+    def stock_preview(self):
+        """Size of the picture that core's own samplers show."""
+        args.preview_method = latent_preview.LatentPreviewMethod.Latent2RGB
+        previewer = latent_preview.get_previewer(torch.device("cpu"), self.model.model.latent_format)
+        return list(previewer.decode_latent_to_preview(torch.randn(2, 16, 8, 4, 6)).size)
+
+    def decode_to_video(self):
+        """Frames written with our autoencoder, with one whose first latent frame is a picture, and with a picture's."""
+        decode = self.nodes["MovieGenDecodeToVideo"].execute
+
+        def causal_frames(count):
+            return 4 * count - 3
+
+        causal = SimpleNamespace(
+            latent_dim=3,
+            upscale_ratio=(causal_frames, 8, 8),
+            decode=lambda part: torch.rand(1, causal_frames(part.shape[2]), 16, 24, 3),
+        )
+        picture = SimpleNamespace(latent_dim=2, upscale_ratio=8, decode=lambda part: torch.rand(1, 16, 24, 3))
+        videos = {
+            "ours": decode({"samples": torch.randn(1, 16, 7, 2, 3)}, self.vae, 16.0),
+            "causal": decode({"samples": torch.randn(1, 16, 9, 2, 3)}, causal, 16.0),
+            "picture": decode({"samples": torch.randn(3, 4, 2, 3)}, picture, 16.0),
+        }
+        return {name: video.args[0].get_frame_count() for name, video in videos.items()}
+
+    def decode_to_video_gap(self):
+        """Difference in brightness to VAE Decode, frame by frame."""
+        samples = {"samples": 0.3 * torch.randn(1, 16, 3, 4, 6)}
+        images = core.VAEDecode().decode(self.vae, samples)[0]
+        video = self.nodes["MovieGenDecodeToVideo"].execute(samples, self.vae, 16.0, crf=1.0).args[0]
+        return gap(video.get_components().images.mean((1, 2, 3)), images.mean((1, 2, 3)))
+
+    def node_replacement(self):
+        """What ComfyUI makes of a prompt that names a node by an old id."""
+        rule = {
+            "new_node_id": "MovieGenPlanFrames",
+            "old_node_id": "MovieGenOldPlan",
+            "input_mapping": [{"new_id": "seconds", "old_id": "duration"}, {"new_id": "family", "set_value": "wan"}],
+        }
+        manager = NodeReplaceManager()
+        manager.register(io.NodeReplace(**rule))
+        prompt = {"1": {"class_type": "MovieGenOldPlan", "inputs": {"duration": 2.0}, "_meta": {}}}
+        core.NODE_CLASS_MAPPINGS["MovieGenPlanFrames"] = self.nodes["MovieGenPlanFrames"]
+        manager.apply_replacements(prompt)
+        return [prompt["1"]["class_type"], prompt["1"]["inputs"]]
 
     def previews_and_interrupt(self):
         """Pictures shown, and steps done after the cancel button was pressed in the second one."""
