@@ -30,11 +30,11 @@ class SoundJudgeRecipe:
 
     seed: int = 41
     sounds: SoundConfig = field(
-        default_factory=lambda: SoundConfig(count=5000, seconds=4.0, channels=1, first_seed=3_000_000)
+        default_factory=lambda: SoundConfig(count=1900, seconds=4.0, channels=1, first_seed=3_000_000)
     )
     batch_size: int = 32
     steps: int | None = None
-    minutes: float = 6.0
+    minutes: float = 10.0
     learning_rate: float = 3e-3
 
 
