@@ -62,7 +62,7 @@ class LinearQuadraticSigmas(io.ComfyNode):
             display_name="Linear-Quadratic Sigmas (Movie Gen)",
             category=CATEGORY,
             description="Small even steps at first, then growing ones: N steps imitated by few. For any flow model.",
-            search_aliases=[*ALIASES, "scheduler", "sigmas", "linear quadratic"],
+            search_aliases=[*ALIASES, "scheduler", "sigmas", "linear quadratic schedule", "flow matching schedule"],
             inputs=[
                 io.Int.Input("steps", default=50, min=1, max=1000, tooltip="Steps taken. The paper takes 50."),
                 io.Int.Input(
