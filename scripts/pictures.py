@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -44,7 +45,8 @@ def gallery(pipeline: MovieGenPipeline, seed: int) -> Path:
         say(prompt)
         films.append(to_images(film(pipeline, prompt, seed)))
     target = ROOT / "docs" / "media" / "gallery.webp"
-    save_webp([beside(list(moment)) for moment in zip(*films, strict=True)], target, fps=FPS)
+    moments = [np.asarray(beside(list(moment))) for moment in zip(*films, strict=True)]
+    save_webp(np.stack(moments), target, fps=FPS)
     return target
 
 
