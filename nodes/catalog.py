@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import clips, latents, loaders, renames, sound_tools, text, video
+from . import clips, latents, loaders, renames, sound, sound_tools, text, video
 from .sockets import ComfyExtension, io
 
 NODES: list[type[io.ComfyNode]] = [
@@ -15,6 +15,8 @@ NODES: list[type[io.ComfyNode]] = [
     video.VideoSampler,
     video.TAEDecode,
     video.TAEEncode,
+    sound.SoundVAELoader,
+    sound.EmptySoundLatent,
     sound_tools.SetVideoAudio,
     sound_tools.FitAudio,
     sound_tools.MixAudio,

@@ -125,7 +125,7 @@ class FitAudio(io.ComfyNode):
     ) -> io.NodeOutput:
         """The length comes from the video, else the images, else the seconds."""
         waveform, rate = _batch(audio)
-        samples = clip_samples(_clip_seconds(video, images, fps, seconds), rate)
+        samples = clip_samples(clip_seconds(video, images, fps, seconds), rate)
         fades = {"fade_in": round(fade_in * rate), "fade_out": round(fade_out * rate)}
         fitted = sound_edit.fit(waveform, samples, mode, **fades, join=round(sound_edit.JOIN_SECONDS * rate))
         return io.NodeOutput(_audio(fitted, rate))
@@ -364,7 +364,7 @@ def _set_in_memory(
     return InputImpl.VideoFromComponents(components, **extra)
 
 
-def _clip_seconds(video: Any, images: Any, fps: float, seconds: float) -> Fraction | float:
+def clip_seconds(video: Any, images: Any, fps: float, seconds: float) -> Fraction | float:
     """Exact length of the clip that a sound shall fit."""
     if video is not None:
         source = _whole_file(video)

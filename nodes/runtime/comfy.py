@@ -25,7 +25,11 @@ from .. import convert, preview
 from . import files
 from .streams import STREAM_FRAMES, clip_frames, decode_in_windows
 
-FOLDERS = {"video": "diffusion_models", "tae": "vae"}  # text encoders have one folder for all roles
+FOLDERS = {
+    "video": "diffusion_models",
+    "tae": "vae",
+    "audio_codec": "vae",
+}  # text encoders have one folder for all roles
 PREVIEW_PIXELS = 512
 
 
@@ -52,6 +56,13 @@ def load_vae(path: Path, dtype: str) -> Any:
     from .comfy_vae import load_vae
 
     return load_vae(path, dtype)
+
+
+def load_sound_vae(path: Path, dtype: str) -> Any:
+    """Sound codec -> VAE."""
+    from .comfy_sound_vae import load_sound_vae
+
+    return load_sound_vae(path, dtype)
 
 
 def load_clip(paths: dict[str, Path]) -> Any:

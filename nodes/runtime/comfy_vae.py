@@ -45,6 +45,23 @@ class WindowedTAE(torch.nn.Module):
         return encode_video(self.tae, pixels)
 
 
+def hold(vae: Any, network: torch.nn.Module, weights: dict[str, Tensor], dtype: torch.dtype | None) -> None:
+    """What comfy.sd.VAE.__init__ does once it knows the network: device, precision, patcher, weights."""
+    manage = comfy.model_management
+    vae.device = manage.vae_device()
+    vae.vae_dtype = dtype or manage.vae_dtype(vae.device, vae.working_dtypes)
+    vae.output_device = manage.intermediate_device()
+    vae.first_stage_model = network.eval().to(vae.vae_dtype)
+    if hasattr(manage, "archive_model_dtypes"):
+        manage.archive_model_dtypes(vae.first_stage_model)
+    # Looked up now: main.py replaces the class when it manages VRAM dynamically.
+    vae.patcher = comfy.model_patcher.CoreModelPatcher(
+        vae.first_stage_model, load_device=vae.device, offload_device=manage.vae_offload_device()
+    )
+    vae.first_stage_model.load_state_dict(weights, strict=False, assign=vae.patcher.is_dynamic())
+    vae.model_size()
+
+
 class MovieGenVAE(comfy.sd.VAE):
     """comfy.sd.VAE around our network; its own __init__ would guess a network from the keys, so it is not called."""
 
@@ -70,19 +87,7 @@ class MovieGenVAE(comfy.sd.VAE):
         self.disable_offload, self.not_video, self.handles_tiling, self.crop_input = False, False, False, True
         self.audio_sample_rate = 44100
 
-        self.device = manage.vae_device()
-        self.vae_dtype = dtype or manage.vae_dtype(self.device, self.working_dtypes)
-        self.output_device = manage.intermediate_device()
-        self.first_stage_model = WindowedTAE(tae).eval().to(self.vae_dtype)
-        if hasattr(manage, "archive_model_dtypes"):
-            manage.archive_model_dtypes(self.first_stage_model)
-        # Looked up now: main.py replaces the class when it manages VRAM dynamically.
-        self.patcher = comfy.model_patcher.CoreModelPatcher(
-            self.first_stage_model, load_device=self.device, offload_device=manage.vae_offload_device()
-        )
-        state = {f"tae.{key}": value for key, value in weights.items()}
-        self.first_stage_model.load_state_dict(state, strict=False, assign=self.patcher.is_dynamic())
-        self.model_size()
+        hold(self, WindowedTAE(tae), {f"tae.{key}": value for key, value in weights.items()}, dtype)
 
     @property
     def network(self) -> TAE:

@@ -66,6 +66,11 @@ def load_vae(path: Path, dtype: str) -> NetworkHandle:
     return _load(path, dtype, "tae")
 
 
+def load_sound_vae(path: Path, dtype: str) -> NetworkHandle:
+    """Sound codec -> VAE."""
+    return _load(path, dtype, "audio_codec")
+
+
 def load_clip(paths: dict[str, Path]) -> TextHandle:
     """Text encoder files by role -> CLIP."""
     place = devices.choose()

@@ -21,6 +21,8 @@ NODES = [
     "MovieGenVideoSampler",
     "MovieGenTAEDecode",
     "MovieGenTAEEncode",
+    "MovieGenSoundVAELoader",
+    "MovieGenEmptySoundLatent",
     "MovieGenSetVideoAudio",
     "MovieGenFitAudio",
     "MovieGenMixAudio",

@@ -482,3 +482,32 @@ def test_sound_of_a_silent_video_is_refused_in_one_line(server, media):
     [message] = [body["exception_message"] for kind, body in entry["status"]["messages"] if kind == "execution_error"]
     assert "may be silent" in message
     assert len(message.strip().splitlines()) == 1
+
+
+def test_stock_audio_vae_nodes_decode_what_the_codec_encodes(server, media, tiny):
+    from moviegen_core.models import loading
+    from moviegen_core.pipelines.sound_codec import decode_sound, encode_sound
+
+    path = tiny.write_audio_codec(server.base / "models" / "vae" / "tiny_codec.safetensors")
+    sound = 0.3 * (torch.arange(40_000) / 9).sin().expand(1, 2, -1)
+    write_sound(sound[0], 48000, media / "stereo.wav")
+    prompt = {
+        "1": call("LoadAudio", audio="stereo.wav"),
+        "2": call("MovieGenSoundVAELoader", vae_name="tiny_codec.safetensors", dtype="auto"),
+        "3": call("VAEEncodeAudio", audio=["1", 0], vae=["2", 0]),
+        "4": call("VAEDecodeAudio", samples=["3", 0], vae=["2", 0]),
+        "5": call("SaveAudio", audio=["4", 0], filename_prefix="audio/1_coded"),
+        "6": call("MovieGenEmptySoundLatent", fps=24.0, seconds=1.5, batch_size=1),
+        "7": call("VAEDecodeAudio", samples=["6", 0], vae=["2", 0]),
+        "8": call("SaveAudio", audio=["7", 0], filename_prefix="audio/2_empty"),
+    }
+    coded, empty = sorted(saved_sounds(server, prompt))
+    codec = loading.load(path)
+    wanted = decode_sound(codec, encode_sound(codec, sound.mean(1, keepdim=True)))[0]
+    heard, rate = read_sound(coded)
+    assert rate == 48000
+    assert heard.shape == wanted.shape
+    # VAE Decode Audio lowers loud sounds as a whole.
+    scale = (heard * wanted).sum() / wanted.square().sum()
+    assert float((heard - scale * wanted).norm() / heard.norm()) < 1e-2
+    assert read_sound(empty)[0].shape == (1, 38 * 1920)

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from moviegen_core.models import catalog, loading
+from moviegen_core.models.audio_codec.presets import NANO as NANO_CODEC
 from moviegen_core.models.tae.presets import NANO
 from moviegen_core.models.text import TextConfig, build_network, save_text_encoder
 from moviegen_core.models.text.tokenizer import ByteTokenizer, LibraryTokenizer
@@ -31,6 +32,15 @@ def write_tae(path: Path) -> Path:
     network = randomise(catalog.build("tae", config, device="cpu"), 0.2)
     network.set_statistics(torch.linspace(-1, 1, 16), torch.linspace(0.5, 2, 16))
     return loading.save(network, path)
+
+
+def write_audio_codec(path: Path) -> Path:
+    """A sound codec with the nano preset's structure, fewer channels and statistics other than 0 and 1."""
+    config = dataclasses.replace(NANO_CODEC, encoder_dim=8, latent_dim=16, decoder_dim=16)
+    codec = randomise(catalog.build("audio_codec", config, device="cpu"), 0.1)
+    codec.latent_mean.copy_(torch.linspace(-1, 1, config.latent_channels))
+    codec.latent_std.copy_(torch.linspace(0.5, 2, config.latent_channels))
+    return loading.save(codec, path)
 
 
 def write_text(path: Path, role: str) -> Path:
