@@ -15,6 +15,7 @@ from torch import nn
 from .. import weights
 from ..devices import Placement, choose
 from ..models import loading
+from . import state
 from .clips import ClipConfig, Clips
 
 
@@ -33,6 +34,10 @@ class Workspace:
     def folder(self, *names: str) -> Path:
         """A folder below the output."""
         return self.output.joinpath(*names)
+
+    def steps(self, *names: str) -> int:
+        """How many steps the run in a folder below the output has made."""
+        return int(state.load(self.folder(*names) / "checkpoint.pt")["step"])
 
     def clips(self, config: ClipConfig, name: str = "clips") -> Clips:
         """The rendered clips of `config`, drawn now where they are missing."""

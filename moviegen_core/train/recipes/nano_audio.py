@@ -103,7 +103,14 @@ def run(recipe: AudioRecipe, workspace: Workspace) -> None:
     )  # fmt: skip
     average.copy_to(model)
     sampling = {name: getattr(recipe, name) for name in ("guidance_scale", "window_seconds", "context_seconds")}
-    workspace.export("nano/audio", model, recipe="nano-audio", seed=recipe.seed, sampling=sampling)
+    workspace.export(
+        "nano/audio",
+        model,
+        recipe="nano-audio",
+        seed=recipe.seed,
+        steps=workspace.steps("nano-audio"),
+        sampling=sampling,
+    )
 
 
 def source(

@@ -39,7 +39,7 @@ class JudgeRecipe:
     clips: ClipConfig = field(default_factory=lambda: replace(VideoRecipe().clips, count=4000))
     batch_size: int = 32
     steps: int | None = None
-    minutes: float = 24.0
+    minutes: float = 14.0
     learning_rate: float = 2e-3
 
 
@@ -63,7 +63,7 @@ def run(recipe: JudgeRecipe, workspace: Workspace) -> None:
         resume=workspace.resume, placement=workspace.placement, out=workspace.out,
     )  # fmt: skip
     average.copy_to(judge)
-    workspace.export("nano/judge", judge, recipe="nano-judge", seed=recipe.seed)
+    workspace.export("nano/judge", judge, recipe="nano-judge", seed=recipe.seed, steps=workspace.steps("nano-judge"))
 
 
 def labelled(clips: Clips, config: JudgeConfig, recipe: JudgeRecipe) -> Collated:

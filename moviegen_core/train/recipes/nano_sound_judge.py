@@ -58,7 +58,13 @@ def run(recipe: SoundJudgeRecipe, workspace: Workspace) -> None:
         workspace.folder("nano-sound-judge"), resume=workspace.resume, placement=workspace.placement, out=workspace.out,
     )  # fmt: skip
     average.copy_to(judge)
-    workspace.export("nano/sound_judge", judge, recipe="nano-sound-judge", seed=recipe.seed)
+    workspace.export(
+        "nano/sound_judge",
+        judge,
+        recipe="nano-sound-judge",
+        seed=recipe.seed,
+        steps=workspace.steps("nano-sound-judge"),
+    )
 
 
 def labelled(sounds: Sounds, config: SoundJudgeConfig, recipe: SoundJudgeRecipe) -> Collated:

@@ -80,7 +80,13 @@ def run(recipe: SoundMatchRecipe, workspace: Workspace) -> None:
         placement=workspace.placement, out=workspace.out,
     )  # fmt: skip
     average.copy_to(match)
-    workspace.export("nano/sound_match", match, recipe="nano-sound-match", seed=recipe.seed)
+    workspace.export(
+        "nano/sound_match",
+        match,
+        recipe="nano-sound-match",
+        seed=recipe.seed,
+        steps=workspace.steps("nano-sound-match"),
+    )
 
 
 class Segments:
