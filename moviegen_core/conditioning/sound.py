@@ -18,9 +18,10 @@ from torch.nn import functional
 
 from ..errors import ConfigError, ShapeError
 from ..models.sound_match.model import MOMENT_RATE, SoundMatch
+from ..shapes import SOUND_LATENT_RATE
 from .text import Encodes
 
-LATENT_RATE = 25  # a second
+LATENT_RATE = SOUND_LATENT_RATE
 MOMENTS = MOMENT_RATE // LATENT_RATE  # of motion in a sound frame
 QUALITY, QUALITY_WITH_MUSIC = 7.0, 8.0  # paper, inference: for effects alone, and with music
 NANO_APPEARANCE_RATE = 6.25  # pictures a second that the nano tower is shown: how things look changes slowly

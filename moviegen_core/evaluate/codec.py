@@ -20,11 +20,12 @@ from ..errors import ConfigError
 from ..models import loading
 from ..models.audio_codec.model import AudioCodec
 from ..pipelines.sound_codec import decode_sound, encode_sound
+from ..shapes import SOUND_SAMPLE_RATE
 from ..toybox import sample_scene, sound
 from .sound_metrics import si_sdr, spectral_distance
 
 SEED = 7_400_000  # far from every training seed
-RATE = 48_000
+RATE = SOUND_SAMPLE_RATE
 WINDOWS = (2048, 1024, 512, 256)
 QUIETEST = 1e-3  # rms below which a scene counts as silent and is left out
 CHUNKED_SECONDS, CHUNK_SECONDS = 12.0, 2.0

@@ -15,8 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import ShapeError
+from ..shapes import SOUND_SAMPLE_RATE
 
-RATE = 48_000
+RATE = SOUND_SAMPLE_RATE
 WINDOW, STEP = 1024, 120  # samples: 21 ms, moved by 2.5 ms
 LAG = 4  # frames between which a rise is measured
 COMPRESSION = 300.0  # of log(1 + c * amplitude): soft sounds count, noise far below them does not

@@ -11,7 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-RATE = 48_000
+from ..shapes import SOUND_SAMPLE_RATE
+
+RATE = SOUND_SAMPLE_RATE
 QUIETEST_DBFS = -120.0
 FRAME_RATES = (
     Fraction(12),

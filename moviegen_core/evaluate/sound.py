@@ -19,12 +19,13 @@ from .. import weights
 from ..errors import ConfigError
 from ..models import loading
 from ..models.sound_judge.model import SoundJudge
+from ..shapes import SOUND_SAMPLE_RATE
 from ..toybox import Scene, sample_scene, sound, sound_labels
 from .onsets import Agreement, agreement, onsets, true_hits
 from .seams import length_table, loudest_dbfs, seam_report
 
 SEED = 7_000_000  # far from every training seed
-RATE = 48_000
+RATE = SOUND_SAMPLE_RATE
 ATTRIBUTES = ("kind", "ambience", "mood")
 HIT_MOTIONS = ("bounce", "collide", "hop", "slide", "walk")
 JOIN_SECONDS = 15.0  # where a long sound is joined that was made in windows of 20 s that share 5

@@ -12,7 +12,9 @@ from functools import lru_cache
 
 import numpy as np
 
-RATE = 48_000  # samples a second
+from ..shapes import SOUND_SAMPLE_RATE
+
+RATE = SOUND_SAMPLE_RATE
 FASTEST = 1.6  # an impact speed in world units / s that counts as hard; nothing in the toybox is much faster
 _NOISE_PERIOD = 1 << 17  # samples of looping noise from which bursts are cut: 2.7 s
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from ..errors import CheckpointError
 from ..models.loading import write_tensors
+from .origin import claim
 from .progress import Countdown
 
 Make = Callable[[Sequence[int]], Sequence[Mapping[str, Tensor]]]  # item numbers -> tensors of each
@@ -26,19 +26,11 @@ class ShardCache:
         """`origin` says what the tensors depend on (hashes of networks, clips); another one on disk is refused."""
         self.folder, self.count, self.shard_size = folder, count, shard_size
         self.handles: dict[int, Any] = {}
-        wanted = json.loads(json.dumps({**origin, "shard_size": shard_size}))
-        manifest = folder / "manifest.json"
-        if manifest.is_file():
-            found = json.loads(manifest.read_text())
-            changed = sorted(key for key in {**found, **wanted} if found.get(key) != wanted.get(key))
-            if changed:
-                raise CheckpointError(
-                    f"{folder} is stale: it was computed with another {', '.join(changed)}; delete the folder, it will "
-                    "be computed again"
-                )
-        else:
-            folder.mkdir(parents=True, exist_ok=True)
-            manifest.write_text(json.dumps(wanted, indent=1) + "\n")
+        claim(
+            folder,
+            {**origin, "shard_size": shard_size},
+            "{folder} is stale: it was computed with another {changed}; delete the folder, it will be computed again",
+        )
 
     def path(self, shard: int) -> Path:
         """File of one shard."""

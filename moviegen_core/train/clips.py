@@ -23,7 +23,8 @@ import numpy as np
 
 from .. import toybox
 from ..config import to_dict
-from ..errors import CheckpointError, ConfigError
+from ..errors import ConfigError
+from .origin import claim
 from .progress import Countdown
 
 RENDER_NICENESS = 5
@@ -70,19 +71,12 @@ class Clips:
     def __init__(self, folder: Path, config: ClipConfig) -> None:
         """Refuses a folder whose clips another configuration or another drawing made."""
         self.folder, self.config = folder, config
-        manifest = folder / "manifest.json"
-        origin = describe(config)
-        if manifest.is_file():
-            found = json.loads(manifest.read_text())
-            changed = sorted(key for key in {**found, **origin} if found.get(key) != origin.get(key))
-            if changed:
-                raise CheckpointError(
-                    f"the clips in {folder} were drawn with other {', '.join(changed)}; delete the folder to draw them "
-                    "again, or name another one"
-                )
-        else:
-            folder.mkdir(parents=True, exist_ok=True)
-            manifest.write_text(json.dumps(origin, indent=1) + "\n")
+        claim(
+            folder,
+            describe(config),
+            "the clips in {folder} were drawn with other {changed}; delete the folder to draw them again, or name "
+            "another one",
+        )
 
     def first(self, count: int) -> Clips:
         """The same folder, of which only the first `count` clips are wanted."""

@@ -22,8 +22,9 @@ import numpy as np
 
 from .. import toybox
 from ..config import to_dict
-from ..errors import CheckpointError, ConfigError
+from ..errors import ConfigError
 from .clips import RENDER_NICENESS, ClipConfig
+from .origin import claim
 from .progress import Countdown
 
 FULL_SCALE = 32767.0
@@ -67,19 +68,12 @@ class Sounds:
     def __init__(self, folder: Path, config: SoundConfig) -> None:
         """Refuses a folder whose sounds another configuration or another synthesis made."""
         self.folder, self.config = folder, config
-        manifest = folder / "manifest.json"
-        origin = describe(config)
-        if manifest.is_file():
-            found = json.loads(manifest.read_text())
-            changed = sorted(key for key in {**found, **origin} if found.get(key) != origin.get(key))
-            if changed:
-                raise CheckpointError(
-                    f"the sounds in {folder} were made with other {', '.join(changed)}; delete the folder to make them "
-                    "again, or name another one"
-                )
-        else:
-            folder.mkdir(parents=True, exist_ok=True)
-            manifest.write_text(json.dumps(origin, indent=1) + "\n")
+        claim(
+            folder,
+            describe(config),
+            "the sounds in {folder} were made with other {changed}; delete the folder to make them again, or name "
+            "another one",
+        )
 
     def first(self, count: int) -> Sounds:
         """The same folder, of which only the first `count` sounds are wanted."""

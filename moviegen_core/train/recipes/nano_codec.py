@@ -16,6 +16,7 @@ from ...models import catalog
 from ...models.audio_codec.model import AudioCodec
 from ...models.audio_codec.start import linear_start
 from ...pipelines.sound_codec import encode_sound
+from ...shapes import SOUND_SAMPLE_RATE
 from .. import state
 from ..clips import ClipConfig
 from ..data import Batch, Collated
@@ -127,13 +128,13 @@ def start_sounds(sounds: Sounds, recipe: CodecRecipe) -> Tensor:
     """Crops [K, 1, N] of different sounds, for the closed-form start."""
     rng = np.random.default_rng(recipe.seed)
     numbers = rng.permutation(len(sounds))[: recipe.start_sounds]
-    length = round(recipe.start_seconds * 48_000)
+    length = round(recipe.start_seconds * SOUND_SAMPLE_RATE)
     return torch.stack([crop(sounds, int(number), length, rng) for number in numbers])
 
 
 def source(sounds: Sounds, recipe: CodecRecipe, stage: int) -> Collated:
     """Batches for `AudioCodecLoss`: crops, some of two sounds at once, at many loudnesses."""
-    length = round(recipe.seconds * 48_000)
+    length = round(recipe.seconds * SOUND_SAMPLE_RATE)
 
     def sample(rng: np.random.Generator) -> Batch:
         waveform = crop(sounds, int(rng.integers(len(sounds))), length, rng)

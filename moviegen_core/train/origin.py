@@ -1,0 +1,27 @@
+"""Folders that remember what their contents depend on, and refuse to be filled on by anything else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import CheckpointError
+
+
+def claim(folder: Path, origin: Mapping[str, Any], refusal: str) -> None:
+    """Write `origin` (JSON values) into a new folder's manifest; CheckpointError where another one stands there.
+
+    `refusal` is the error's text, with {folder} and {changed} (the names of what differs).
+    """
+    wanted = json.loads(json.dumps(origin))
+    manifest = folder / "manifest.json"
+    if manifest.is_file():
+        found = json.loads(manifest.read_text())
+        changed = sorted(key for key in {**found, **wanted} if found.get(key) != wanted.get(key))
+        if changed:
+            raise CheckpointError(refusal.format(folder=folder, changed=", ".join(changed)))
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        manifest.write_text(json.dumps(wanted, indent=1) + "\n")
