@@ -207,10 +207,16 @@ def load_model(path: Path, dtype: str) -> Any:
 
 def load_patcher(path: str, dtype: str, disable_dynamic: bool = False) -> Any:
     """As ComfyUI calls it again for clones on other devices."""
-    manage = comfy.model_management
-    network = loading.load(path, network="video_dit")
-    weights = network.state_dict()
     config = MovieGenConfig(from_dict(VideoDiTConfig, loading.read_header(path).config))
+    patcher = build_patcher(path, dtype, "video_dit", config, disable_dynamic)
+    patcher.cached_patcher_init = (load_patcher, (path, dtype))
+    return patcher
+
+
+def build_patcher(path: str, dtype: str, network: str, config: Any, disable_dynamic: bool) -> Any:
+    """Weights of a `network` of the catalog and ComfyUI's description of it -> a model patcher."""
+    manage = comfy.model_management
+    weights = loading.load(path, network=network).state_dict()
     device = manage.get_torch_device()
     stored = DTYPES[dtype] or manage.unet_dtype(
         device=device,
@@ -227,5 +233,4 @@ def load_patcher(path: str, dtype: str, disable_dynamic: bool = False) -> Any:
     if not manage.is_device_cpu(offload):
         model.to(offload)
     model.load_model_weights(weights, "", assign=patcher.is_dynamic())
-    patcher.cached_patcher_init = (load_patcher, (path, dtype))
     return patcher
