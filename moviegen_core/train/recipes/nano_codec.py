@@ -1,7 +1,8 @@
 """Recipe nano-codec: the linear code of toybox sounds to start from, the whole network, at last the decoder alone.
 
-The weights are shipped before the last stage too: it leaves the encoder as it is, so that latents may be cached while
-the decoder still learns.
+The linear code alone gives toybox sounds back so well that the stages are left out by default; sounds of another kind
+need them (`--set joint.steps=null --set decoder.steps=null`). The weights are shipped before the last stage too: it
+leaves the encoder as it is, so that latents may be cached while the decoder still learns.
 """
 
 from __future__ import annotations
@@ -54,8 +55,8 @@ class CodecRecipe:
     clips: ClipConfig = field(default_factory=lambda: CLIPS)  # the scenes whose sounds are learned
     seconds: float = 1.0  # of each sound in a batch
     batch_size: int = 12
-    joint: CodecStage = CodecStage(minutes=6, learning_rate=3e-4)
-    decoder: CodecStage = CodecStage(minutes=3, learning_rate=2e-4, adversary=0.02)
+    joint: CodecStage = CodecStage(minutes=6, learning_rate=3e-4, steps=0)
+    decoder: CodecStage = CodecStage(minutes=3, learning_rate=2e-4, adversary=0.02, steps=0)
     kl_weight: float = 1e-5
     start_sounds: int = 1000
     start_seconds: float = 2.0

@@ -29,6 +29,7 @@ CLASSES = {
     "camera": vocabulary.CAMERAS,
 }
 CACHED_CLIPS = 8192
+MIRRORED = {"pan left": "pan right", "pan right": "pan left"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,21 +68,26 @@ def run(recipe: JudgeRecipe, workspace: Workspace) -> None:
 
 
 def labelled(clips: Clips, config: JudgeConfig, recipe: JudgeRecipe) -> Collated:
-    """Source of {"pixels": [B, 3, T, H, W], attribute: [B]} over the clips that last as long as the judge looks."""
+    """Source of {"pixels": [B, 3, T, H, W], attribute: [B]} over the clips that last as long as the judge looks.
+
+    Every other sample is seen in a mirror, which pans the camera the other way.
+    """
     span = config.num_frames / config.frames_per_second
     numbers = [
         number for number in range(len(clips)) if clips.config.kind(number)[0] / clips.config.kind(number)[1] >= span
     ]
 
     @lru_cache(maxsize=CACHED_CLIPS)
-    def read(number: int) -> tuple[Tensor, dict[str, int]]:
+    def read(number: int) -> tuple[Tensor, dict[str, str]]:
         pixels = from_uint8(np.array(clips.pixels(number)))[None]
         small = prepare_clip(pixels, clips.config.kind(number)[1], config)[0]
-        labels = clips.config.scene(number).labels()
-        return small.half(), {name: answers.index(labels[name]) for name, answers in config.classes.items()}
+        return small.half(), clips.config.scene(number).labels()
 
     def sample(rng: np.random.Generator) -> Batch:
         pixels, labels = read(numbers[int(rng.integers(len(numbers)))])
-        return {"pixels": pixels.float(), **{name: torch.tensor(label) for name, label in labels.items()}}
+        if rng.random() < 0.5:
+            pixels, labels = pixels.flip(-1), {name: MIRRORED.get(label, label) for name, label in labels.items()}
+        answers = {name: torch.tensor(known.index(labels[name])) for name, known in config.classes.items()}
+        return {"pixels": pixels.float(), **answers}
 
     return Collated(sample, recipe.batch_size, recipe.seed)

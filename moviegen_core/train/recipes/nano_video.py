@@ -16,7 +16,7 @@ from torch import nn
 from ...conditioning.text import encode_prompt
 from ...errors import CheckpointError
 from ...media.frames import contact_sheet
-from ...models import catalog
+from ...models import catalog, loading
 from ...models.video_dit.model import VideoDiT
 from ...pipelines.sample import sample_video
 from ...shapes import clip_latent
@@ -61,6 +61,7 @@ class VideoRecipe:
     """Sizes, seeds and times of nano/video."""
 
     preset: str = "nano"
+    start: str = ""  # a checkpoint of the preset to train on from; empty: from scratch
     seed: int = 21
     method: str = "muon"
     weight_decay: float = 0.02
@@ -104,6 +105,9 @@ def run(recipe: VideoRecipe, workspace: Workspace) -> None:
     objective = partial(flow_matching, channel_weight=data.channel_weight())
     torch.manual_seed(recipe.seed)
     model = catalog.build("video_dit", recipe.preset, device="cpu")
+    if recipe.start:
+        begun = loading.load(Path(recipe.start), device="cpu", dtype=torch.float32, network="video_dit")
+        model.load_state_dict(begun.state_dict())
     steps = 0
     for number, name in enumerate(STAGES):
         stage: VideoStage = getattr(recipe, name)

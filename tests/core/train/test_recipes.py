@@ -6,22 +6,28 @@ import io
 from dataclasses import replace
 from functools import cache
 
+import numpy as np
 import pytest
 import torch
 
 from moviegen_core import weights
 from moviegen_core.devices import choose
 from moviegen_core.errors import CheckpointError, ConfigError
+from moviegen_core.media.frames import from_uint8
 from moviegen_core.models import loading
+from moviegen_core.models.judge.model import JudgeConfig, prepare_clip
 from moviegen_core.models.tae import presets as tae_presets
 from moviegen_core.models.tae.model import TAE
 from moviegen_core.models.text import build_network, save_text_encoder
 from moviegen_core.models.text.presets import NANO as NANO_TEXT
 from moviegen_core.models.text.tokenizer import ByteTokenizer, LibraryTokenizer
+from moviegen_core.models.video_dit import presets as video_presets
+from moviegen_core.models.video_dit.model import VideoDiT
+from moviegen_core.toybox import sample_scene
 from moviegen_core.train import run
 from moviegen_core.train.clips import ClipConfig
 from moviegen_core.train.crops import CropConfig
-from moviegen_core.train.recipes import RECIPES, nano_tae, nano_video
+from moviegen_core.train.recipes import RECIPES, nano_judge, nano_tae, nano_video
 from moviegen_core.train.vocabulary import build_tokenizer
 from moviegen_core.train.workspace import Workspace
 
@@ -136,6 +142,21 @@ def test_video_recipe_ships_the_average_of_its_last_snapshots(workspace):
     assert torch.allclose(value.double(), wanted, atol=1e-3)
 
 
+def test_video_recipe_trains_on_from_a_checkpoint(workspace, tmp_path):
+    ship_untrained_parts(workspace)
+    begun = VideoDiT(video_presets.NANO)
+    torch.manual_seed(3)
+    begun.reset_parameters()
+    file = tmp_path / "begun.safetensors"
+    loading.save(begun, file)
+    recipe = tiny_video_recipe()
+    still = {name: replace(getattr(recipe, name), learning_rate=0.0) for name in ("images", "joint", "long", "best")}
+    nano_video.run(replace(recipe, start=str(file), **still), workspace)
+    model = loading.load(workspace.weight_file("nano/video"), dtype=torch.float32)
+    for name, value in begun.state_dict().items():
+        assert torch.allclose(model.state_dict()[name], value, atol=1e-3), name
+
+
 def test_latents_of_another_autoencoder_are_refused(workspace):
     ship_untrained_parts(workspace)
     data = nano_video.Data(tiny_video_recipe(), workspace)
@@ -160,6 +181,23 @@ def test_settings_reach_the_field_they_name():
     )
     assert (changed.joint.minutes, changed.clips.count, changed.method) == (2.5, 7, "adamw")
     assert changed.long == nano_video.VideoRecipe().long
+
+
+def test_judge_learns_mirrored_clips_as_panned_the_other_way(workspace):
+    wanted = {"pan left": "pan right", "pan right": "pan left"}
+    first_seed = next(seed for seed in range(1000) if sample_scene(seed, split="train").labels()["camera"] in wanted)
+    clips = workspace.clips(ClipConfig(count=1, size=32, kinds=((32, 16, 1),), first_seed=first_seed))
+    label = clips.scene(0).labels()["camera"]
+    config = JudgeConfig(classes=nano_judge.CLASSES, size=32)
+    batch = nano_judge.labelled(clips, config, nano_judge.JudgeRecipe(batch_size=12)).batch(0)
+    real = prepare_clip(from_uint8(np.array(clips.pixels(0)))[None], 16, config)[0]
+    seen = set()
+    for pixels, camera in zip(batch["pixels"], batch["camera"], strict=True):
+        mirrored = not torch.allclose(pixels, real, atol=2e-3)
+        assert torch.allclose(pixels, real.flip(-1) if mirrored else real, atol=2e-3)
+        assert nano_judge.CLASSES["camera"][camera] == (wanted[label] if mirrored else label)
+        seen.add(mirrored)
+    assert seen == {True, False}
 
 
 @pytest.mark.parametrize("key", ["speed", "joint.speed", "joint.minutes.more"])
