@@ -89,8 +89,11 @@ def unpack(packed: Tensor, widths: Mapping[str, int]) -> Conditioning:
     return Conditioning(context, masks, packed.shape[0])
 
 
-def check_packed(packed: Tensor, widths: Mapping[str, int]) -> None:
-    """Refuse, with what to do, a conditioning that other text encoders made."""
+def check_packed(packed: Tensor, widths: Mapping[str, int], *, others: bool = False) -> None:
+    """Refuse, with what to do, a conditioning that other text encoders made.
+
+    `others`: tokens of encoders that `widths` does not name are allowed, and left unread.
+    """
     flags, features = packed[..., : len(ENCODERS)], packed[..., len(ENCODERS) :]
     ours = packed.ndim == 3 and features.shape[-1] > 0
     if not ours or bool((flags < 0).any()) or bool((flags.sum(-1) > 1.01).any()):
@@ -100,7 +103,7 @@ def check_packed(packed: Tensor, widths: Mapping[str, int]) -> None:
         )
     for place, name in enumerate(ENCODERS):
         tokens = features[packed[..., place] > 0]
-        if not len(tokens):
+        if not len(tokens) or (others and name not in widths):
             continue
         if name not in widths:
             raise ShapeError(f"the prompt has tokens of {name}, which this model does not read; set {name} to none")

@@ -6,6 +6,7 @@ conditioning's context. Long sounds are made segment by segment, or all at once 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -100,7 +101,7 @@ def sample_sound(
     time. Of `candidates` sounds (seeds seed, seed + 1, ...) the `scorer` keeps the best for each sample.
     `on_step(step, steps, estimate)` counts the steps of all candidates; raising from it cancels.
     """
-    _check_scorer(candidates, scorer)
+    check_scorer(candidates, scorer)
     sampler = _Sampler(model, steps, guidance_scale, solver, attend, on_step, runs=candidates)
     conditioning = conditioning.repeat(batch or conditioning.batch)
     _check_length(conditioning, num_latents)
@@ -144,12 +145,13 @@ def long_sound(
     if conditioning.batch != 1:
         raise ShapeError(f"a long sound is made by itself; this conditioning holds {conditioning.batch}, give 1")
     _check_length(conditioning, num_latents)
-    slices = windows(num_latents, *_window_frames(window_seconds, context_seconds))
+    slices = windows(num_latents, *window_frames(window_seconds, context_seconds))
     if method == "extend":
-        _check_scorer(max(candidates, beams), scorer)
-        runs = max(candidates, beams) * (1 + (len(slices) - 1) * beams)
+        check_scorer(max(candidates, beams), scorer)
+        branches = max(candidates, beams)
+        runs = window_runs(slices, branches, beams)
         sampler = _Sampler(model, steps, guidance_scale, solver, attend, on_step, runs=runs)
-        return _extend(sampler, conditioning, negative, slices, max(candidates, beams), beams, seed, scorer)
+        return _extend(sampler, conditioning, negative, slices, branches, beams, seed, scorer)
     if candidates > 1 or beams > 1:
         raise ConfigError("multidiffusion makes the whole sound at once; use method extend for candidates and beams")
     sampler = _Sampler(model, steps, guidance_scale, solver, attend, on_step)
@@ -238,21 +240,49 @@ def _extend(
     branches: int, beams: int, seed: int, scorer: Scorer | None,
 ) -> Tensor:  # fmt: skip
     """Window by window; of all beginnings times branches the `beams` best go on."""
-    kept = [_Beginning(torch.zeros(1, sampler.model.config.latent_channels, 0, device=sampler.model.device), 0.0)]
+    channels = sampler.model.config.latent_channels
+
+    def window(own: slice, begun: Tensor) -> Callable[[int], tuple[Tensor, float]]:
+        part = _continued(conditioning.window(own.start, own.stop), begun, own)
+        asked = sampler.prepare(part, None if negative is None else negative.window(own.start, own.stop))
+
+        def make(seed: int) -> tuple[Tensor, float]:
+            noise = make_noise(1, channels, own.stop - own.start, seed)
+            latent = sampler.run(_of(sampler, asked), noise, part)
+            return latent, 0.0 if scorer is None else float(scorer(latent, part)[0])
+
+        return make
+
+    return grow(window, slices, torch.zeros(1, channels, 0, device=sampler.model.device), branches, beams, seed)
+
+
+def grow(
+    window: Callable[[slice, Tensor], Callable[[int], tuple[Tensor, float]]], slices: list[slice], nothing: Tensor,
+    branches: int, beams: int, seed: int,
+) -> Tensor:  # fmt: skip
+    """A long sound [1, C, L], window by window from `nothing` [1, C, 0]; of all beginnings the `beams` best go on.
+
+    `window(own, begun)` prepares the window that covers `own`, of which the first frames `begun` [1, C, k] exist
+    already; the function it gives makes the window's latent [1, C, l] and score from a seed, `branches` times.
+    """
+    kept = [_Beginning(nothing, 0.0)]
     for own in slices:
-        against = None if negative is None else negative.window(own.start, own.stop)
         grown = []
         for begun in kept:
-            part = _continued(conditioning.window(own.start, own.stop), begun.latent[:, :, own.start :], own)
-            asked = sampler.prepare(part, against)
+            make = window(own, begun.latent[:, :, own.start :])
             for _ in range(branches):
-                noise = make_noise(1, begun.latent.shape[1], own.stop - own.start, seed)
+                latent, score = make(seed)
                 seed += 1
-                latent = sampler.run(_of(sampler, asked), noise, part)
-                score = begun.score if scorer is None else begun.score + float(scorer(latent, part)[0])
-                grown.append(_Beginning(torch.cat([begun.latent[:, :, : own.start], latent], dim=2), score))
+                grown.append(
+                    _Beginning(torch.cat([begun.latent[:, :, : own.start], latent], dim=2), begun.score + score)
+                )
         kept = sorted(grown, key=lambda begun: -begun.score)[:beams]
     return kept[0].latent
+
+
+def window_runs(slices: list[slice], branches: int, beams: int) -> int:
+    """Windows that `grow` makes in all."""
+    return branches * (1 + (len(slices) - 1) * beams)
 
 
 def _of(sampler: _Sampler, asked: _Asked) -> Velocity:
@@ -290,7 +320,8 @@ def triangle(length: int) -> Tensor:
     return 1.0 - (2.0 * places - 1.0).abs()
 
 
-def _window_frames(window_seconds: float, context_seconds: float) -> tuple[int, int]:
+def window_frames(window_seconds: float, context_seconds: float) -> tuple[int, int]:
+    """Seconds of a window and of what neighbours share -> sound frames of both; ConfigError where they do not fit."""
     if not 0 <= context_seconds < window_seconds:
         raise ConfigError(
             f"windows of {window_seconds:g} s cannot share {context_seconds:g} s; give a context from 0 up that is "
@@ -300,7 +331,8 @@ def _window_frames(window_seconds: float, context_seconds: float) -> tuple[int, 
     return window, min(round(context_seconds * LATENT_RATE), window - 1)
 
 
-def _check_scorer(candidates: int, scorer: Scorer | None) -> None:
+def check_scorer(candidates: int, scorer: Scorer | None) -> None:
+    """ConfigError where candidates cannot be ranked."""
     if candidates < 1:
         raise ConfigError(f"{candidates} candidates were asked for; use at least 1 (paper: 8)")
     if candidates > 1 and scorer is None:

@@ -5,6 +5,7 @@ Shape letters: B batch, C channels, T h w latent grid, L packed context tokens, 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -207,16 +208,20 @@ def load_model(path: Path, dtype: str) -> Any:
 
 def load_patcher(path: str, dtype: str, disable_dynamic: bool = False) -> Any:
     """As ComfyUI calls it again for clones on other devices."""
-    config = MovieGenConfig(from_dict(VideoDiTConfig, loading.read_header(path).config))
-    patcher = build_patcher(path, dtype, "video_dit", config, disable_dynamic)
+    patcher = build_patcher(path, dtype, "video_dit", _describe, disable_dynamic)
     patcher.cached_patcher_init = (load_patcher, (path, dtype))
     return patcher
 
 
-def build_patcher(path: str, dtype: str, network: str, config: Any, disable_dynamic: bool) -> Any:
-    """Weights of a `network` of the catalog and ComfyUI's description of it -> a model patcher."""
+def _describe(config: Any) -> MovieGenConfig:
+    return MovieGenConfig(from_dict(VideoDiTConfig, config))
+
+
+def build_patcher(path: str, dtype: str, network: str, describe: Callable[[Any], Any], disable_dynamic: bool) -> Any:
+    """File of a `network` of the catalog -> a model patcher; `describe` makes ComfyUI's config of the file's own."""
     manage = comfy.model_management
     weights = loading.load(path, network=network).state_dict()
+    config = describe(loading.read_header(path).config)
     device = manage.get_torch_device()
     stored = DTYPES[dtype] or manage.unet_dtype(
         device=device,

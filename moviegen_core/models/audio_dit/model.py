@@ -273,11 +273,13 @@ class AudioDiT(nn.Module):
         normed = F.layer_norm(x, x.shape[-1:], eps=self.config.norm_eps)
         return self.latent_out(torch.addcmul(bias, normed, 1.0 + scale)).transpose(1, 2)
 
-    def prepare_from(self, conditioning: Any, *, dtype: torch.dtype | None = None) -> Prepared:
+    def prepare_from(
+        self, conditioning: Any, *, device: torch.device | None = None, dtype: torch.dtype | None = None
+    ) -> Prepared:
         """`prepare` of an object that carries its arguments by name (see conditioning.sound.SoundConditioning)."""
         names = ("text", "text_mask", "frames", "frames_mask", "context", "context_mask")
         parts = {name: getattr(conditioning, name) for name in names}
-        return self.prepare(**parts, batch=getattr(conditioning, "batch", 1), dtype=dtype)
+        return self.prepare(**parts, batch=getattr(conditioning, "batch", 1), device=device, dtype=dtype)
 
     def _blocks(self) -> Iterable[SoundBlock]:
         return cast("Iterable[SoundBlock]", self.blocks)
