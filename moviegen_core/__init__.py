@@ -3,13 +3,17 @@
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["MovieGenPipeline", "__version__"]
+__all__ = ["MovieGenPipeline", "SoundPipeline", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    # Importing the pipeline imports torch; `import moviegen_core` alone must stay quick.
+    # Importing a pipeline imports torch; `import moviegen_core` alone must stay quick.
     if name == "MovieGenPipeline":
         from .pipelines.movie import MovieGenPipeline
 
         return MovieGenPipeline
+    if name == "SoundPipeline":
+        from .pipelines.soundtrack import SoundPipeline
+
+        return SoundPipeline
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

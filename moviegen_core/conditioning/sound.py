@@ -109,6 +109,10 @@ class SoundConditioning:
             context_mask=None if self.context_mask is None else self.context_mask[:, start:stop],
         )
 
+    def with_frames(self, frames: Tensor | None, mask: Tensor | None = None) -> SoundConditioning:
+        """The same for other pictures: features [B, L, F] and mask [B, L]."""
+        return replace(self, frames=frames, frames_mask=mask)
+
     def with_context(self, context: Tensor | None, mask: Tensor | None = None) -> SoundConditioning:
         """The same with other known sound: [B, C, L] and [B, L]."""
         return replace(self, context=context, context_mask=mask)
@@ -180,25 +184,53 @@ class FrameEncoders:
         tower = 0 if self.vision is None else int(self.vision.config.hidden_size)  # type: ignore[union-attr, arg-type]
         return tower + (0 if self.motion is None else MOMENTS * self.motion.config.feature_dim)
 
+    @property
+    def image_size(self) -> int:
+        """Pixels a side beyond which none of them sees more."""
+        tower = 0 if self.vision is None else int(self.vision.config.image_size)  # type: ignore[union-attr, arg-type]
+        return max(tower, 0 if self.motion is None else self.motion.config.image_size)
+
 
 Window = Tensor | tuple[Tensor, Sequence[float]]
 
 
-@torch.no_grad()
-def frame_features(
-    encoders: FrameEncoders, windows: Iterable[Window] | Tensor, num_latents: int, *,
-    fps: float | Fraction | None = None, on_frames: Callable[[int], None] | None = None,
-) -> Tensor:  # fmt: skip
-    """Frames of a clip -> features [L, F] at 25 Hz on its true clock, fp32 on the CPU.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Watched:
+    """What the encoders saw of a clip, on the clip's own clock: a few numbers a frame."""
 
-    windows: pixels [3, t, H, W] in [-1, 1] in order, any size; with `fps`, frame n is shown at n / fps seconds.
-    Without, each window comes with the seconds of its frames (variable frame rate): (pixels, seconds). Memory holds
-    one window and a few numbers a frame. The tower's features are those of the nearest frame (assumption: the paper
-    does not say how it resamples), the motion's are interpolated between frames and hold at both ends.
-    `on_frames(frames so far)` follows every window; raising from it cancels.
-    """
-    if num_latents < 1:
-        raise ShapeError(f"features for {num_latents} sound frames were asked for; a clip has at least 1")
+    encoders: FrameEncoders
+    sights: Tensor | None  # [n, F] of the tower, of the pictures that it was shown
+    sight_times: Tensor  # [n] seconds
+    seen: Tensor | None  # [N, W] of the match
+    times: Tensor  # [N] seconds at which the frames are shown
+
+    @property
+    def num_frames(self) -> int:
+        """Frames N."""
+        return len(self.times)
+
+    @torch.no_grad()
+    def features(self, num_latents: int) -> Tensor:
+        """Features [L, F] at 25 Hz from the clip's beginning, fp32 on the CPU."""
+        if num_latents < 1:
+            raise ShapeError(f"features for {num_latents} sound frames were asked for; a clip has at least 1")
+        parts = []
+        if self.sights is not None:
+            centres = (torch.arange(num_latents, dtype=torch.float64) + 0.5) / LATENT_RATE
+            parts.append(self.sights[nearest(self.sight_times, centres)])
+        if self.seen is not None and self.encoders.motion is not None:
+            moments_at = (torch.arange(MOMENTS * num_latents, dtype=torch.float64) + 0.5) / MOMENT_RATE
+            resampled = interpolate(self.seen, self.times, moments_at)
+            parts.append(motion_features(self.encoders.motion, resampled[None])[0].float().cpu())
+        return torch.cat(parts, dim=-1)
+
+
+@torch.no_grad()
+def watch(
+    encoders: FrameEncoders, windows: Iterable[Window] | Tensor, *, fps: float | Fraction | None = None,
+    on_frames: Callable[[int], None] | None = None,
+) -> Watched:  # fmt: skip
+    """Shows a clip to the encoders, window by window; arguments as for `frame_features`."""
     rate = None if fps is None else _rate(fps)
     sights: list[Tensor] = []
     sight_times: list[float] = []
@@ -220,15 +252,31 @@ def frame_features(
             on_frames(len(times))
     if not times:
         raise ShapeError("the clip has no frames to hear; give at least one")
-    parts = []
-    if encoders.vision is not None:
-        centres = (torch.arange(num_latents, dtype=torch.float64) + 0.5) / LATENT_RATE
-        parts.append(torch.cat(sights)[nearest(torch.tensor(sight_times, dtype=torch.float64), centres)])
-    if encoders.motion is not None:
-        moments_at = (torch.arange(MOMENTS * num_latents, dtype=torch.float64) + 0.5) / MOMENT_RATE
-        resampled = interpolate(torch.cat(seen), torch.tensor(times, dtype=torch.float64), moments_at)
-        parts.append(motion_features(encoders.motion, resampled[None])[0].float().cpu())
-    return torch.cat(parts, dim=-1)
+    return Watched(
+        encoders=encoders,
+        sights=torch.cat(sights) if sights else None,
+        sight_times=torch.tensor(sight_times, dtype=torch.float64),
+        seen=torch.cat(seen) if seen else None,
+        times=torch.tensor(times, dtype=torch.float64),
+    )
+
+
+@torch.no_grad()
+def frame_features(
+    encoders: FrameEncoders, windows: Iterable[Window] | Tensor, num_latents: int, *,
+    fps: float | Fraction | None = None, on_frames: Callable[[int], None] | None = None,
+) -> Tensor:  # fmt: skip
+    """Frames of a clip -> features [L, F] at 25 Hz on its true clock, fp32 on the CPU.
+
+    windows: pixels [3, t, H, W] in [-1, 1] in order, any size; with `fps`, frame n is shown at n / fps seconds.
+    Without, each window comes with the seconds of its frames (variable frame rate): (pixels, seconds). Memory holds
+    one window and a few numbers a frame. The tower's features are those of the nearest frame (assumption: the paper
+    does not say how it resamples), the motion's are interpolated between frames and hold at both ends.
+    `on_frames(frames so far)` follows every window; raising from it cancels.
+    """
+    if num_latents < 1:
+        raise ShapeError(f"features for {num_latents} sound frames were asked for; a clip has at least 1")
+    return watch(encoders, windows, fps=fps, on_frames=on_frames).features(num_latents)
 
 
 def motion_features(motion: SoundMatch, seen: Tensor) -> Tensor:

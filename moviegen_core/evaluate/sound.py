@@ -81,11 +81,13 @@ def maker(name: str, model: str) -> Make:
     if name == "real":
         return real_sound
     if name in ("codec", "generated"):
-        from . import sound_sources
+        from ..pipelines.sound_parts import load_codec
+        from ..pipelines.soundtrack import SoundPipeline
+        from .sound_sources import generated, through_codec
 
         if name == "codec":
-            return sound_sources.through_codec(sound_sources.load_codec(model))
-        return sound_sources.generated(sound_sources.load_parts(model))
+            return through_codec(load_codec(model))
+        return generated(SoundPipeline.from_pretrained(model, device="cpu", dtype="float32"))
     raise ConfigError(f"there is no source {name!r} of sounds; use real, codec or generated, joined by commas")
 
 

@@ -9,6 +9,8 @@ from moviegen_core.evaluate import sound_sources
 from moviegen_core.models.audio_codec.model import AudioCodec, AudioCodecConfig
 from moviegen_core.models.audio_dit.model import AudioDiT, AudioDiTConfig
 from moviegen_core.models.sound_match.model import SoundMatch, SoundMatchConfig
+from moviegen_core.pipelines.sound_parts import SoundParts
+from moviegen_core.pipelines.soundtrack import SoundPipeline
 
 CODEC = AudioCodecConfig(
     encoder_dim=8, encoder_rates=(8,), latent_dim=8, latent_channels=4, decoder_dim=8, decoder_rates=(8,),
@@ -26,7 +28,7 @@ class Letters:
 
 
 @pytest.fixture
-def parts():
+def pipeline():
     torch.manual_seed(0)
     config = AudioDiTConfig(dim=16, num_heads=2, num_layers=1, mlp_dim=24, latent_channels=4, text_dim=6, frame_dim=8)
     built = [AudioCodec(CODEC), AudioDiT(config), SoundMatch(MATCH)]
@@ -36,20 +38,21 @@ def parts():
         torch.nn.init.normal_(parameter, std=0.2)
     codec, model, match = (network.eval() for network in built)
     eyes = FrameEncoders(motion=match)
-    return sound_sources.Parts(codec=codec, model=model, words=Letters(), eyes=eyes, sampling={"steps": 2})
+    sampling = {"steps": 2, "window_seconds": 2.0, "context_seconds": 0.5}
+    return SoundPipeline(SoundParts(codec=codec, model=model, words=Letters(), eyes=eyes, sampling=sampling))
 
 
 @pytest.mark.parametrize("seconds", [0.5, 1.001])
-def test_sounds_are_as_long_as_asked_for(parts, seconds):
+def test_sounds_are_as_long_as_asked_for(pipeline, seconds):
     scene = toybox.sample_scene(3)
-    for make in (sound_sources.through_codec(parts.codec), sound_sources.generated(parts)):
+    for make in (sound_sources.through_codec(pipeline.parts.codec), sound_sources.generated(pipeline)):
         waveform = make(scene, seconds, True, 0)
         assert waveform.shape == (1, round(seconds * 48_000))
         assert bool(waveform.isfinite().all())
 
 
-def test_seed_and_scene_change_what_is_generated(parts):
-    make = sound_sources.generated(parts)
+def test_seed_and_scene_change_what_is_generated(pipeline):
+    make = sound_sources.generated(pipeline)
     first, again, other = (make(toybox.sample_scene(3), 0.5, False, seed) for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)

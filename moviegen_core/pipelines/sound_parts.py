@@ -1,0 +1,143 @@
+"""The networks that make sound: found under a shipped name or in a folder, and loaded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from .. import weights
+from ..conditioning.sound import CLIP_MEAN, CLIP_STD, LATENT_RATE, NANO_APPEARANCE_RATE, Encodes, FrameEncoders
+from ..devices import Placement
+from ..errors import CheckpointError, ConfigError
+from ..models import loading
+from ..models.audio_codec.model import AudioCodec
+from ..models.audio_dit.model import AudioDiT
+from ..models.sound_match.model import SoundMatch
+from ..models.text import load_text_encoder
+from ..models.vision.checkpoint import load_vision_tower
+from ..ops.attention import Attend, resolve
+
+MODEL, CODEC, VISION, MATCH = "audio", "audio_codec", "metaclip_vision", "sound_match"
+TEXT_ENCODERS = ("t5", "ul2")  # the paper's is T5-base; the nano model reads the video model's nano encoder
+PARTS = (MODEL, CODEC, VISION, MATCH, *TEXT_ENCODERS)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SoundParts:
+    """What sound is made with; without `eyes` from words alone, without `match` nothing ranks candidates."""
+
+    codec: AudioCodec
+    model: AudioDiT
+    words: Encodes
+    eyes: FrameEncoders | None = None
+    match: SoundMatch | None = None
+    sampling: Mapping[str, Any] = field(default_factory=dict)  # what the model's file recommends
+
+
+def find_sound_parts(source: str | os.PathLike[str]) -> dict[str, Path]:
+    """Paths by name of the sound parts of "nano" or of a folder; CheckpointError where they cannot make sound."""
+    text = os.fspath(source)
+    shipped = [name for name in weights.shipped() if name.startswith(f"{text}/")]
+    if shipped:
+        files = {part: weights.path(f"{text}/{part}") for part in PARTS if f"{text}/{part}" in shipped}
+    else:
+        folder = weights.resolve(source)
+        if not folder.is_dir():
+            raise CheckpointError(f"{folder} is one file; give the folder that holds {', '.join(PARTS)}")
+        files = {}
+        for part in PARTS:
+            names = (f"{part}.safetensors", f"{part}.safetensors.index.json", part)
+            found = next((folder / name for name in names if (folder / name).exists()), None)
+            if found is not None:
+                files[part] = found
+    missing = [part for part in (MODEL, CODEC) if part not in files]
+    if not any(name in files for name in TEXT_ENCODERS):
+        missing.append(f"one of {', '.join(TEXT_ENCODERS)}")
+    if missing:
+        raise CheckpointError(
+            f"{text} has no weights for sound: it lacks {' and '.join(missing)}; add them or use nano"
+        )
+    return files
+
+
+def has_sound(source: str | os.PathLike[str]) -> bool:
+    """Whether `find_sound_parts` finds what sound needs."""
+    try:
+        find_sound_parts(source)
+    except CheckpointError:
+        return False
+    return True
+
+
+def load_codec(source: str | os.PathLike[str] = "nano", *, device: torch.device | str = "cpu") -> AudioCodec:
+    """The sound codec of "nano", in a folder or in a file, in fp32: less is heard as noise."""
+    name = f"{os.fspath(source)}/{CODEC}"
+    file = weights.path(name) if name in weights.shipped() else weights.resolve(source)
+    file = file / f"{CODEC}.safetensors" if file.is_dir() else file
+    return cast(AudioCodec, loading.load(file, device=device, dtype=torch.float32, network="audio_codec"))
+
+
+def load_sound_parts(
+    source: str | os.PathLike[str], placement: Placement, *, home: torch.device | None = None,
+    attend: str | Attend = "auto", words: Encodes | None = None,
+) -> SoundParts:  # fmt: skip
+    """Load the parts of "nano" or of a folder; `words` is used instead of the text encoder where it is given.
+
+    Transformer, text encoder and vision tower take the placement's dtype, codec and match fp32. Networks wait on
+    `home`, by default where they work.
+    """
+    files = find_sound_parts(source)
+    home = placement.device if home is None else home
+    place: dict[str, Any] = {"device": home, "dtype": placement.dtype}
+    model = loading.load(
+        files[MODEL], **place, attend=resolve(attend, placement.device, placement.dtype), network="audio_dit"
+    )
+    match = None
+    if MATCH in files:
+        match = loading.load(files[MATCH], device=home, dtype=torch.float32, network="sound_match")
+    vision = load_vision_tower(files[VISION], **place)[0] if VISION in files else None
+    shipped = f"{os.fspath(source)}/{MODEL}" in weights.shipped()
+    if words is None:
+        name = next(name for name in TEXT_ENCODERS if name in files)
+        words = load_text_encoder("ul2", files[name], **place)
+    model = cast(AudioDiT, model)
+    eyes = _eyes(vision, cast("SoundMatch | None", match), model.config.frame_dim, shipped)
+    codec = cast(AudioCodec, loading.load(files[CODEC], device=home, dtype=torch.float32, network="audio_codec"))
+    if codec.config.latent_channels != model.config.latent_channels:
+        raise CheckpointError(
+            f"the codec has {codec.config.latent_channels} latent channels, the sound model "
+            f"{model.config.latent_channels}; give the codec that it was trained with"
+        )
+    return SoundParts(
+        codec=codec, model=model, words=words, eyes=eyes, match=cast("SoundMatch | None", match),
+        sampling=recommended(source, files[MODEL]),
+    )  # fmt: skip
+
+
+def recommended(source: str | os.PathLike[str], model: Path) -> dict[str, Any]:
+    """Sampling settings that come with the sound model of `source`."""
+    entry = weights.shipped().get(f"{os.fspath(source)}/{MODEL}")
+    return dict(entry.sampling if entry is not None else loading.read_header(model).extra.get("sampling", {}))
+
+
+def _eyes(vision: Any, match: SoundMatch | None, frame_dim: int, shipped: bool) -> FrameEncoders | None:
+    """The encoders whose features are as wide as what the model reads; None where no encoder was found."""
+    if vision is None and match is None:
+        return None
+    # Public towers want normalised colours; the shipped one was trained on [-1, 1], and is shown fewer pictures.
+    colours: dict[str, Any] = {} if shipped else {"pixel_mean": CLIP_MEAN, "pixel_std": CLIP_STD}
+    rate = NANO_APPEARANCE_RATE if shipped else float(LATENT_RATE)
+    for tower, motion in ((vision, match), (vision, None), (None, match)):
+        if tower is not None or motion is not None:
+            eyes = FrameEncoders(vision=tower, motion=motion, appearance_rate=rate, **colours)
+            if eyes.dim == frame_dim:
+                return eyes
+    raise ConfigError(
+        f"the sound model reads {frame_dim} features a frame, which {VISION} and {MATCH} do not give; use those that "
+        "it was trained with"
+    )

@@ -1,0 +1,242 @@
+"""The sound pipeline on tiny random models: lengths to the sample, films, words, known sound, refusals."""
+
+from __future__ import annotations
+
+import logging
+import math
+from fractions import Fraction
+
+import pytest
+import torch
+
+from moviegen_core.conditioning.sound import FrameEncoders
+from moviegen_core.errors import ConfigError, MediaError, ShapeError
+from moviegen_core.media.loudness import true_peak
+from moviegen_core.media.movie import write_movie
+from moviegen_core.media.sound import read_sound
+from moviegen_core.models.audio_codec.model import AudioCodec, AudioCodecConfig
+from moviegen_core.models.audio_dit.model import AudioDiT, AudioDiTConfig
+from moviegen_core.models.sound_match.model import SoundMatch, SoundMatchConfig
+from moviegen_core.pipelines.known_sound import known_sound
+from moviegen_core.pipelines.sound_parts import SoundParts
+from moviegen_core.pipelines.soundtrack import SoundPipeline, finish_sound, request_caption
+
+CODEC = AudioCodecConfig(
+    encoder_dim=8, encoder_rates=(8,), latent_dim=8, latent_channels=4, decoder_dim=8, decoder_rates=(8,),
+    watermark_rates=(), weight_norm=False, transform=240,
+)  # fmt: skip
+MATCH = SoundMatchConfig(channels=(8, 8, 8), dim=16, feature_dim=4, shared_dim=4, dilations=(1,), text_dim=6)
+RATES = (12, 16, 23.976, 24, 25, 29.97, 30, 60)
+
+
+class Letters:
+    """Text features that count letters: an encoder without weights."""
+
+    def encode(self, texts):
+        rows = [[float(text.count(letter)) for letter in "abcde7"] for text in texts]
+        return torch.tensor(rows)[:, None], torch.ones(len(texts), 1, dtype=torch.bool)
+
+
+def build_parts(**changes) -> SoundParts:
+    """Tiny random networks that fit together."""
+    torch.manual_seed(0)
+    config = AudioDiTConfig(dim=16, num_heads=2, num_layers=1, mlp_dim=24, latent_channels=4, text_dim=6, frame_dim=8)
+    built = [AudioCodec(CODEC), AudioDiT(config), SoundMatch(MATCH)]
+    for network in built:
+        network.reset_parameters()
+    for parameter in built[1].parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    codec, model, match = (network.eval() for network in built)
+    sampling = {"steps": 2, "window_seconds": 2.0, "context_seconds": 0.5}
+    whole = {"codec": codec, "model": model, "words": Letters(), "eyes": FrameEncoders(motion=match), "match": match}
+    return SoundParts(**{**whole, "sampling": sampling, **changes})
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> SoundPipeline:
+    return SoundPipeline(build_parts())
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory):
+    """A silent film of 0.75 s at 16 frames a second."""
+    path = tmp_path_factory.mktemp("film") / "film.mp4"
+    torch.manual_seed(0)
+    write_movie(torch.rand(3, 12, 32, 48) * 2 - 1, path, 16)
+    return path
+
+
+def frames(count: int) -> torch.Tensor:
+    torch.manual_seed(count)
+    return torch.rand(3, count, 8, 8) * 2 - 1
+
+
+@pytest.mark.parametrize("fps", RATES)
+@pytest.mark.parametrize("count", [1, 31])
+def test_sound_of_frames_is_as_long_as_the_clip_to_the_sample(pipeline, fps, count):
+    exact = {23.976: Fraction(24000, 1001), 29.97: Fraction(30000, 1001)}.get(fps, Fraction(fps))
+    made = pipeline(frames=frames(count), fps=fps, steps=1)
+    assert made.waveform.shape == (1, round(count / exact * 48000))
+    assert made.waveform.dtype == torch.float32
+
+
+def test_sound_of_a_film_file_is_as_long_as_the_film(pipeline, film):
+    made = pipeline(video=film)
+    assert made.waveform.shape == (1, 36_000)
+    assert made.duration_seconds == 0.75
+
+
+def test_windows_with_their_own_times_fix_the_length(pipeline):
+    windows = [(frames(2), [0.0, 0.1]), (frames(2), [0.3, 0.6])]
+    assert pipeline(frames=iter(windows)).waveform.shape[1] == round(0.8 * 48000)
+    assert pipeline(frames=iter(windows), seconds=1.0).waveform.shape[1] == 48000
+    with pytest.raises(ShapeError, match="give seconds"):
+        pipeline(frames=[(frames(1), [0.0])])
+
+
+def test_tensor_and_windows_of_the_same_frames_sound_alike(pipeline):
+    clip = frames(20)
+    whole, parts = pipeline(frames=clip, fps=24), pipeline(frames=clip.split(3, dim=1), fps=24)
+    torch.testing.assert_close(whole.waveform, parts.waveform, atol=1e-5, rtol=0)
+
+
+def test_one_seed_gives_one_sound_and_words_pictures_and_music_change_it(pipeline):
+    clip = frames(8)
+    plain = pipeline("a dab", frames=clip, fps=16)
+    assert torch.equal(plain.waveform, pipeline("a dab", frames=clip, fps=16).waveform)
+    for prompt, more in (
+        ("a dab", {"seed": 1}),
+        ("a faced bead", {}),
+        ("a dab", {"music": "a calm cadence"}),
+        ("a dab", {"quality": 3.0}),
+        ("a dab", {"negative": "a bad cafe"}),
+    ):
+        assert not torch.equal(plain.waveform, pipeline(prompt, frames=clip, fps=16, **more).waveform), more
+    assert not torch.equal(plain.waveform, pipeline("a dab", frames=clip.flip(1), fps=16).waveform)
+
+
+def test_sound_without_clip_or_words_says_so(pipeline, caplog):
+    with caplog.at_level(logging.WARNING):
+        assert pipeline(seconds=0.5).waveform.shape == (1, 24_000)
+    assert "whatever the model likes" in caplog.text
+
+
+def test_sound_longer_than_a_window_is_made_both_ways(pipeline):
+    for method in ("extend", "multidiffusion"):
+        steps = []
+        made = pipeline(
+            "abc", seconds=5.01, method=method, on_step=lambda step, total, _, seen=steps: seen.append(step)
+        )
+        assert made.waveform.shape == (1, round(5.01 * 48000))
+        assert steps == list(range(1, len(steps) + 1))
+
+
+def test_raising_from_a_callback_cancels(pipeline):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    for callback in ({"on_step": stop}, {"on_frames": stop}):
+        with pytest.raises(KeyboardInterrupt):
+            pipeline(frames=frames(4), fps=16, **callback)
+
+
+def test_known_beginning_comes_back_and_the_rest_is_made(pipeline):
+    beginning = torch.sin(torch.arange(24_000) / 20)[None] * 0.5
+    made = pipeline(seconds=1.0, known=known_sound(beginning)).waveform
+    kept = 24_000 // 1920 * 1920 - 480
+    assert torch.equal(made[:, :kept], beginning[:, :kept])
+    assert not torch.allclose(made, pipeline(seconds=1.0).waveform, atol=1e-3)
+
+
+def test_two_channels_fold_back_to_the_mono_sound(pipeline):
+    quiet = build_parts().codec
+    with torch.no_grad():
+        quiet.linear.synthesis.weight.mul_(0.05)
+    latent = torch.randn(1, 4, 20, generator=torch.Generator().manual_seed(1))
+    mono, stereo = (finish_sound(quiet, latent, 38_000, channels=channels) for channels in (1, 2))
+    assert stereo.shape == (2, 38_000)
+    folded = stereo.mean(0, keepdim=True)
+    scale = float((folded * mono).sum() / mono.square().sum())
+    torch.testing.assert_close(folded, scale * mono, atol=1e-5, rtol=0)
+    assert not torch.allclose(stereo[0], stereo[1], atol=1e-3)
+
+
+def test_stereo_that_is_known_stays_stereo(pipeline):
+    beginning = torch.stack([torch.sin(torch.arange(24_000) / 20), torch.cos(torch.arange(24_000) / 9)]) * 0.4
+    made = pipeline(seconds=1.0, known=known_sound(beginning), channels=2).waveform
+    assert torch.equal(made[:, :20_000], beginning[:, :20_000])
+
+
+def test_loud_decoding_is_held_under_the_ceiling(pipeline):
+    latent = 40 * torch.randn(1, 4, 30)
+    made = finish_sound(pipeline.parts.codec, latent, 50_000)
+    assert made.shape == (1, 50_000)
+    assert true_peak(made, 48_000) <= -0.99
+
+
+def test_candidates_are_ranked_by_the_match(pipeline):
+    made = [pipeline("abc", frames=frames(8), fps=16, seed=seed).waveform for seed in (0, 1, 2)]
+    best = pipeline("abc", frames=frames(8), fps=16, candidates=3).waveform
+    assert any(torch.equal(best, one) for one in made)
+    without = SoundPipeline(build_parts(match=None))
+    with pytest.raises(ConfigError, match="need a scorer"):
+        without("abc", seconds=1, candidates=2)
+
+
+def test_sound_is_saved_and_drawn(pipeline, tmp_path):
+    made = pipeline("abc", seconds=0.5)
+    waveform, rate = read_sound(made.save(tmp_path / "sound.wav"))
+    assert rate == 48_000
+    torch.testing.assert_close(waveform, made.waveform, atol=5e-5, rtol=0)  # 16 bit
+    assert made.picture(300, 100).size == (300, 100)
+
+
+@pytest.mark.parametrize(
+    ("asked", "error", "remedy"),
+    [
+        ({}, ConfigError, "give one of them"),
+        ({"seconds": 0}, ConfigError, "use a number above 0"),
+        ({"seconds": math.nan}, ConfigError, "use a number above 0"),
+        ({"seconds": 10_800}, MediaError, "at most 1800 s: cut the film"),
+        ({"frames": torch.zeros(3, 4, 8, 8)}, ConfigError, "give fps"),
+        ({"frames": torch.zeros(3, 4, 8, 8), "fps": 0}, MediaError, "use a number above 0"),
+        ({"frames": torch.zeros(3, 0, 8, 8), "fps": 24}, ShapeError, "give at least one"),
+        ({"video": "nowhere.mp4"}, MediaError, "does not exist"),
+        ({"video": "film.mp4", "seconds": 3}, ConfigError, "give the video alone"),
+        ({"seconds": 1, "steps": 0}, ConfigError, "outside of 1 to 1000"),
+        ({"seconds": 1, "seed": -1}, ConfigError, "use a number in that range"),
+        ({"seconds": 1, "guidance_scale": math.inf}, ConfigError, "the paper uses 3"),
+        ({"seconds": 1, "channels": 8}, ConfigError, "choose 1"),
+        ({"seconds": 1, "quality": 11}, ConfigError, "from 1 to 10"),
+        ({"seconds": 1, "method": "magic"}, ConfigError, "use one of extend"),
+        ({"seconds": 1, "context_seconds": 3}, ConfigError, "shorter than the window"),
+        ({"seconds": 1, "known": known_sound(torch.zeros(1, 96_000))}, ConfigError, "nothing is left to be made"),
+        ({"seconds": 1, "known": known_sound(torch.zeros(1, 9_600), 48_000, 3)}, ConfigError, "move it"),
+    ],
+)
+def test_impossible_request_is_refused_before_the_work(pipeline, asked, error, remedy):
+    def stop(*_):
+        raise AssertionError("the sampling began")
+
+    with pytest.raises(error, match=remedy):
+        pipeline(**asked, on_step=stop)
+
+
+def test_clip_is_refused_by_a_model_without_eyes(film):
+    with pytest.raises(ConfigError, match="add one, or give prompt and seconds"):
+        SoundPipeline(build_parts(eyes=None))(video=film)
+
+
+def test_text_of_ten_thousand_characters_makes_a_sound(pipeline):
+    assert pipeline("rain and " * 1112, music="x" * 10_000, seconds=0.5).waveform.isfinite().all()
+
+
+def test_caption_says_what_was_asked_for_and_nothing_for_nothing():
+    assert request_caption() == ""
+    assert 'description: "rain"' in request_caption("rain")
+    assert "0.00 likelihood" in request_caption("rain")
+    spoken = request_caption("", "calm music")
+    assert "0.95 likelihood" in spoken
+    assert "quality: 8.0" in spoken
+    with pytest.raises(ConfigError, match="one string each"):
+        request_caption(["rain"])
