@@ -1,4 +1,4 @@
-"""Prompt -> film in one call: text encoders, video transformer and autoencoder, with inputs checked first."""
+"""Prompt -> film in one call, with sound where it is wanted: inputs are checked before any work."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,6 +21,7 @@ from ..conditioning.text import TextEncoders, encode_prompt
 from ..devices import Placement, Residency, choose, stay
 from ..errors import CheckpointError, ConfigError, ShapeError
 from ..flow.solver import OnStep, Solver
+from ..media.movie import exact_fps
 from ..models import loading
 from ..models.tae.model import TAE
 from ..models.text import load_text_encoder
@@ -28,6 +31,7 @@ from ..ops.memory import keep_large_buffers
 from ..shapes import SIZE_MULTIPLE, SPATIAL_STRIDE, TEMPORAL_STRIDE, LatentShape, clip_latent
 from .decode import decode_video, encode_video
 from .sample import EMULATED_STEPS, GUIDANCE_SCALE, STEPS, sample_video
+from .soundtrack import Sound, SoundPipeline
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -41,13 +45,14 @@ FPS_RANGE = (1.0, 120.0)
 
 @dataclass(frozen=True, eq=False)
 class Film:
-    """A sampled clip; pixels are decoded window by window each time they are asked for."""
+    """A sampled clip, with its sound if it has one; pixels are decoded window by window whenever they are asked for."""
 
     latent: Tensor  # [1, C, T, H, W], on the CPU
     num_frames: int
     fps: float
     decode: Callable[[Tensor, int], Iterator[Tensor]] = field(repr=False)
     facts: Mapping[str, Any] = field(default_factory=dict)  # how it was made; written into the file
+    sound: Sound | None = None
 
     @property
     def duration_seconds(self) -> float:
@@ -63,7 +68,7 @@ class Film:
         return torch.cat([window.float().cpu() for window in self.windows()], dim=2)
 
     def save(self, path: str | os.PathLike[str], **options: Any) -> Path:
-        """Write an mp4 while decoding; nothing is left under `path` unless it is complete.
+        """Write an mp4, with its sound, while decoding; nothing is left under `path` unless it is complete.
 
         `options` go to media.movie.write_movie (crf, ...).
         """
@@ -71,7 +76,11 @@ class Film:
 
         path = Path(path)
         # Not as tags of their own: ComfyUI reads a tag named "prompt" as a graph.
-        write_movie(self.windows(), path, self.fps, **{"metadata": {"moviegen": dict(self.facts)}, **options})
+        given: dict[str, Any] = {"metadata": {"moviegen": dict(self.facts)}}
+        if self.sound is not None:
+            given |= {"waveform": self.sound.waveform, "sample_rate": self.sound.sample_rate}
+            given["metadata"]["moviegen"]["sound"] = dict(self.sound.facts)
+        write_movie(self.windows(), path, self.fps, **{**given, **options})
         return path
 
     def contact_sheet(self, count: int = 12, columns: int = 4) -> Image:
@@ -100,14 +109,26 @@ class MovieGenPipeline:
         *,
         sampling: Mapping[str, Any] | None = None,
         residency: Residency = stay,
+        load_sound: Callable[[], SoundPipeline] | None = None,
     ) -> None:
-        """`sampling` holds the checkpoint's own recommendation: guidance_scale, steps."""
+        """`sampling` holds the checkpoint's own recommendation: guidance_scale, steps.
+
+        `load_sound` is called when a film is to have sound for the first time.
+        """
         self.video = video
         self.tae = tae
         self.encoders = encoders
         self.placement = placement
         self.sampling = dict(sampling or {})
         self.residency = residency
+        self.load_sound = load_sound
+
+    @cached_property
+    def sound(self) -> SoundPipeline:
+        """What makes the sound of films; CheckpointError where there are no weights for it."""
+        if self.load_sound is None:
+            raise CheckpointError("this pipeline was built without sound; load it with from_pretrained or load_sound")
+        return self.load_sound()
 
     @classmethod
     def from_pretrained(
@@ -122,7 +143,7 @@ class MovieGenPipeline:
         """Load "nano", or a folder with video, tae, ul2, metaclip and byt5.
 
         Each is NAME.safetensors, NAME.safetensors.index.json or a folder NAME; text encoders may be absent,
-        but not all three.
+        but not all three. What sound needs (see SoundPipeline.from_pretrained) is loaded when it is needed.
         """
         placement = choose(device, dtype)
         if placement.device.type == "cpu":
@@ -145,7 +166,17 @@ class MovieGenPipeline:
                 if role in files
             }
         )
-        return cls(cast(VideoDiT, video), cast(TAE, tae), encoders, placement, sampling=sampling, residency=residency)
+        return cls(
+            cast(VideoDiT, video),
+            cast(TAE, tae),
+            encoders,
+            placement,
+            sampling=sampling,
+            residency=residency,
+            load_sound=lambda: SoundPipeline.from_pretrained(
+                source, device=device, dtype=dtype, attend=attend, residency=residency
+            ),
+        )
 
     def __call__(
         self,
@@ -164,17 +195,28 @@ class MovieGenPipeline:
         solver: Solver = "euler",
         show_text: str | None = None,
         on_step: OnStep | None = None,
+        audio_length: float | None = None,
+        sound_prompt: str | None = None,
+        music: str = "",
+        sound_options: Mapping[str, Any] | None = None,
     ) -> Film:
         """Sample a clip of `num_frames` at `height` x `width` pixels; the film decodes itself when it is saved.
 
         An empty prompt asks for nothing in particular. `steps` and `guidance_scale` default to what the checkpoint
         recommends, else to the paper's 50 and 7.5. `on_step(step, steps, estimate)` may raise to cancel.
+
+        With `audio_length` (seconds, at most the clip's) the film gets sound, made from its pictures and `sound_prompt`
+        ("": from the pictures alone; default: the prompt), with `music` of the kind described. `sound_options` are
+        further arguments of SoundPipeline.
         """
         steps = int(self.sampling.get("steps", STEPS)) if steps is None else steps
         if guidance_scale is None:
             guidance_scale = float(self.sampling.get("guidance_scale", GUIDANCE_SCALE))
         check_settings(prompt, negative, fps, seed, steps, guidance_scale)
         shape = self.check_size(num_frames, height, width)
+        if audio_length is not None:
+            check_audio_length(audio_length)
+            _ = self.sound  # what cannot be loaded is told before the work
         if not prompt.strip():
             logger.warning("the prompt is empty: the film shows whatever the model likes")
 
@@ -203,7 +245,28 @@ class MovieGenPipeline:
             "schedule": schedule,
             "solver": solver,
         }
-        return Film(latent.cpu(), num_frames, fps, self.decode, facts)
+        film = Film(latent.cpu(), num_frames, fps, self.decode, facts)
+        if audio_length is None:
+            return film
+        said = prompt if sound_prompt is None else sound_prompt
+        options = {"seed": seed, "music": music, **(sound_options or {})}
+        return self.add_sound(film, said, seconds=audio_length, **options)
+
+    def add_sound(self, film: Film, prompt: str = "", *, seconds: float | None = None, **options: Any) -> Film:
+        """The film with a sound made from its pictures and a description, for all of it or its first `seconds`.
+
+        `options` go to SoundPipeline.
+        """
+        clip = film.num_frames / exact_fps(film.fps)
+        length = clip
+        if seconds is not None:
+            check_audio_length(seconds)
+            # A length that was rounded means the clip's own, which is exact to the sample.
+            if seconds < clip - 1 / exact_fps(film.fps):
+                length = Fraction(seconds)
+            elif seconds > clip + 1 / exact_fps(film.fps):
+                logger.warning("the sound of %g s was cut to the film's %g s", seconds, float(clip))
+        return replace(film, sound=self.sound(prompt, frames=film.windows(), fps=film.fps, seconds=length, **options))
 
     def decode(self, latent: Tensor, num_frames: int) -> Iterator[Tensor]:
         """Latent [B, C, T, H, W] -> pixel windows [B, 3, t, H, W] in [-1, 1], streamed."""
@@ -279,6 +342,12 @@ def check_settings(prompt: str, negative: str, fps: float, seed: int, steps: int
         raise ConfigError(f"steps {steps} is outside of 1 to 1000; the paper uses {STEPS}")
     if not math.isfinite(guidance_scale) or guidance_scale < 0:
         raise ConfigError(f"guidance_scale {guidance_scale} must be a number from 0; the paper uses {GUIDANCE_SCALE}")
+
+
+def check_audio_length(seconds: float) -> None:
+    """ConfigError unless a sound can last `seconds`."""
+    if not math.isfinite(seconds) or seconds <= 0:
+        raise ConfigError(f"audio_length {seconds:g} is no duration; use seconds above 0, such as the clip's")
 
 
 def check_fps(fps: float) -> None:

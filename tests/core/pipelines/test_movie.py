@@ -233,8 +233,56 @@ def test_swapped_parts_are_refused(folder, tmp_path):
         MovieGenPipeline.from_pretrained(tmp_path)
 
 
-def test_pipeline_is_exported_by_the_package():
+@pytest.fixture(scope="module")
+def sounding(folder, sound_folder, tmp_path_factory) -> MovieGenPipeline:
+    """The tiny parts with those that make sound."""
+    both = tmp_path_factory.mktemp("both")
+    for file in (*folder.iterdir(), *sound_folder.iterdir()):
+        (both / file.name).symlink_to(file)
+    return MovieGenPipeline.from_pretrained(both, device="cpu", dtype="fp32")
+
+
+def test_film_has_a_sound_as_long_as_its_pictures(sounding, tmp_path):
+    film = sounding("a ball", **{**SMALL, "num_frames": 12}, fps=16, audio_length=0.75)
+    assert film.sound.waveform.shape == (1, 36_000)
+    movie = read_movie(film.save(tmp_path / "film.mp4"))
+    assert movie.num_frames == 12
+    assert abs(movie.waveform.shape[1] - 36_000) <= 1024
+    assert movie.metadata["moviegen"]["sound"]["sound_prompt"] == "a ball"
+
+
+@pytest.mark.parametrize(("asked", "samples"), [(0.5, 24_000), (0.74, 36_000), (16, 36_000)])
+def test_sound_ends_with_the_film_at_the_latest(sounding, asked, samples):
+    film = sounding("a ball", **{**SMALL, "num_frames": 12}, fps=16, audio_length=asked)
+    assert film.sound.waveform.shape[1] == samples
+
+
+def test_sound_follows_its_own_words_music_and_seed(sounding):
+    film = sounding("a ball", **SMALL)
+    assert film.sound is None
+    first, again = (sounding.add_sound(film, "rain", seed=1).sound.waveform for _ in range(2))
+    assert torch.equal(first, again)
+    for prompt, more in (("wind", {"seed": 1}), ("rain", {"seed": 2}), ("rain", {"seed": 1, "music": "calm"})):
+        assert not torch.equal(first, sounding.add_sound(film, prompt, **more).sound.waveform)
+    told = sounding("a ball", **SMALL, audio_length=9 / 16, sound_prompt="rain", sound_options={"seed": 1})
+    assert torch.equal(told.latent, film.latent)
+    assert torch.equal(told.sound.waveform, first)
+
+
+def test_sound_without_weights_or_length_is_refused_before_the_work(pipeline, sounding):
+    def stop(*_):
+        raise AssertionError("the sampling began")
+
+    with pytest.raises(CheckpointError, match=r"has no weights for sound: it lacks audio"):
+        pipeline("a ball", **SMALL, audio_length=1, on_step=stop)
+    for seconds in (0, float("nan")):
+        with pytest.raises(ConfigError, match="use seconds above 0"):
+            sounding("a ball", **SMALL, audio_length=seconds, on_step=stop)
+
+
+def test_pipelines_are_exported_by_the_package():
     assert moviegen_core.MovieGenPipeline is MovieGenPipeline
+    assert moviegen_core.SoundPipeline.__name__ == "SoundPipeline"
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         _ = moviegen_core.Nothing
 

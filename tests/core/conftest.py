@@ -1,0 +1,53 @@
+"""What tests of several folders need."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from moviegen_core.models import catalog, loading
+from moviegen_core.models.audio_codec.model import AudioCodecConfig
+from moviegen_core.models.audio_dit.model import AudioDiTConfig
+from moviegen_core.models.sound_match.model import SoundMatchConfig
+from moviegen_core.models.text import TextConfig, build_network, save_text_encoder
+from moviegen_core.models.text.tokenizer import LibraryTokenizer
+
+CODEC = AudioCodecConfig(
+    encoder_dim=8, encoder_rates=(8,), latent_dim=8, latent_channels=4, decoder_dim=8, decoder_rates=(8,),
+    watermark_rates=(), weight_norm=False, transform=240,
+)  # fmt: skip
+MATCH = SoundMatchConfig(channels=(8, 8, 8), dim=16, feature_dim=4, shared_dim=4, dilations=(1,), text_dim=16)
+MODEL = AudioDiTConfig(dim=16, num_heads=2, num_layers=1, mlp_dim=24, latent_channels=4, text_dim=16, frame_dim=8)
+TEXT = TextConfig(
+    family="t5", vocab_size=384, dim=16, num_layers=1, num_heads=2, head_dim=8, mlp_dim=16, activation="gated-gelu",
+    max_tokens=512,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def sound_folder(tmp_path_factory) -> Path:
+    """A model folder with tiny random parts that make sound from pictures (by the match alone) and words."""
+    folder = tmp_path_factory.mktemp("sound")
+    torch.manual_seed(0)
+    model = catalog.build("audio_dit", MODEL, device="cpu", dtype=torch.float32)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    extra = {"sampling": {"steps": 2, "window_seconds": 2.0, "context_seconds": 0.5}}
+    loading.save(model, folder / "audio.safetensors", extra=extra)
+    for part, config in (("audio_codec", CODEC), ("sound_match", MATCH)):
+        loading.save(catalog.build(part, config, device="cpu", dtype=torch.float32), folder / f"{part}.safetensors")
+    network = build_network(TEXT, dtype=torch.float32)
+    save_text_encoder(folder / "t5.safetensors", "ul2", TEXT, network, letters(), dtype=torch.float32)
+    return folder
+
+
+def letters() -> LibraryTokenizer:
+    """A tokenizer of single characters."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    known = ("<unk>", "</s>", *(chr(code) for code in range(32, 127)))
+    tokenizer = Tokenizer(models.WordLevel({symbol: index for index, symbol in enumerate(known)}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    return LibraryTokenizer(tokenizer, "t5")
