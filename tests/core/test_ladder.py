@@ -84,7 +84,7 @@ def core_violation(path: tuple[str, ...], module: str) -> str | None:
     if top in COMFYUI:
         return "the core does not know ComfyUI"
     if top == "moviegen_host":
-        lazy_in_cli = module.startswith("importlib:") and path == ("cli",)
+        lazy_in_cli = module.startswith("importlib:") and path[0] == "cli"
         return None if lazy_in_cli else "only cli reaches the host, through importlib"
     target = module.split(".")
     if target[0] != "moviegen_core" or len(target) == 1:
@@ -166,7 +166,7 @@ def test_every_import_of_the_project_goes_down_the_ladder():
         ("moviegen_core/train/loop.py", "import comfy.utils", "does not know ComfyUI"),
         ("moviegen_core/train/loop.py", "import importlib\nimportlib.import_module('nodes')", "does not know ComfyUI"),
         ("moviegen_core/pipelines/a.py", "import moviegen_host", "only cli reaches the host"),
-        ("moviegen_core/cli.py", "from moviegen_host import graph", "only cli reaches the host"),
+        ("moviegen_core/cli/run.py", "from moviegen_host import graph", "only cli reaches the host"),
         ("moviegen_host/executor.py", "from moviegen_core import errors", "loads the pack by path"),
         ("moviegen_host/executor.py", "def f():\n    import nodes", "loads the pack by path"),
         ("nodes/video.py", "from ..moviegen_core import flow", "leaves its folder"),
@@ -194,7 +194,7 @@ def test_broken_rung_is_found(tmp_path, file, code, why):
         ("moviegen_core/models/tae/model.py", "from ..loading import save\nfrom .presets import NANO"),
         ("moviegen_core/models/loading.py", "from . import catalog"),
         (
-            "moviegen_core/cli.py",
+            "moviegen_core/cli/run.py",
             "import importlib\nimportlib.import_module('moviegen_host')",
         ),
         (

@@ -1,0 +1,90 @@
+"""What the commands share: progress, checks of file names, settings, the one line of an error."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigError
+
+FAILED, INTERRUPTED = 2, 130
+
+
+def add_placement(parser: argparse.ArgumentParser) -> None:
+    """--device and --dtype."""
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: %(default)s)")
+    parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16, float16 (default: %(default)s)")
+
+
+def check_target(path: Path, suffixes: tuple[str, ...]) -> None:
+    """Refuse before the work what could not be written after it."""
+    if path.suffix.lower() not in suffixes:
+        raise ConfigError(f"{path} must end in {' or '.join(suffixes)}; choose such a name")
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder; give a file name")
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise ConfigError(f"{path} cannot be written: {folder} is no writable folder; choose another")
+
+
+class Progress:
+    """One line on stderr that is rewritten on a terminal, and printed every tenth of the way elsewhere."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        self.start = time.monotonic()
+
+    def show(self, step: int, steps: int) -> None:
+        """Tell that `step` of `steps` are done, with rate and time left."""
+        seconds = max(time.monotonic() - self.start, 1e-6)
+        rate = step / seconds
+        line = f"{self.what}: step {step}/{steps}, {rate:.2f} steps/s, {(steps - step) / rate:.0f} s left"
+        if sys.stderr.isatty():
+            print(f"\r{line:<79}", end="\n" if step == steps else "", file=sys.stderr, flush=True)
+        elif step == steps or step * 10 // steps > (step - 1) * 10 // steps:
+            say(line)
+
+
+def add_settings(parser: argparse.ArgumentParser, what: str) -> None:
+    """--set NAME=VALUE, as often as wanted."""
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings", help=what)
+
+
+def settings_of(arguments: argparse.Namespace) -> dict[str, str]:
+    """What --set gave, by name."""
+    settings = {}
+    for setting in arguments.settings:
+        name, equals, value = setting.partition("=")
+        if not equals or not name:
+            raise ConfigError(f"--set {setting!r} must look like NAME=VALUE, for example --set seed=7")
+        settings[name] = value
+    return settings
+
+
+def plain(text: str) -> Any:
+    """JSON where it is JSON, else the text itself."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def say(line: str) -> None:
+    """One line on stderr."""
+    print(f"moviegen: {line}", file=sys.stderr, flush=True)
+
+
+def fail(line: str, code: int = FAILED) -> int:
+    """The one line of an error; gives the exit code."""
+    if os.environ.get("MOVIEGEN_DEBUG") == "1":
+        traceback.print_exc()
+    if sys.stderr.isatty():
+        print("\r", end="", file=sys.stderr)
+    say(" ".join(line.split()))
+    return code

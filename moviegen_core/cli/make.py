@@ -1,0 +1,79 @@
+"""Films and sounds: moviegen make."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigError
+from .common import Progress, add_placement, check_target, say
+
+
+def add_make(commands: Any) -> None:
+    """The parser of `make`."""
+    make = commands.add_parser("make", help="make a film from a prompt")
+    make.add_argument("prompt", help="what happens, in plain English; quote a word to have it written in the picture")
+    make.add_argument(
+        "-o", "--output", type=Path, default=Path("film.mp4"), metavar="FILE", help="default: %(default)s"
+    )
+    make.add_argument("--sheet", type=Path, metavar="FILE.png", help="also write a contact sheet of the frames")
+    make.add_argument("--model", default="nano", help="a shipped name or a folder (default: %(default)s)")
+    length = make.add_mutually_exclusive_group()
+    length.add_argument("--seconds", type=float, default=4.0, help="duration (default: %(default)g)")
+    length.add_argument("--frames", type=int, help="number of frames, instead of --seconds")
+    make.add_argument("--fps", type=float, default=16, help="frames per second (default: %(default)g)")
+    make.add_argument("--height", type=int, default=128, help="pixels, a multiple of 16 (default: %(default)d)")
+    make.add_argument("--width", type=int, default=128, help="pixels, a multiple of 16 (default: %(default)d)")
+    make.add_argument("--seed", type=int, default=0, help="one seed gives one film (default: %(default)d)")
+    make.add_argument("--steps", type=int, help="solver steps (default: what the model recommends, else 50)")
+    make.add_argument("--guidance", type=float, help="classifier-free guidance (default: as the model recommends)")
+    make.add_argument("--negative", default="", help="what to steer away from")
+    make.add_argument("--schedule", default="linear_quadratic", choices=("linear_quadratic", "linear"))
+    make.add_argument("--solver", default="euler", choices=("euler", "midpoint"))
+    add_placement(make)
+    make.add_argument("--attention", default="auto", help="auto, sdpa, xformers, flash or math (default: %(default)s)")
+    make.set_defaults(run=_make)
+
+
+def _make(arguments: argparse.Namespace) -> None:
+    from ..shapes import seconds_to_frames
+
+    if not math.isfinite(arguments.seconds) or arguments.seconds <= 0:
+        raise ConfigError(f"--seconds {arguments.seconds:g} is no duration; use a number above 0")
+    check_target(arguments.output, (".mp4",))
+    if arguments.sheet is not None:
+        check_target(arguments.sheet, (".png", ".jpg", ".jpeg", ".webp"))
+    from ..media.files import replacing
+    from ..pipelines.movie import MovieGenPipeline, check_fps
+
+    check_fps(arguments.fps)
+    frames = arguments.frames
+    if frames is None:
+        frames = seconds_to_frames(arguments.seconds, arguments.fps)
+    pipeline = MovieGenPipeline.from_pretrained(
+        arguments.model, device=arguments.device, dtype=arguments.dtype, attend=arguments.attention
+    )
+    say(f"{pipeline.placement}")
+    progress = Progress("sampling")
+    film = pipeline(
+        arguments.prompt,
+        negative=arguments.negative,
+        num_frames=frames,
+        fps=arguments.fps,
+        height=arguments.height,
+        width=arguments.width,
+        seed=arguments.seed,
+        steps=arguments.steps,
+        guidance_scale=arguments.guidance,
+        schedule=arguments.schedule,
+        solver=arguments.solver,
+        on_step=lambda step, steps, _: progress.show(step, steps),
+    )
+    film.save(arguments.output)
+    print(arguments.output)
+    if arguments.sheet is not None:
+        with replacing(arguments.sheet) as partial:
+            film.contact_sheet().save(partial)
+        print(arguments.sheet)

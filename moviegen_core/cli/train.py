@@ -1,0 +1,72 @@
+"""moviegen train, moviegen evaluate."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigError
+from .common import Progress, add_placement, add_settings, plain, settings_of
+
+
+def add_train(commands: Any) -> None:
+    """The parser of `train`."""
+    train = commands.add_parser("train", help="train a model by its recipe; repeat after a stop to resume")
+    train.add_argument("recipe", help="name of a recipe; nano is all of them, in order")
+    train.add_argument("--output", type=Path, metavar="DIR", help="clips, caches, checkpoints, metrics (runs/nano)")
+    train.add_argument(
+        "--ship", type=Path, metavar="DIR", help="receives the trained weights (the package's own folder)"
+    )
+    train.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True, help="continue what is there")
+    train.add_argument("--minutes-scale", type=float, default=1.0, metavar="X", help="factor on every time limit")
+    train.add_argument("--workers", type=int, default=1, help="processes that draw clips (default: %(default)d)")
+    add_settings(train, "a field of the recipe, such as --set video.max_minutes=20")
+    add_placement(train)
+    train.set_defaults(run=_train)
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    from ..train.run import run
+
+    output = run(
+        arguments.recipe,
+        arguments.output,
+        resume=arguments.resume,
+        minutes_scale=arguments.minutes_scale,
+        settings=settings_of(arguments),
+        ship=arguments.ship,
+        device=arguments.device,
+        dtype=arguments.dtype,
+        render_workers=arguments.workers,
+    )
+    print(output)
+
+
+def add_evaluate(commands: Any) -> None:
+    """The parser of `evaluate`."""
+    evaluate = commands.add_parser("evaluate", help="measure the models; writes figures and tables")
+    evaluate.add_argument("bench", help="tae, judge, video, sound or codec")
+    evaluate.add_argument("--output", type=Path, default=Path("out/evaluate"), metavar="DIR", help="(%(default)s)")
+    add_settings(evaluate, "an option of the bench, such as --set prompts=50")
+    evaluate.set_defaults(run=_evaluate)
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    from .. import evaluate
+
+    known = inspect.signature(evaluate.bench(arguments.bench)).parameters
+    options: dict[str, Any] = {}
+    for name, text in settings_of(arguments).items():
+        if name not in known or name in ("output", "on_clip"):
+            names = ", ".join(name for name in known if name not in ("output", "on_clip"))
+            raise ConfigError(f"the bench {arguments.bench} has no option {name!r}; it has {names}")
+        options[name] = plain(text)
+    if "on_clip" in known:
+        bars: dict[str, Progress] = {}
+        options["on_clip"] = lambda what, done, count: bars.setdefault(what, Progress(what)).show(done, count)
+    evaluate.run(arguments.bench, arguments.output, **options)
+    table = arguments.output / f"{arguments.bench}.md"
+    if table.is_file():
+        print(table.read_text(encoding="utf-8"))
