@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from . import clips, latents, loaders, renames, sound, sound_tools, text, video
+from . import (
+    clips,
+    latents,
+    loaders,
+    renames,
+    sound,
+    sound_conditioning,
+    sound_sampling,
+    sound_tools,
+    text,
+    video,
+)
 from .sockets import ComfyExtension, io
 
 NODES: list[type[io.ComfyNode]] = [
@@ -15,8 +26,16 @@ NODES: list[type[io.ComfyNode]] = [
     video.VideoSampler,
     video.TAEDecode,
     video.TAEEncode,
+    sound.AudioModelLoader,
+    sound.FrameEncodersLoader,
     sound.SoundVAELoader,
     sound.EmptySoundLatent,
+    sound_conditioning.VideoToSound,
+    sound_conditioning.ExtendSound,
+    sound_conditioning.FillSound,
+    sound_sampling.LongSound,
+    sound_sampling.SoundSampler,
+    sound_sampling.SoundDecode,
     sound_tools.SetVideoAudio,
     sound_tools.FitAudio,
     sound_tools.MixAudio,

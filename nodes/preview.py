@@ -14,6 +14,7 @@ _TABLE = json.loads(Path(__file__).with_name("preview.json").read_text(encoding=
 FACTORS: list[list[float]] = _TABLE["factors"]  # [16][3]
 BIAS: list[float] = _TABLE["bias"]
 FRAMES = 4  # shown side by side, evenly spread over the clip
+SOUND_SIZE, SOUND_GAIN = (512, 128), 85.0  # pixels; brightness of one standard deviation
 
 
 def strip(estimate: Tensor) -> Tensor:
@@ -23,6 +24,15 @@ def strip(estimate: Tensor) -> Tensor:
     length = estimate.shape[2]
     chosen = torch.linspace(0, length - 1, min(FRAMES, length)).round().long().to(estimate.device)
     return estimate[:1].index_select(2, chosen).movedim(2, 3).flatten(3, 4)
+
+
+def sound_picture(estimate: Tensor) -> Any:
+    """Latent [B, C, L] -> PIL image of the first sound: time to the right, channels upwards, bright where it departs
+    from zero. It shows where something happens, and how settled it is."""
+    from PIL import Image
+
+    levels = estimate[0].detach().to("cpu", torch.float32).nan_to_num(0.0).abs().mul(SOUND_GAIN).clamp(0, 255)
+    return Image.fromarray(levels.to(torch.uint8).flip(0).numpy()).resize(SOUND_SIZE, Image.Resampling.BILINEAR)
 
 
 def picture(estimate: Tensor) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
-from comfy_api.latest import ComfyAPI, ComfyExtension, InputImpl, io
+from comfy_api.latest import ComfyAPI, ComfyExtension, InputImpl, io, ui
 
-__all__ = ["ComfyAPI", "ComfyExtension", "InputImpl", "io"]
+FrameEncoders = io.Custom("MOVIEGEN_FRAME_ENCODERS")  # what looks at a video to hear it; ComfyUI has no such socket
+
+__all__ = ["ComfyAPI", "ComfyExtension", "FrameEncoders", "InputImpl", "io", "ui"]

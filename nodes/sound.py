@@ -1,19 +1,108 @@
-"""Sound nodes of Movie Gen's own models: the codec and empty latents."""
+"""Sound nodes of Movie Gen's own models: loaders and empty latents."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import torch
-
 from moviegen_core.media.timeline import clip_samples
-from moviegen_core.shapes import SOUND_SAMPLE_RATE, sound_latent_frames
+from moviegen_core.pipelines.soundtrack import check_length
+from moviegen_core.shapes import SOUND_SAMPLE_RATE
 
-from .runtime import host
-from .sockets import io
+from .runtime import files, host
+from .runtime.sound_eyes import MATCH, VISION
+from .sockets import FrameEncoders, io
+from .sound_latent import empty_sound
 from .sound_tools import ALIASES, CATEGORY, clip_seconds
 
-LATENT_CHANNELS = 128
+
+class AudioModelLoader(io.ComfyNode):
+    """Sound transformer -> MODEL."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """The node as hosts show it."""
+        return io.Schema(
+            node_id="MovieGenAudioModelLoader",
+            display_name="Load Movie Gen Audio Model",
+            category="MovieGen/loaders",
+            description="Loads a Movie Gen sound transformer. Stock samplers, LoRA loaders and patches work on it.",
+            search_aliases=[
+                *ALIASES,
+                "video to audio",
+                "foley",
+                "text to audio",
+                "load diffusion model",
+                "unet loader",
+            ],
+            inputs=[
+                io.Combo.Input(
+                    "model_name",
+                    options=host.choices("audio"),
+                    tooltip="The shipped model, or a safetensors file in ComfyUI's diffusion_models folder.",
+                ),
+                io.Combo.Input(
+                    "weight_dtype",
+                    options=["auto", "fp32", "bf16", "fp8_e4m3fn"],
+                    default="auto",
+                    advanced=True,
+                    tooltip="Precision of the weights. auto takes what suits the device; fp8 halves memory in ComfyUI.",
+                ),
+            ],
+            outputs=[io.Model.Output(tooltip="The sound transformer.")],
+        )
+
+    @classmethod
+    def execute(cls, model_name: str, weight_dtype: str = "auto") -> io.NodeOutput:
+        """Load the chosen file."""
+        return io.NodeOutput(host.load_audio_model(host.locate("audio", model_name), weight_dtype))
+
+
+class FrameEncodersLoader(io.ComfyNode):
+    """Vision tower and sound match -> what looks at a video to hear it."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """The node as hosts show it."""
+        return io.Schema(
+            node_id="MovieGenFrameEncodersLoader",
+            display_name="Load Frame Encoders (Movie Gen)",
+            category="MovieGen/loaders",
+            description="Loads what looks at a video so that it can be heard: what things are, and when they move.",
+            search_aliases=[*ALIASES, "clip vision", "metaclip", "video features", "imagebind", "onset"],
+            inputs=[
+                io.Combo.Input(
+                    "vision",
+                    options=[*host.choices(VISION), files.NONE],
+                    tooltip="Long-prompt MetaCLIP tower: sees what there is. Shipped, a file of ComfyUI's clip_vision "
+                    "folder, or none.",
+                ),
+                io.Combo.Input(
+                    "motion",
+                    options=[*host.choices(MATCH), files.NONE],
+                    tooltip="Sound match: sees what moves and hits, and ranks candidates. Shipped, a file of ComfyUI's "
+                    "audio_encoders folder, or none for models that read the tower alone.",
+                ),
+            ],
+            outputs=[
+                FrameEncoders.Output(
+                    display_name="frame_encoders", tooltip="The encoders, for Video to Sound and Sound Sampler."
+                )
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, vision: str, motion: str) -> bool | str:
+        """At least one must be chosen."""
+        if vision == motion == files.NONE:
+            return "vision and motion are both none; choose at least one frame encoder"
+        return True
+
+    @classmethod
+    def execute(cls, vision: str, motion: str) -> io.NodeOutput:
+        """Load the chosen files."""
+        chosen = {VISION: vision, MATCH: motion}
+        paths = {part: host.locate(part, choice) for part, choice in chosen.items() if choice != files.NONE}
+        return io.NodeOutput(host.load_frame_encoders(paths))
 
 
 class SoundVAELoader(io.ComfyNode):
@@ -88,5 +177,4 @@ class EmptySoundLatent(io.ComfyNode):
     ) -> io.NodeOutput:
         """Zeros that cover the clip; the last latent frame may reach beyond it."""
         samples = clip_samples(clip_seconds(video, images, fps, seconds), SOUND_SAMPLE_RATE)
-        empty = torch.zeros(batch_size, LATENT_CHANNELS, sound_latent_frames(samples))
-        return io.NodeOutput({"samples": empty, "type": "audio"})
+        return io.NodeOutput(empty_sound(check_length(samples), batch_size))

@@ -59,8 +59,8 @@ class SetVideoAudio(io.ComfyNode):
         cls, video: Any, audio: Any = None, mode: str = "replace", gain_db: float = 0.0, original_gain_db: float = 0.0
     ) -> io.NodeOutput:
         """By stream copy where the video is a whole file, in memory otherwise."""
-        waveform, rate = (None, 48000) if mode == "remove" else _single(audio)
-        source = _whole_file(video)
+        waveform, rate = (None, 48000) if mode == "remove" else single(audio)
+        source = whole_file(video)
         if source is None:
             return io.NodeOutput(_set_in_memory(video, waveform, rate, mode, gain_db, original_gain_db))
         path = host.temporary_file(mux.container_ending(source))
@@ -317,16 +317,17 @@ def _batch(audio: Any) -> tuple[Tensor, int]:
     return waveform.detach().float().cpu().nan_to_num(0.0, 0.0, 0.0), rate
 
 
-def _single(audio: Any) -> tuple[Tensor, int]:
+def single(audio: Any) -> tuple[Tensor, int]:
+    """AUDIO of one sound -> float32 [C, S] without invalid samples, and its rate."""
     waveform, rate = _batch(audio)
     if len(waveform) > 1:
         raise ShapeError(f"a batch of {len(waveform)} sounds was given; one video takes one: mix or pick one before")
     return waveform[0], rate
 
 
-def _whole_file(video: Any) -> Path | None:
-    """The file that holds exactly this VIDEO; None for one in memory or cut out of a file."""
-    if not isinstance(video, InputImpl.VideoFromFile) or any(_trim(video)):
+def whole_file(video: Any, trimmed: bool = False) -> Path | None:
+    """The file that holds exactly this VIDEO; None for one in memory or, unless `trimmed`, cut out of a file."""
+    if not isinstance(video, InputImpl.VideoFromFile) or (any(trim(video)) and not trimmed):
         return None
     source = video.get_stream_source()
     if isinstance(source, files.BytesIO):
@@ -336,7 +337,7 @@ def _whole_file(video: Any) -> Path | None:
     return Path(source)
 
 
-def _trim(video: Any) -> tuple[float, float]:
+def trim(video: Any) -> tuple[float, float]:
     """Start and length in seconds of a cut-out VIDEO, zeros for a whole one."""
     if hasattr(video, "get_active_trim_window"):
         return video.get_active_trim_window()
@@ -353,7 +354,7 @@ def _set_in_memory(
     if waveform is not None:
         tracks = [sound_edit.Track(waveform=waveform, sample_rate=rate, gain_db=gain_db)]
         if mode == "mix" and parts.audio is not None:
-            original, original_rate = _single(parts.audio)
+            original, original_rate = single(parts.audio)
             rate = max(rate, original_rate)
             tracks.append(sound_edit.Track(waveform=original, sample_rate=original_rate, gain_db=original_gain_db))
         samples = clip_samples(frames_seconds(len(parts.images), float(parts.frame_rate)), rate)
@@ -367,7 +368,7 @@ def _set_in_memory(
 def clip_seconds(video: Any, images: Any, fps: float, seconds: float) -> Fraction | float:
     """Exact length of the clip that a sound shall fit."""
     if video is not None:
-        source = _whole_file(video)
+        source = whole_file(video)
         if source is not None:
             return timeline(source).seconds
         if isinstance(video, InputImpl.VideoFromFile):

@@ -28,7 +28,10 @@ from .streams import STREAM_FRAMES, clip_frames, decode_in_windows
 FOLDERS = {
     "video": "diffusion_models",
     "tae": "vae",
+    "audio": "diffusion_models",
     "audio_codec": "vae",
+    "metaclip_vision": "clip_vision",
+    "sound_match": "audio_encoders",
 }  # text encoders have one folder for all roles
 PREVIEW_PIXELS = 512
 
@@ -63,6 +66,62 @@ def load_sound_vae(path: Path, dtype: str) -> Any:
     from .comfy_sound_vae import load_sound_vae
 
     return load_sound_vae(path, dtype)
+
+
+def load_audio_model(path: Path, dtype: str) -> Any:
+    """Sound transformer -> MODEL."""
+    from .comfy_audio_model import load_audio_model
+
+    return load_audio_model(path, dtype)
+
+
+def load_frame_encoders(paths: dict[str, Path]) -> Any:
+    """Files of "metaclip_vision" and "sound_match" -> frame encoders."""
+    from .comfy_sound import load_frame_encoders
+
+    return load_frame_encoders(paths)
+
+
+def frame_encoders(eyes: Any) -> Any:
+    """What looks at frames, ready to work."""
+    from .comfy_sound import frame_encoders
+
+    return frame_encoders(eyes)
+
+
+def sound_codec(vae: Any, num_latents: int) -> Any:
+    """The codec inside of a VAE, ready to work on so many sound frames."""
+    from .comfy_sound import sound_codec
+
+    return sound_codec(vae, num_latents)
+
+
+def encode_caption(clip: Any, caption: str) -> list[Any]:
+    """Caption of a sound in the paper's template -> CONDITIONING; "" is the null condition."""
+    return clip.encode_from_tokens_scheduled(clip.tokenize(caption, sound=True))
+
+
+def windows_of(model: Any) -> Any:
+    """The long form of a MODEL."""
+    from .comfy_sound import windows_of
+
+    return windows_of(model)
+
+
+def set_windows(model: Any, windows: Any) -> Any:
+    """MODEL with another long form."""
+    from .comfy_sound import set_windows
+
+    return set_windows(model, windows)
+
+
+def sample_sound(
+    model: Any, positive: list[Any], negative: list[Any] | None, latent: dict[str, Any], **how: Any
+) -> Any:
+    """Fill the unknown part of a LATENT -> samples [B, C, L]."""
+    from .comfy_sound import sample_sound
+
+    return sample_sound(model, positive, negative, latent, **how)
 
 
 def load_clip(paths: dict[str, Path]) -> Any:

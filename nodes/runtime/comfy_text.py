@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from moviegen_core.conditioning.text import TextEncoders, encode_prompt
 from moviegen_core.models.text import TextEncoder, load_text_encoder
 
-from .. import convert
+from .. import convert, sound_convert
 
 KEY = "moviegen"  # of the one entry in our tokens
 
@@ -28,10 +28,11 @@ class PromptKeeper:
         del embedding_directory, tokenizer_data
 
     def tokenize_with_weights(
-        self, text: str, return_word_ids: bool = False, *, fps: float = 16, show_text: str | None = None, **unused: Any
-    ) -> dict[str, Any]:
-        """Prompt -> tokens; prompt weights such as (word:1.2) are read as plain text."""
-        prompt = SimpleNamespace(text=text, fps=fps, show_text=show_text)
+        self, text: str, return_word_ids: bool = False, *, fps: float = 16, show_text: str | None = None,
+        sound: bool = False, **unused: Any,
+    ) -> dict[str, Any]:  # fmt: skip
+        """Prompt -> tokens; prompt weights such as (word:1.2) are read as plain text. `sound`: of a sound's caption."""
+        prompt = SimpleNamespace(text=text, fps=fps, show_text=show_text, sound=sound)
         return {KEY: [[(prompt, 1.0, 0) if return_word_ids else (prompt, 1.0)]]}
 
     def untokenize(self, tokens: Any) -> list[Any]:
@@ -90,6 +91,9 @@ class HostedEncoders(nn.Module):
     def encode_token_weights(self, tokens: dict[str, Any]) -> tuple[Tensor, None]:
         """Tokens -> packed context [B, L, E + D], no pooled output."""
         prompts = [row[0][0] for row in tokens[KEY]]
+        if prompts[0].sound:
+            packed = sound_convert.encode_caption(self.roles, [prompt.text for prompt in prompts], self.width)
+            return packed.to(comfy.model_management.intermediate_device()), None
         conditioning = encode_prompt(
             self.roles, [prompt.text for prompt in prompts], fps=prompts[0].fps, show_text=prompts[0].show_text
         )

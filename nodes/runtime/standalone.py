@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -26,6 +26,15 @@ from moviegen_core.shapes import LatentShape
 
 from .. import convert, preview
 from . import files
+from .standalone_sound import (  # noqa: F401 - part of this side of the seam
+    encode_caption,
+    frame_encoders,
+    load_frame_encoders,
+    sample_sound,
+    set_windows,
+    sound_codec,
+    windows_of,
+)
 from .streams import STREAM_FRAMES, clip_frames
 
 DTYPES = {"auto": "auto", "fp32": "fp32", "bf16": "bf16"}
@@ -37,6 +46,8 @@ class NetworkHandle:
 
     network: nn.Module
     placement: devices.Placement
+    sampling: Mapping[str, Any] = field(default_factory=dict)  # what a sound model's file recommends
+    windows: Any = None  # long form of a sound model, nodes.sound_windows.Windows
 
 
 @dataclass(frozen=True)
@@ -69,6 +80,11 @@ def load_vae(path: Path, dtype: str) -> NetworkHandle:
 def load_sound_vae(path: Path, dtype: str) -> NetworkHandle:
     """Sound codec -> VAE."""
     return _load(path, dtype, "audio_codec")
+
+
+def load_audio_model(path: Path, dtype: str) -> NetworkHandle:
+    """Sound transformer -> MODEL."""
+    return replace(_load(path, dtype, "audio_dit"), sampling=files.sampling(path))
 
 
 def load_clip(paths: dict[str, Path]) -> TextHandle:

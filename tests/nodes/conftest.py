@@ -32,6 +32,12 @@ def weights(tiny, tmp_path_factory) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
+def sound_weights(tiny, tmp_path_factory) -> dict[str, str]:
+    """Paths of tiny sound weights by part."""
+    return tiny.write_sound(tmp_path_factory.mktemp("sound_weights"))
+
+
+@pytest.fixture(scope="session")
 def registry():
     """Stock nodes and this pack on the stand-in for ComfyUI's node API."""
     from moviegen_host.registry import default_registry

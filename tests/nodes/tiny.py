@@ -10,12 +10,18 @@ from torch import nn
 
 from moviegen_core.models import catalog, loading
 from moviegen_core.models.audio_codec.presets import NANO as NANO_CODEC
+from moviegen_core.models.audio_dit.model import AudioDiTConfig
+from moviegen_core.models.sound_match.model import SoundMatchConfig
 from moviegen_core.models.tae.presets import NANO
 from moviegen_core.models.text import TextConfig, build_network, save_text_encoder
 from moviegen_core.models.text.tokenizer import ByteTokenizer, LibraryTokenizer
 from moviegen_core.models.video_dit.model import VideoDiTConfig
+from moviegen_core.models.vision.checkpoint import save_vision_tower
+from moviegen_core.models.vision.model import VisionConfig
+from moviegen_core.models.vision.model import build_network as build_tower
 
 WIDTHS = {"ul2": 32, "metaclip": 24, "byt5": 16}
+VISION_WIDTH, MATCH_WIDTH = 16, 8
 WORDS = ("a", "red", "blue", "ball", "bounces", "on", "the", "beach", "cube", "spins", "FPS-16", "FPS-24")
 
 
@@ -41,6 +47,28 @@ def write_audio_codec(path: Path) -> Path:
     codec.latent_mean.copy_(torch.linspace(-1, 1, config.latent_channels))
     codec.latent_std.copy_(torch.linspace(0.5, 2, config.latent_channels))
     return loading.save(codec, path)
+
+
+def write_audio(path: Path) -> Path:
+    """A sound transformer that reads UL2's tokens and what the two frame encoders give."""
+    frame_dim = VISION_WIDTH + 2 * MATCH_WIDTH
+    config = AudioDiTConfig(dim=32, num_heads=2, num_layers=2, mlp_dim=48, text_dim=WIDTHS["ul2"], frame_dim=frame_dim)
+    return loading.save(randomise(catalog.build("audio_dit", config, device="cpu"), 0.15), path)
+
+
+def write_sound_match(path: Path) -> Path:
+    """A sound match with small convolutions."""
+    config = SoundMatchConfig(
+        image_size=16, channels=(8, 8), dim=16, feature_dim=MATCH_WIDTH, shared_dim=8, text_dim=WIDTHS["ul2"]
+    )
+    return loading.save(randomise(catalog.build("sound_match", config, device="cpu"), 0.2), path)
+
+
+def write_vision(path: Path) -> Path:
+    """A CLIP vision tower of one layer."""
+    config = VisionConfig(dim=VISION_WIDTH, num_layers=1, num_heads=2, mlp_dim=24, image_size=16, patch_size=8)
+    shared = {name: torch.eye(8, VISION_WIDTH) for name in ("vision_projection", "text_projection")}
+    return save_vision_tower(path, config, randomise(build_tower(config), 0.2), shared)
 
 
 def write_text(path: Path, role: str) -> Path:
@@ -79,6 +107,15 @@ def word_tokenizer():
     tokenizer = Tokenizer(models.WordLevel({name: place for place, name in enumerate(names)}, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return tokenizer
+
+
+def write_sound(folder: Path) -> dict[str, str]:
+    """audio, audio_codec, sound_match and metaclip_vision .safetensors in `folder`, by part."""
+    writers = {
+        "audio": write_audio, "audio_codec": write_audio_codec, "sound_match": write_sound_match,
+        "metaclip_vision": write_vision,
+    }  # fmt: skip
+    return {part: str(write(folder / f"{part}.safetensors")) for part, write in writers.items()}
 
 
 def write_all(folder: Path) -> None:

@@ -1,0 +1,279 @@
+"""Sound in ComfyUI: sampling in windows with any guider's machinery, frame encoders, the codec on its device.
+
+Shape letters: B batch, C latent channels, L sound frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import comfy.model_management
+import comfy.model_patcher
+import comfy.patcher_extension
+import comfy.sample
+import comfy.samplers
+import comfy.utils
+import torch
+from torch import Tensor, nn
+
+from moviegen_core.conditioning.sound import FrameEncoders
+from moviegen_core.errors import BackendError, ConfigError
+from moviegen_core.flow import times
+from moviegen_core.pipelines.sound import Scorer, check_scorer, grow, make_noise, triangle, window_runs
+
+from .. import convert, preview, sound_convert
+from ..sound_convert import FRAMES, KNOWN
+from ..sound_windows import (
+    CONTEXT_KEY,
+    SAMPLING_KEY,
+    WINDOWS_KEY,
+    Windows,
+    check_sound_latent,
+    kept_frames,
+    recommended,
+    span,
+)
+from .sound_eyes import read_encoders
+
+
+@dataclass
+class Eyes:
+    """Frame encoders whose weights ComfyUI moves."""
+
+    encoders: FrameEncoders
+    network: nn.Module = field(init=False, repr=False)
+    patcher: Any = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        manage = comfy.model_management
+        parts = {"vision": self.encoders.vision, "motion": self.encoders.motion}
+        self.network = nn.ModuleDict({name: part for name, part in parts.items() if part is not None})
+        # The tower's layers are those of transformers: they must be whole, not streamed on demand.
+        self.patcher = comfy.model_patcher.ModelPatcher(
+            self.network, load_device=manage.text_encoder_device(), offload_device=manage.text_encoder_offload_device()
+        )
+
+    def bring(self) -> FrameEncoders:
+        """The encoders, on the device where they work."""
+        comfy.model_management.load_models_gpu([self.patcher])
+        return self.encoders
+
+
+def load_frame_encoders(paths: dict[str, Path]) -> Eyes:
+    """Files of "metaclip_vision" and "sound_match" -> frame encoders."""
+    return Eyes(read_encoders(paths, comfy.model_management.text_encoder_offload_device()))
+
+
+def frame_encoders(eyes: Eyes) -> FrameEncoders:
+    """What looks at frames, ready to work."""
+    return eyes.bring()
+
+
+def sound_codec(vae: Any, num_latents: int) -> Any:
+    """The codec inside of a VAE, on its device; BackendError for other VAEs."""
+    from .comfy_sound_vae import MovieGenSoundVAE
+
+    if not isinstance(vae, MovieGenSoundVAE):
+        raise BackendError("this VAE is no Movie Gen sound codec; connect Load DAC-VAE (Movie Gen)")
+    memory = vae.memory_used_decode((1, 1, num_latents), vae.vae_dtype)
+    comfy.model_management.load_models_gpu([vae.patcher], memory_required=memory)
+    return vae.first_stage_model.codec
+
+
+def windows_of(model: Any) -> Windows:
+    """The long form of a MODEL: the one it was given, else what its file recommends, else the paper's."""
+    return model.get_attachment(WINDOWS_KEY) or recommended(model.get_attachment(SAMPLING_KEY) or {})
+
+
+def set_windows(model: Any, windows: Windows) -> Any:
+    """The MODEL with a long form that stock samplers follow too."""
+    kinds = comfy.patcher_extension.WrappersMP
+    patched = model.clone()
+    patched.set_attachments(WINDOWS_KEY, windows)
+    for kind in (kinds.OUTER_SAMPLE, kinds.CALC_COND_BATCH):
+        patched.remove_wrappers_with_key(kind, WINDOWS_KEY)
+    if windows.method == "extend":
+        patched.add_wrapper_with_key(kinds.OUTER_SAMPLE, WINDOWS_KEY, _window_by_window(windows))
+    else:
+        patched.add_wrapper_with_key(kinds.CALC_COND_BATCH, WINDOWS_KEY, _blended(windows))
+    return patched
+
+
+def sample_sound(
+    model: Any, positive: list[Any], negative: list[Any] | None, latent: dict[str, Any], *,
+    seed: int, steps: int, guidance_scale: float, solver: str, candidates: int, scorer: Scorer | None,
+) -> Tensor:  # fmt: skip
+    """Fill the unknown part of a LATENT with any sound MODEL -> samples [B, C, L]; each item in windows of its own."""
+    windows = windows_of(model)
+    channels = model.get_model_object("latent_format").latent_channels
+    samples, kept = check_sound_latent(latent, channels), kept_frames(latent)
+    part = span(kept, float(latent.get(CONTEXT_KEY, windows.context_seconds)))
+    length = part.stop - part.start
+    blended = windows.method == "multidiffusion"
+    branches = max(candidates, windows.beams)
+    if blended and branches > 1:
+        raise ConfigError("multidiffusion makes the whole sound at once; choose extend for candidates")
+    check_scorer(branches, scorer)
+    slices = [slice(0, length)] if blended else windows.slices(length)
+    runs = window_runs(slices, branches, windows.beams)
+    progress = Progress(steps * runs * len(samples))
+    run = _Run(model, positive, negative, steps, guidance_scale, solver, progress)
+    made = samples.clone().float()
+    for item in range(len(samples)):
+
+        def window(own: slice, begun: Tensor, item: int = item) -> Callable[[int], tuple[Tensor, float]]:
+            whole = slice(part.start + own.start, part.start + own.stop)
+            start, mask = made[item : item + 1, :, whole].clone(), kept[item, whole].clone()
+            start[:, :, : begun.shape[2]], mask[: begun.shape[2]] = begun.to(start), True
+            return lambda seed: run(start, mask, whole, seed, scorer)
+
+        first = seed + item * runs
+        grown = grow(window, slices, made.new_zeros(1, channels, 0), branches, windows.beams, first)
+        known = kept[item, part].to(made.device)
+        made[item, :, part] = torch.where(known, made[item, :, part], grown[0].to(made))
+    return made.to(comfy.model_management.intermediate_device())
+
+
+class Progress:
+    """Steps of all windows and candidates as one bar."""
+
+    def __init__(self, total: int) -> None:
+        from .comfy import Progress
+
+        self.bar, self.done = Progress(total), 0
+
+    def step(self, estimate: Tensor) -> None:
+        """One step more; raises when the user cancels."""
+        self.done += 1
+        self.bar(self.done, preview.sound_picture(estimate))
+
+
+class _Run:
+    """One guided run over one window, with what all of them share."""
+
+    def __init__(
+        self, model: Any, positive: list[Any], negative: list[Any] | None, steps: int, guidance_scale: float,
+        solver: str, progress: Progress,
+    ) -> None:  # fmt: skip
+        from .comfy import along_the_flow, positive_without_tokens
+
+        self.model, self.positive = model, positive
+        self.negative = positive_without_tokens(positive) if negative is None else negative
+        self.sigmas = convert.sigmas(times.linear(steps))
+        self.guidance_scale, self.progress = guidance_scale, progress
+        self.sampler = comfy.samplers.KSAMPLER(along_the_flow(solver))
+
+    def __call__(
+        self, start: Tensor, kept: Tensor, whole: slice, seed: int, scorer: Scorer | None
+    ) -> tuple[Tensor, float]:
+        """Start [1, C, l] of which frames `kept` [l] stay, the window's place in the sound -> latent and score."""
+        positive, negative = ([cut(one, whole) for one in conds] for conds in (self.positive, self.negative))
+        guider = comfy.samplers.CFGGuider(self.model)
+        guider.set_conds(positive, negative)
+        guider.set_cfg(self.guidance_scale)
+        latent = guider.sample(
+            make_noise(1, start.shape[1], start.shape[2], seed),
+            start,
+            self.sampler,
+            self.sigmas,
+            denoise_mask=(~kept).float()[None, None] if bool(kept.any()) else None,
+            callback=lambda step, estimate, current, total: self.progress.step(estimate),
+            disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
+            seed=seed,
+        )
+        if scorer is None:
+            return latent, 0.0
+        tensor, values = positive[0]
+        text_dim = self.model.model.diffusion_model.config.text_dim
+        conditioning = sound_convert.conditioning(tensor, values.get(FRAMES), None, 1, text_dim)
+        return latent, float(scorer(latent, conditioning)[0])
+
+
+def cut(entry: list[Any], own: slice) -> list[Any]:
+    """A CONDITIONING entry for the sound frames `own`."""
+    tensor, values = entry
+    return [tensor, {**values, FRAMES: values[FRAMES][:, :, own]}] if FRAMES in values else entry
+
+
+def _window_by_window(windows: Windows) -> Callable[..., Tensor]:
+    """Wrapper of a whole run: each window hears the end of the one before."""
+
+    def wrapper(
+        executor: Any, noise: Tensor, latent_image: Tensor, sampler: Any, sigmas: Tensor,
+        denoise_mask: Tensor | None = None, callback: Any = None, disable_pbar: bool = False, seed: Any = None,
+        **rest: Any,
+    ) -> Tensor:  # fmt: skip
+        slices = windows.slices(noise.shape[2]) if noise.ndim == 3 else [slice(0)]
+        if len(slices) == 1:
+            return executor(noise, latent_image, sampler, sigmas, denoise_mask, callback, disable_pbar, seed, **rest)
+        guider, made = executor.class_obj, latent_image.clone()
+        conds, steps = guider.conds, len(sigmas) - 1
+        mask = torch.ones_like(made) if denoise_mask is None else denoise_mask
+        for number, own in enumerate(slices):
+            begun = slices[number - 1].stop - own.start if number else 0
+            free = mask[:, :, own].clone()
+            free[:, :, :begun] = 0.0
+            guider.conds = {
+                kind: [
+                    {**cond, FRAMES: cond[FRAMES][:, :, own]} if cond.get(FRAMES) is not None else dict(cond)
+                    for cond in entries
+                ]
+                for kind, entries in conds.items()
+            }
+
+            def report(step: int, estimate: Tensor, x: Tensor, total: int, number: int = number, own: slice = own):
+                shown = made.to(estimate).clone()
+                shown[:, :, own] = estimate
+                callback(number * steps + step, shown, shown, steps * len(slices))
+
+            if "latent_shapes" in rest:
+                rest["latent_shapes"] = [made[:, :, own].shape]
+            part = executor(
+                noise[:, :, own],
+                made[:, :, own],
+                sampler,
+                sigmas,
+                free if number or denoise_mask is not None else None,
+                report if callback is not None else None,
+                disable_pbar,
+                seed,
+                **rest,
+            )
+            made[:, :, own] = part.to(made)
+        return made
+
+    return wrapper
+
+
+def _blended(windows: Windows) -> Callable[..., list[Tensor]]:
+    """Wrapper of every prediction: windows weighed by triangles (the paper's multi-diffusion)."""
+
+    def wrapper(
+        executor: Any, model: Any, conds: list[Any], x: Tensor, timestep: Tensor, model_options: dict[str, Any]
+    ) -> list[Tensor]:
+        slices = windows.slices(x.shape[2]) if x.ndim == 3 else [slice(0)]
+        if len(slices) == 1:
+            return executor(model, conds, x, timestep, model_options)
+        totals, weight = [torch.zeros_like(x) for _ in conds], x.new_zeros(x.shape[2])
+        for own in slices:
+            comfy.model_management.throw_exception_if_processing_interrupted()
+            inside = [None if entries is None else [_cut_processed(cond, own) for cond in entries] for entries in conds]
+            share = triangle(own.stop - own.start).to(x)
+            for total, part in zip(totals, executor(model, inside, x[:, :, own], timestep, model_options), strict=True):
+                total[:, :, own] += share * part
+            weight[own] += share
+        return [total / weight for total in totals]
+
+    return wrapper
+
+
+def _cut_processed(cond: dict[str, Any], own: slice) -> dict[str, Any]:
+    """A condition as the model has made it, for the sound frames `own`."""
+    given = dict(cond["model_conds"])
+    for key in (FRAMES, KNOWN):
+        if key in given:
+            given[key] = given[key]._copy_with(given[key].cond[:, :, own])
+    return {**cond, "model_conds": given}

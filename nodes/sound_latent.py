@@ -1,0 +1,54 @@
+"""LATENTs of sounds: their exact length, and sound in them that exists already.
+
+Beside `samples` [B, C, L] such a LATENT holds `num_samples` (at 48 kHz; the last latent frame may reach beyond it),
+and where something is known the pieces themselves, which come back sample for sample when it is decoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from moviegen_core.pipelines.known_sound import Known, encode_known
+from moviegen_core.pipelines.soundtrack import check_known
+from moviegen_core.shapes import SOUND_HOP, sound_latent_frames
+
+from .runtime import host
+from .sound_windows import CONTEXT_KEY
+
+LATENT_CHANNELS = 128
+LENGTH_KEY, PIECES_KEY = "num_samples", "moviegen_known_sound"
+
+
+def empty_sound(num_samples: int, batch: int = 1) -> dict[str, Any]:
+    """LATENT of `batch` sounds of which nothing is known."""
+    zeros = torch.zeros(batch, LATENT_CHANNELS, sound_latent_frames(num_samples))
+    return {"samples": zeros, "type": "audio", LENGTH_KEY: num_samples}
+
+
+def length_of(latent: Mapping[str, Any]) -> int:
+    """Samples at 48 kHz that a LATENT stands for: what it was made for, if that is known and still fits."""
+    frames, known = latent["samples"].shape[-1], latent.get(LENGTH_KEY)
+    fits = isinstance(known, int) and known > 0 and sound_latent_frames(known) == frames
+    return known if fits else frames * SOUND_HOP
+
+
+def with_known(
+    latent: Mapping[str, Any], vae: Any, known: Sequence[Known], context_seconds: float | None = None
+) -> dict[str, Any]:
+    """The LATENT with known pieces in their places, which samplers leave as they are and the model hears."""
+    samples, length = latent["samples"], length_of(latent)
+    check_known(known, length)
+    filled = {**latent, LENGTH_KEY: length, PIECES_KEY: [*latent.get(PIECES_KEY, ()), *known]}
+    if context_seconds is not None:
+        filled[CONTEXT_KEY] = context_seconds
+    found = encode_known(host.sound_codec(vae, samples.shape[2]), known, length)
+    if found is None:
+        return filled
+    context, mask = found
+    given = latent.get("noise_mask")
+    free = torch.ones(1, 1, samples.shape[2]) if given is None else given.reshape(-1, 1, samples.shape[2]).clone()
+    free[:, :, mask[0]] = 0.0
+    return {**filled, "samples": torch.where(mask[:, None], context, samples), "noise_mask": free}

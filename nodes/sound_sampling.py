@@ -1,0 +1,224 @@
+"""Conditions and LATENT of a sound -> samples -> AUDIO."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from moviegen_core.conditioning.sound import SoundConditioning
+from moviegen_core.errors import ConfigError
+from moviegen_core.flow import solver as solvers
+from moviegen_core.pipelines.sound import GUIDANCE_SCALE, METHODS, STEPS, MatchScorer
+from moviegen_core.pipelines.soundtrack import finish_sound
+from moviegen_core.shapes import SOUND_SAMPLE_RATE
+
+from .runtime import host
+from .sockets import FrameEncoders, io, ui
+from .sound_latent import LATENT_CHANNELS, PIECES_KEY, length_of
+from .sound_tools import ALIASES, CATEGORY
+from .sound_windows import check_sound_latent
+
+SOLVERS = sorted(solvers.SOLVERS, key=lambda name: name != "midpoint")  # the paper's first
+
+
+class LongSound(io.ComfyNode):
+    """MODEL -> MODEL that makes sounds of any length in windows."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """The node as hosts show it."""
+        seconds = {"default": 0.0, "min": 0.0, "max": 600.0, "step": 0.1}
+        return io.Schema(
+            node_id="MovieGenLongSound",
+            display_name="Long Sound (Movie Gen)",
+            category=CATEGORY,
+            description="How sounds longer than a window are made, in constant memory, with any sampler.",
+            search_aliases=[*ALIASES, "context windows", "multidiffusion", "long audio", "minutes", "beam search"],
+            inputs=[
+                io.Model.Input("model", tooltip="Sound transformer from Load Movie Gen Audio Model."),
+                io.Combo.Input(
+                    "method",
+                    options=list(METHODS),
+                    tooltip="extend: window after window, each hears the end of the last. multidiffusion: all at once, "
+                    "blended by triangles at every step.",
+                ),
+                io.Float.Input(
+                    "window_seconds", **seconds, tooltip="Length of a window. 0: what the model recommends."
+                ),
+                io.Float.Input(
+                    "context_seconds", **seconds, tooltip="What neighbours share. 0: what the model recommends."
+                ),
+                io.Int.Input(
+                    "beams",
+                    default=1,
+                    min=1,
+                    max=8,
+                    advanced=True,
+                    tooltip="Best beginnings that go on side by side, in Sound Sampler with extend.",
+                ),
+            ],
+            outputs=[io.Model.Output(tooltip="The model with this long form.")],
+        )
+
+    @classmethod
+    def execute(
+        cls, model: Any, method: str = METHODS[0], window_seconds: float = 0.0, context_seconds: float = 0.0,
+        beams: int = 1,
+    ) -> io.NodeOutput:  # fmt: skip
+        """The model's own windows, with what is asked for."""
+        given = {"window_seconds": window_seconds, "context_seconds": context_seconds}
+        asked = {name: value for name, value in given.items() if value > 0}
+        windows = replace(host.windows_of(model), method=method, beams=beams, **asked)
+        return io.NodeOutput(host.set_windows(model, windows))
+
+
+class SoundSampler(io.ComfyNode):
+    """MODEL, conditions and LATENT -> the sampled LATENT of a sound of any length."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """The node as hosts show it."""
+        return io.Schema(
+            node_id="MovieGenSoundSampler",
+            display_name="Sound Sampler (Movie Gen)",
+            category=CATEGORY,
+            description="Makes a sound of any length as in the paper, keeps known sound, and takes the best candidate.",
+            search_aliases=[*ALIASES, "ksampler", "sample", "generate sound", "video to audio", "foley", "re-ranking"],
+            inputs=[
+                io.Model.Input("model", tooltip="Sound transformer from Load Movie Gen Audio Model."),
+                io.Conditioning.Input("positive", tooltip="What the sound is made from, from Video to Sound."),
+                io.Conditioning.Input(
+                    "negative", optional=True, tooltip="What guidance leads away from. Unconnected: the null condition."
+                ),
+                io.Latent.Input("latent", tooltip="Its length and what is known, from Video, Extend or Fill Sound."),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=2**64 - 1,
+                    control_after_generate=True,
+                    tooltip="Another seed, another sound; the same seed gives the same sound on every device.",
+                ),
+                io.Int.Input(
+                    "steps", default=STEPS, min=1, max=1000, tooltip="More steps, cleaner sound, more time. Paper: 64."
+                ),
+                io.Float.Input(
+                    "cfg",
+                    default=GUIDANCE_SCALE,
+                    min=0.0,
+                    max=100.0,
+                    step=0.1,
+                    tooltip="How strictly video and text are followed. 1 is no guidance and takes half the time.",
+                ),
+                io.Int.Input(
+                    "candidates",
+                    default=1,
+                    min=1,
+                    max=64,
+                    tooltip="Sounds made of each window, of which the best is kept. More than 1 needs frame_encoders "
+                    "and vae. Paper: 8.",
+                ),
+                io.Combo.Input(
+                    "solver",
+                    options=list(SOLVERS),
+                    advanced=True,
+                    tooltip="midpoint as in the paper; euler takes half the time.",
+                ),
+                FrameEncoders.Input(
+                    "frame_encoders",
+                    optional=True,
+                    tooltip="Their sound match ranks the candidates by how well they fit.",
+                ),
+                io.Vae.Input("vae", optional=True, tooltip="The codec, with which the candidates are heard."),
+            ],
+            outputs=[io.Latent.Output(tooltip="The sampled sound, for Sound Decode or VAE Decode Audio.")],
+        )
+
+    @classmethod
+    def execute(
+        cls, model: Any, positive: Any, latent: dict[str, Any], seed: int, steps: int, cfg: float,
+        candidates: int = 1, solver: str = SOLVERS[0], negative: Any = None, frame_encoders: Any = None,
+        vae: Any = None,
+    ) -> io.NodeOutput:  # fmt: skip
+        """Sample; length and known sound travel on with the latent."""
+        scorer = None
+        if candidates > 1 or host.windows_of(model).beams > 1:
+            if frame_encoders is None or vae is None:
+                raise ConfigError(
+                    "candidates and beams are ranked by ear; connect frame_encoders and vae, or set them to 1"
+                )
+            scorer = _Ears(frame_encoders, vae)
+        samples = host.sample_sound(
+            model, positive, negative, latent,
+            seed=seed, steps=steps, guidance_scale=cfg, solver=solver, candidates=candidates, scorer=scorer,
+        )  # fmt: skip
+        return io.NodeOutput({**latent, "samples": samples})
+
+
+class SoundDecode(io.ComfyNode):
+    """LATENT -> AUDIO of the clip's exact length, to be listened to in the node."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """The node as hosts show it."""
+        return io.Schema(
+            node_id="MovieGenSoundDecode",
+            display_name="Sound Decode (Movie Gen)",
+            category=CATEGORY,
+            description="Decodes a sound to exactly the clip's length, puts known sound back, and plays it here.",
+            search_aliases=[*ALIASES, "vae decode audio", "latent to audio", "preview audio", "listen"],
+            inputs=[
+                io.Latent.Input("samples", tooltip="The sound to decode."),
+                io.Vae.Input("vae", tooltip="Codec from Load DAC-VAE (Movie Gen)."),
+                io.Combo.Input(
+                    "channels",
+                    options=["mono", "stereo"],
+                    tooltip="The model makes mono; stereo gives it width, and is the mono sound again when summed.",
+                ),
+                io.Custom("AUDIO_UI").Input("audioUI", optional=True, tooltip="Plays the sound that was made."),
+            ],
+            outputs=[io.Audio.Output(tooltip="The sound at 48 kHz, for Set Video Audio or Save Audio.")],
+        )
+
+    @classmethod
+    def execute(cls, samples: dict[str, Any], vae: Any, channels: str = "mono", audioUI: Any = None) -> io.NodeOutput:
+        """Item by item; known pieces come back sample for sample but for 10 ms at their joins."""
+        latent, length = check_sound_latent(samples, LATENT_CHANNELS), length_of(samples)
+        codec, known = host.sound_codec(vae, latent.shape[2]), samples.get(PIECES_KEY, ())
+        progress, made = host.Progress(len(latent)), []
+        for one in latent.split(1):
+            progress(len(made))
+            made.append(finish_sound(codec, one, length, channels=1 + (channels == "stereo"), known=known))
+        progress(len(made))
+        audio = {"waveform": torch.stack(made), "sample_rate": SOUND_SAMPLE_RATE}
+        return io.NodeOutput(audio, ui=ui.PreviewAudio(audio))
+
+
+class _Ears:
+    """Ranks candidates by the sound match, with every network on its device when it is its turn."""
+
+    def __init__(self, eyes: Any, vae: Any) -> None:
+        self.eyes, self.vae = eyes, vae
+        if host.frame_encoders(eyes).motion is None:
+            raise ConfigError("candidates are ranked by the sound match; choose a motion encoder in the frame encoders")
+
+    def __call__(self, latent: Tensor, conditioning: SoundConditioning) -> Tensor:
+        """latent [B, C, L] and its conditions -> scores [B]."""
+        codec = host.sound_codec(self.vae, latent.shape[2])
+        match = host.frame_encoders(self.eyes).motion
+        scores = MatchScorer(match=match, codec=_OnDevice(codec))(latent, conditioning)
+        return scores.to(latent.device)
+
+
+class _OnDevice:
+    """A codec that takes latents from any device."""
+
+    def __init__(self, codec: Any) -> None:
+        self.codec = codec
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """[B, C, L] -> [B, 1, N]."""
+        return self.codec.decode(latent.to(self.codec.latent_std))

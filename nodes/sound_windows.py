@@ -1,0 +1,81 @@
+"""How a sound is cut into windows, and which part of it is made at all; the same on every host.
+
+Shape letters: B batch, C latent channels, L sound frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from moviegen_core.conditioning.sound import LATENT_RATE
+from moviegen_core.errors import ConfigError, ShapeError
+from moviegen_core.ops.windows import windows
+from moviegen_core.pipelines.sound import CONTEXT_SECONDS, METHODS, WINDOW_SECONDS, window_frames
+
+CONTEXT_KEY = "context_seconds"  # of a LATENT: how much of the known sound is heard
+WINDOWS_KEY, SAMPLING_KEY = "moviegen_windows", "moviegen_sampling"  # of a MODEL: its long form, its file's advice
+
+
+@dataclass(frozen=True, kw_only=True)
+class Windows:
+    """Long form: how windows follow each other (`long_sound` of the core explains the methods)."""
+
+    method: str = METHODS[0]
+    window_seconds: float = WINDOW_SECONDS
+    context_seconds: float = CONTEXT_SECONDS
+    beams: int = 1
+
+    def __post_init__(self) -> None:
+        window_frames(self.window_seconds, self.context_seconds)
+        if self.method not in METHODS:
+            raise ConfigError(f"long-form method {self.method!r} is unknown; use one of {', '.join(METHODS)}")
+        if self.method == "multidiffusion" and self.beams > 1:
+            raise ConfigError(f"multidiffusion has no {self.beams} beams; set beams to 1 or choose extend")
+
+    def slices(self, length: int) -> list[slice]:
+        """Windows of `length` sound frames."""
+        return windows(length, *window_frames(self.window_seconds, self.context_seconds))
+
+
+def recommended(sampling: Mapping[str, Any]) -> Windows:
+    """Windows that a model's file recommends, else the paper's."""
+    return Windows(**{name: sampling[name] for name in ("window_seconds", "context_seconds") if name in sampling})
+
+
+def kept_frames(latent: Mapping[str, Any]) -> Tensor:
+    """Which sound frames of a LATENT are known: bool [B, L], from its noise mask (0 keeps)."""
+    samples, mask = latent["samples"], latent.get("noise_mask")
+    if mask is None:
+        return torch.zeros(samples.shape[0], samples.shape[2], dtype=torch.bool)
+    if mask.shape[-1] != samples.shape[2]:
+        raise ShapeError(
+            f"the noise mask has {mask.shape[-1]} frames, the latent {samples.shape[2]}; connect Extend Sound or Fill "
+            "Sound (Movie Gen)"
+        )
+    rows = mask.reshape(-1, mask.shape[-1]) < 0.5
+    return (rows if len(rows) == samples.shape[0] else rows[:1].expand(samples.shape[0], -1)).cpu()
+
+
+def span(kept: Tensor, context_seconds: float) -> slice:
+    """What is worth looking at of known frames [B, L]: the unknown ones and `context_seconds` beside them."""
+    wanted = (~kept).any(dim=0).nonzero().flatten()
+    if not len(wanted):
+        raise ConfigError("all of this sound is known, so nothing is left to be made; extend it or name a gap")
+    context = round(context_seconds * LATENT_RATE)
+    return slice(max(0, int(wanted[0]) - context), min(kept.shape[1], int(wanted[-1]) + 1 + context))
+
+
+def check_sound_latent(latent: Mapping[str, Any], channels: int) -> Tensor:
+    """Samples [B, C, L] of a LATENT that a sound model can fill; ShapeError for any other."""
+    samples = latent["samples"]
+    if getattr(samples, "is_nested", False) or samples.ndim != 3 or samples.shape[1] != channels:
+        raise ShapeError(
+            f"a latent of shape {tuple(samples.shape)} was given; connect Video to Sound or Empty Sound Latent "
+            "(Movie Gen)"
+        )
+    return samples
