@@ -39,12 +39,22 @@ class TransformerBlock(nn.Module):
         self, x: Tensor, modulation: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, attend: Attend
     ) -> Tensor:
         """x [B, N, D] (positions included), modulation [B, 6, D], context keys and values -> [B, N, D]."""
-        shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = modulation.chunk(MODULATION_VECTORS, dim=1)
+        x = self.attention_half(x, modulation, keys, values, mask, attend)
+        return self.mlp_half(x, modulation)
+
+    def attention_half(
+        self, x: Tensor, modulation: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, attend: Attend
+    ) -> Tensor:
+        """Self-attention and cross-attention; hosts put their patches between this and `mlp_half`."""
+        shift, scale, gate = modulation.chunk(MODULATION_VECTORS, dim=1)[:3]
         attended = self.self_attention(kernels.rms_modulate(x, scale, shift, self.norm_eps), attend)
         x = kernels.gated_residual(x, attended, gate)
-        x = x + self.cross_attention(x, keys, values, mask, attend)
-        update = self.mlp(kernels.rms_modulate(x, mlp_scale, mlp_shift, self.norm_eps))
-        return kernels.gated_residual(x, update, mlp_gate)
+        return x + self.cross_attention(x, keys, values, mask, attend)
+
+    def mlp_half(self, x: Tensor, modulation: Tensor) -> Tensor:
+        """The feed-forward."""
+        shift, scale, gate = modulation.chunk(MODULATION_VECTORS, dim=1)[3:]
+        return kernels.gated_residual(x, self.mlp(kernels.rms_modulate(x, scale, shift, self.norm_eps)), gate)
 
     @torch.no_grad()
     def reset_parameters(self) -> None:

@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from . import locality
+
 SINUSOID_DIM = 256  # paper, figure 28 (audio); taken for video too
 TIME_SCALE = 1000.0  # assumption: the paper does not say how time in [0, 1] is scaled
 MAX_PERIOD = 10_000.0
-# Assumption: the paper's tables are learned; how they start is not stated. They enter every layer, so they start small.
-START_AMPLITUDE, START_PERIOD = 0.1, 100.0
 
 
 def sinusoid(
@@ -62,11 +62,9 @@ class FactorisedPositions(nn.Module):
         return places.flatten(0, 2).unsqueeze(0)
 
     @torch.no_grad()
-    def reset_parameters(self) -> None:
-        """Start as small sinusoids, turned differently for each axis: neighbours are alike before any training."""
-        for axis, table in enumerate((self.frames, self.rows, self.columns)):
-            places = torch.arange(table.weight.shape[0])
-            waves = sinusoid(places, self.dim // 2 * 2, scale=1.0, max_period=START_PERIOD)
-            turn = torch.empty(self.dim, waves.shape[1])
-            nn.init.orthogonal_(turn, generator=torch.Generator().manual_seed(axis))
-            table.weight.copy_(START_AMPLITUDE * waves @ turn.T)
+    def reset_parameters(self, width: int | None = None) -> None:
+        """Start as sinusoids, each axis in channels of its own among the first `width` (None: all)."""
+        described = locality.axis_rates(width or self.dim)
+        for table, (first, rates) in zip((self.frames, self.rows, self.columns), described, strict=True):
+            nn.init.zeros_(table.weight)
+            table.weight[:, first : first + 2 * len(rates)] = locality.waves(table.weight.shape[0], rates)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ...errors import ConfigError, ShapeError
 from ...layers.block import MODULATION_VECTORS, TransformerBlock
 from ...layers.embed import FactorisedPositions, TimeEmbedding
+from ...layers.locality import look_near
 from ...layers.modulation import ModulationOffsets
 from ...ops import attention, kernels
 from ...ops.attention import Attend
@@ -137,7 +138,7 @@ class VideoDiT(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
-        """Initialise for training: every block the identity, the predicted velocity zero."""
+        """Initialise for training: every block the identity, its heads on neighbours, the predicted velocity zero."""
         for layer in self.modules():
             if isinstance(layer, nn.Linear):
                 nn.init.xavier_uniform_(layer.weight)
@@ -147,12 +148,16 @@ class VideoDiT(nn.Module):
                 nn.init.normal_(layer.weight, std=0.02)
             elif isinstance(layer, nn.LayerNorm):
                 layer.reset_parameters()
-        self.positions.reset_parameters()
+        width = self.config.dim // self.config.num_heads
+        self.positions.reset_parameters(width)
+        for part in (self.patch_in.weight, self.patch_in.bias):
+            nn.init.zeros_(part[:width])  # these channels begin as positions alone
         for layer in (self.modulation, self.patch_out):
             nn.init.zeros_(layer.weight)
         nn.init.zeros_(self.final_modulation.table.weight)
-        for block in self._blocks():
+        for number, block in enumerate(self._blocks()):
             block.reset_parameters()
+            look_near(block.self_attention, number)
 
     def prepare(
         self, context: Mapping[str, Tensor] | None = None, context_mask: Mapping[str, Tensor] | None = None,
