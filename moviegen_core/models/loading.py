@@ -145,7 +145,15 @@ def read_tensors(
 
 
 def assign(network: nn.Module, tensors: Mapping[str, Tensor], *, name: str, path: str | os.PathLike[str]) -> None:
-    """Give `network` exactly these tensors; CheckpointError names what is missing, unexpected or of another shape."""
+    """Give `network` exactly these tensors; CheckpointError as of `check_fit`."""
+    check_fit(network, tensors, name=name, path=path)
+    network.load_state_dict(dict(tensors), strict=True, assign=True)
+    for parameter in network.parameters():
+        parameter.requires_grad_(parameter.is_floating_point())
+
+
+def check_fit(network: nn.Module, tensors: Mapping[str, Tensor], *, name: str, path: str | os.PathLike[str]) -> None:
+    """CheckpointError that names what is missing, unexpected or of another shape than `network` has."""
     wanted = network.state_dict()
     missing = [key for key in wanted if key not in tensors]
     unexpected = [key for key in tensors if key not in wanted]
@@ -162,9 +170,6 @@ def assign(network: nn.Module, tensors: Mapping[str, Tensor], *, name: str, path
             f"{path} does not fit the network {name!r}: {len(wrong)} of {len(wanted)} tensors have another shape "
             f"({', '.join(told)}); choose a file of this preset"
         )
-    network.load_state_dict(dict(tensors), strict=True, assign=True)
-    for parameter in network.parameters():
-        parameter.requires_grad_(parameter.is_floating_point())
 
 
 def rename_keys(

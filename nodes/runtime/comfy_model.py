@@ -5,40 +5,30 @@ Shape letters: B batch, C channels, T h w latent grid, L packed context tokens, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
 import comfy.conds
 import comfy.latent_formats
 import comfy.ldm.common_dit
-import comfy.ldm.modules.attention
 import comfy.model_base
-import comfy.model_management
-import comfy.model_patcher
 import comfy.patcher_extension
 import comfy.supported_models_base
-import comfy.utils
 import torch
-from comfy.cli_args import args
 from torch import Tensor
 from torch.nn import functional
 
 from moviegen_core.conditioning.types import Conditioning
 from moviegen_core.config import from_dict
-from moviegen_core.models import loading
-from moviegen_core.models.video_dit.model import VideoDiT, VideoDiTConfig
+from moviegen_core.models.video_dit.model import Context, Modulation, VideoDiT, VideoDiTConfig
 from moviegen_core.shapes import LATENT_CHANNELS, SPATIAL_STRIDE, TEMPORAL_STRIDE
 
 from .. import convert, preview
+from . import comfy_patches
+from .comfy_patches import HostAttention
+from .comfy_weights import build_patcher
 
 TIMESTEPS = 1000.0  # ComfyUI's flow models read sigma times this
-DTYPES = {
-    "auto": None,
-    "fp32": torch.float32,
-    "bf16": torch.bfloat16,
-    "fp8_e4m3fn": torch.float8_e4m3fn,
-}
 
 
 class MovieGenLatent(comfy.latent_formats.LatentFormat):
@@ -70,47 +60,13 @@ class ContextCond(comfy.conds.CONDRegular):
         )
 
 
-def attention_function(device: torch.device) -> Any:
-    """ComfyUI's choice; on a CPU PyTorch's kernel, unless the user named another one."""
-    named = args.use_split_cross_attention or args.use_quad_cross_attention
-    # ComfyUI's default on CPUs takes 2.6 times as long at 1,024 tokens.
-    if device.type == "cpu" and not named:
-        return comfy.ldm.modules.attention.attention_pytorch
-    return comfy.ldm.modules.attention.optimized_attention
-
-
-class HostAttention:
-    """The attention function that the user chose for ComfyUI, as the core's `attend`."""
-
-    def __init__(self) -> None:
-        self.options: dict[str, Any] = {}
-
-    def __call__(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-        """q, k, v [B, H, N, K] and a bool mask -> [B, H, N, K]."""
-        if mask is not None:
-            # ComfyUI's backends add the mask to the scores.
-            mask = torch.zeros_like(mask, dtype=q.dtype).masked_fill_(~mask, torch.finfo(q.dtype).min)
-        return attention_function(q.device)(
-            q,
-            k,
-            v,
-            q.shape[1],
-            mask=mask,
-            skip_reshape=True,
-            skip_output_reshape=True,
-            transformer_options=self.options,
-        )
-
-
 class HostedVideoDiT(VideoDiT):
     """VideoDiT behind the signature of a ComfyUI diffusion model, with its patch hooks."""
 
     def __init__(
         self, *, config: VideoDiTConfig, dtype: torch.dtype, device: Any = None, operations: Any = None
     ) -> None:
-        host = HostAttention()
-        super().__init__(config, ops=operations, attend=host, device=device, dtype=dtype)
-        self.host = host
+        super().__init__(config, ops=operations, device=device, dtype=dtype)
         self.stored_dtype = dtype
 
     @property
@@ -139,31 +95,28 @@ class HostedVideoDiT(VideoDiT):
         given = Conditioning.empty() if context is None else convert.unpack(context, self.config.context_dims)
         prepared = self.prepare(given.context, given.context_mask, x.shape[0], device=x.device, dtype=x.dtype)
         options["total_blocks"], options["block_type"] = len(self.blocks), "double"
-        self.host.options = options
-        try:
-            velocity = super().forward(padded, 1.0 - timestep.float() / TIMESTEPS, prepared)
-        finally:
-            self.host.options = {}
+        velocity = super().forward(padded, 1.0 - timestep.float() / TIMESTEPS, prepared, HostAttention(options))
         # ComfyUI's flow points from data to noise, Movie Gen's from noise to data.
         return -velocity[:, :, : size[0], : size[1], : size[2]]
 
-    def run_block(self, index: int, x: Tensor, modulation: Any, context: Any, attend: Any) -> Tensor:
-        """One block, or what a patch put in its place, then the patches that follow it."""
-        options = self.host.options
-        options["block_index"] = index
-        plain = super().run_block
+    def run_block(self, index: int, x: Tensor, modulation: Modulation, context: Context, attend: Any) -> Tensor:
+        """One block with the patches that other nodes put on it."""
+        values = {"img": x, "txt": context, "vec": modulation, "pe": None, "transformer_options": attend.options}
+        return comfy_patches.run_block(index, values, lambda given: self._plain_block(index, given, attend))
 
-        def original(values: dict[str, Any]) -> dict[str, Any]:
-            return {"img": plain(index, values["img"], values["vec"], values["txt"], attend)}
-
-        values = {"img": x, "txt": context, "vec": modulation, "pe": None, "transformer_options": options}
-        replace = options.get("patches_replace", {}).get("dit", {}).get(("double_block", index))
-        x = (replace(values, {"original_block": original}) if replace else original(values))["img"]
-        for patch in options.get("patches", {}).get("double_block", []):
-            x = patch(
-                {"img": x, "txt": context, "vec": modulation, "block_index": index, "transformer_options": options}
-            )["img"]
-        return x
+    def _plain_block(self, index: int, given: dict[str, Any], attend: HostAttention) -> Tensor:
+        context, modulation = given["txt"], given["vec"]
+        attend = attend.of_block(context.keys[index])
+        patches = comfy_patches.after_cross_attention(attend.options)
+        if not patches:
+            return super().run_block(index, given["img"], modulation, context, attend)
+        block, vectors = self.blocks[index], modulation.blocks[index]
+        x = block.attention_half(
+            given["img"], vectors, context.keys[index], context.values[index], context.mask, attend
+        )
+        for patch in patches:
+            x = patch({"x": x, "transformer_options": attend.options})
+        return block.mlp_half(x, vectors)
 
 
 class MovieGenVideo(comfy.model_base.BaseModel):
@@ -181,6 +134,12 @@ class MovieGenVideo(comfy.model_base.BaseModel):
             convert.check_packed(context, self.diffusion_model.config.context_dims)
             out["c_crossattn"] = ContextCond(context)
         return out
+
+    def resize_cond_for_context_window(
+        self, cond_key: str, cond_value: Any, window: Any, x_in: Tensor, device: Any, retain_index_list: Any = ()
+    ) -> Any:
+        """Text stays whole in every window, however wide it is; core cuts what has one entry per latent frame."""
+        return cond_value if cond_key == "c_crossattn" else None
 
 
 class MovieGenConfig(comfy.supported_models_base.BASE):
@@ -215,27 +174,3 @@ def load_patcher(path: str, dtype: str, disable_dynamic: bool = False) -> Any:
 
 def _describe(config: Any) -> MovieGenConfig:
     return MovieGenConfig(from_dict(VideoDiTConfig, config))
-
-
-def build_patcher(path: str, dtype: str, network: str, describe: Callable[[Any], Any], disable_dynamic: bool) -> Any:
-    """File of a `network` of the catalog -> a model patcher; `describe` makes ComfyUI's config of the file's own."""
-    manage = comfy.model_management
-    weights = loading.load(path, network=network).state_dict()
-    config = describe(loading.read_header(path).config)
-    device = manage.get_torch_device()
-    stored = DTYPES[dtype] or manage.unet_dtype(
-        device=device,
-        model_params=comfy.utils.calculate_parameters(weights),
-        supported_dtypes=list(config.supported_inference_dtypes),
-        weight_dtype=comfy.utils.weight_dtype(weights),
-    )
-    config.set_inference_dtype(stored, manage.unet_manual_cast(stored, device, config.supported_inference_dtypes))
-    offload = manage.unet_offload_device()
-    model = config.get_model(weights)
-    # Looked up now: main.py replaces the class when it manages VRAM dynamically.
-    patcher_class = comfy.model_patcher.ModelPatcher if disable_dynamic else comfy.model_patcher.CoreModelPatcher
-    patcher = patcher_class(model, load_device=device, offload_device=offload)
-    if not manage.is_device_cpu(offload):
-        model.to(offload)
-    model.load_model_weights(weights, "", assign=patcher.is_dynamic())
-    return patcher
