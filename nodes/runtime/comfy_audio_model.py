@@ -28,8 +28,10 @@ from moviegen_core.shapes import SOUND_HOP
 from .. import sound_convert
 from ..sound_convert import FRAMES, KNOWN
 from ..sound_windows import SAMPLING_KEY
-from . import files
-from .comfy_model import TIMESTEPS, ContextCond, HostAttention, build_patcher
+from . import comfy_patches, files
+from .comfy_model import TIMESTEPS, ContextCond
+from .comfy_patches import HostAttention
+from .comfy_weights import build_patcher
 
 
 class MovieGenSoundLatent(comfy.latent_formats.LatentFormat):
@@ -46,9 +48,7 @@ class HostedAudioDiT(AudioDiT):
     def __init__(
         self, *, config: AudioDiTConfig, dtype: torch.dtype, device: Any = None, operations: Any = None
     ) -> None:
-        host = HostAttention()
-        super().__init__(config, ops=operations, attend=host, device=device, dtype=dtype)
-        self.host = host
+        super().__init__(config, ops=operations, device=device, dtype=dtype)
         self.stored_dtype = dtype
 
     @property
@@ -75,34 +75,23 @@ class HostedAudioDiT(AudioDiT):
         conditioning = sound_convert.conditioning(
             context, given.get(FRAMES), given.get(KNOWN), x.shape[0], self.config.text_dim
         )
-        self.host.options = options
         options["total_blocks"], options["block_type"] = len(self.blocks), "double"
-        try:
-            prepared = self.prepare_from(conditioning.to(x.device), dtype=x.dtype, device=x.device)
-            modulation = self.modulate(1.0 - timestep.float() / TIMESTEPS, x.dtype)
-            velocity = super().forward(x, modulation, prepared)
-        finally:
-            self.host.options = {}
+        prepared = self.prepare_from(conditioning.to(x.device), dtype=x.dtype, device=x.device)
+        modulation = self.modulate(1.0 - timestep.float() / TIMESTEPS, x.dtype)
+        velocity = super().forward(x, modulation, prepared, HostAttention(options))
         # ComfyUI's flow points from data to noise, Movie Gen's from noise to data.
         return -velocity
 
     def run_block(
         self, index: int, x: Tensor, modulation: Modulation, conditioning: Prepared, table: Tensor, attend: Any
     ) -> Tensor:
-        """One block, or what a patch put in its place, then the patches that follow it."""
-        options = self.host.options
-        options["block_index"] = index
-        plain = super().run_block
+        """One block with the patches that other nodes put on it."""
+        values = {"img": x, "txt": conditioning, "vec": modulation, "pe": table, "transformer_options": attend.options}
+        return comfy_patches.run_block(index, values, lambda given: self._plain_block(index, given, attend))
 
-        def original(values: dict[str, Any]) -> dict[str, Any]:
-            return {"img": plain(index, values["img"], values["vec"], values["txt"], table, attend)}
-
-        values = {"img": x, "txt": conditioning, "vec": modulation, "pe": table, "transformer_options": options}
-        replace = options.get("patches_replace", {}).get("dit", {}).get(("double_block", index))
-        x = (replace(values, {"original_block": original}) if replace else original(values))["img"]
-        for patch in options.get("patches", {}).get("double_block", []):
-            x = patch({**values, "img": x, "block_index": index})["img"]
-        return x
+    def _plain_block(self, index: int, given: dict[str, Any], attend: HostAttention) -> Tensor:
+        attend = attend.of_block(given["txt"].keys[index])
+        return super().run_block(index, given["img"], given["vec"], given["txt"], given["pe"], attend)
 
 
 class MovieGenSound(comfy.model_base.BaseModel):
