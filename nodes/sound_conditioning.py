@@ -131,7 +131,7 @@ class VideoToSound(io.ComfyNode):
         against = request_caption(negative_text, quality=quality) if negative_text.strip() else ""
         latent = empty_sound(samples)
         if context_audio is not None:
-            latent = with_known(latent, vae, known_sound(*single(context_audio)))
+            latent = with_known(latent, vae, known_sound(*_start_of(*single(context_audio), samples)))
         return io.NodeOutput(positive, host.encode_caption(clip, against), latent)
 
 
@@ -236,9 +236,16 @@ class FillSound(io.ComfyNode):
         waveform, rate = single(audio)
         if latent is None:
             latent = empty_sound(check_length(clip_samples(Fraction(waveform.shape[1], rate), SOUND_SAMPLE_RATE)))
-        known = known_sound(waveform, rate, gaps=[(start, end)])
-        inside = [piece for piece in known if piece.start < length_of(latent)]
-        return io.NodeOutput(with_known(latent, vae, inside, context_seconds))
+        known = known_sound(*_start_of(waveform, rate, length_of(latent)), gaps=[(start, end)])
+        return io.NodeOutput(with_known(latent, vae, known, context_seconds))
+
+
+def _start_of(waveform: Tensor, rate: int, num_samples: int) -> tuple[Tensor, int]:
+    """What a sound [C, S] has in common with one of `num_samples` at 48 kHz that begins with it, and its rate.
+
+    Nothing more is resampled or encoded, so that the sound of an evening needs no more memory than the clip's.
+    """
+    return waveform[:, : -(-num_samples * rate // SOUND_SAMPLE_RATE)], rate
 
 
 def _watch(eyes: Any, video: Any, images: Any, fps: float, num_latents: int) -> Tensor:

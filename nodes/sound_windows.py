@@ -20,6 +20,8 @@ from moviegen_core.pipelines.sound import CONTEXT_SECONDS, METHODS, WINDOW_SECON
 CONTEXT_KEY = "context_seconds"  # of a LATENT: how much of the known sound is heard
 WINDOWS_KEY, SAMPLING_KEY = "moviegen_windows", "moviegen_sampling"  # of a MODEL: its long form, its file's advice
 
+NO_SOUND = "this model makes no sound; connect Load Movie Gen Audio Model"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Windows:

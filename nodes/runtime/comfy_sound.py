@@ -28,6 +28,7 @@ from .. import convert, preview, sound_convert
 from ..sound_convert import FRAMES, KNOWN
 from ..sound_windows import (
     CONTEXT_KEY,
+    NO_SOUND,
     SAMPLING_KEY,
     WINDOWS_KEY,
     Windows,
@@ -90,6 +91,7 @@ def windows_of(model: Any) -> Windows:
 
 def set_windows(model: Any, windows: Windows) -> Any:
     """The MODEL with a long form that stock samplers follow too."""
+    _sound_channels(model)
     kinds = comfy.patcher_extension.WrappersMP
     patched = model.clone()
     patched.set_attachments(WINDOWS_KEY, windows)
@@ -107,8 +109,7 @@ def sample_sound(
     seed: int, steps: int, guidance_scale: float, solver: str, candidates: int, scorer: Scorer | None,
 ) -> Tensor:  # fmt: skip
     """Fill the unknown part of a LATENT with any sound MODEL -> samples [B, C, L]; each item in windows of its own."""
-    windows = windows_of(model)
-    channels = model.get_model_object("latent_format").latent_channels
+    windows, channels = windows_of(model), _sound_channels(model)
     samples, kept = check_sound_latent(latent, channels), kept_frames(latent)
     part = span(kept, float(latent.get(CONTEXT_KEY, windows.context_seconds)))
     length = part.stop - part.start
@@ -135,6 +136,14 @@ def sample_sound(
         known = kept[item, part].to(made.device)
         made[item, :, part] = torch.where(known, made[item, :, part], grown[0].to(made))
     return made.to(comfy.model_management.intermediate_device())
+
+
+def _sound_channels(model: Any) -> int:
+    """Latent channels of a MODEL that makes sound; BackendError for any other."""
+    shape = model.get_model_object("latent_format")
+    if shape.latent_dimensions != 1:
+        raise BackendError(NO_SOUND)
+    return shape.latent_channels
 
 
 class Progress:

@@ -17,11 +17,12 @@ from moviegen_core.conditioning.sound import FrameEncoders, SoundConditioning
 from moviegen_core.conditioning.text import TextEncoders
 from moviegen_core.errors import BackendError, ConfigError
 from moviegen_core.models.audio_codec.model import AudioCodec
+from moviegen_core.models.audio_dit.model import AudioDiT
 from moviegen_core.pipelines.sound import Scorer, long_sound, window_runs
 
 from .. import preview, sound_convert
 from ..sound_convert import FRAMES
-from ..sound_windows import CONTEXT_KEY, Windows, check_sound_latent, kept_frames, recommended, span
+from ..sound_windows import CONTEXT_KEY, NO_SOUND, Windows, check_sound_latent, kept_frames, recommended, span
 from .sound_eyes import read_encoders
 
 
@@ -56,6 +57,7 @@ def windows_of(model: Any) -> Windows:
 
 def set_windows(model: Any, windows: Windows) -> Any:
     """MODEL with another long form."""
+    _check_model(model)
     return replace(model, windows=windows)
 
 
@@ -66,8 +68,8 @@ def sample_sound(
     """Fill the unknown part of a LATENT -> samples [B, C, L] on the CPU; each item in windows of its own."""
     from .standalone import Progress
 
-    config = model.network.config
-    windows = windows_of(model)
+    _check_model(model)
+    config, windows = model.network.config, windows_of(model)
     samples, kept = check_sound_latent(latent, config.latent_channels), kept_frames(latent)
     part = span(kept, float(latent.get(CONTEXT_KEY, windows.context_seconds)))
     length = part.stop - part.start
@@ -107,6 +109,12 @@ def sample_sound(
         )
         made[item, :, part] = torch.where(known, made[item, :, part], grown[0].float().cpu())
     return made
+
+
+def _check_model(model: Any) -> None:
+    """BackendError for a MODEL that makes no sound."""
+    if not isinstance(model.network, AudioDiT):
+        raise BackendError(NO_SOUND)
 
 
 def _conditioning(model: Any, value: list[Any], length: int) -> SoundConditioning:

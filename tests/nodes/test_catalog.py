@@ -21,8 +21,16 @@ NODES = [
     "MovieGenVideoSampler",
     "MovieGenTAEDecode",
     "MovieGenTAEEncode",
+    "MovieGenAudioModelLoader",
+    "MovieGenFrameEncodersLoader",
     "MovieGenSoundVAELoader",
     "MovieGenEmptySoundLatent",
+    "MovieGenVideoToSound",
+    "MovieGenExtendSound",
+    "MovieGenFillSound",
+    "MovieGenLongSound",
+    "MovieGenSoundSampler",
+    "MovieGenSoundDecode",
     "MovieGenSetVideoAudio",
     "MovieGenFitAudio",
     "MovieGenMixAudio",
@@ -72,7 +80,9 @@ def test_node_ids_are_literals_in_classes_that_inherit_directly():
 
 
 def test_shipped_models_are_the_first_choice_of_every_loader(nodes):
-    for name, count in (("MovieGenModelLoader", 1), ("MovieGenTextEncoderLoader", 3), ("MovieGenTAELoader", 1)):
+    loaders = {"ModelLoader": 1, "TextEncoderLoader": 3, "TAELoader": 1, "AudioModelLoader": 1}
+    loaders |= {"FrameEncodersLoader": 2, "SoundVAELoader": 1}
+    for name, count in ((f"MovieGen{name}", count) for name, count in loaders.items()):
         combos = nodes[name].define_schema().inputs[:count]
         assert [combo.options[0] for combo in combos] == ["nano (shipped)"] * count
 
