@@ -15,7 +15,10 @@ from .common import FAILED, INTERRUPTED, Progress, fail
 from .make import add_make
 from .models import add_convert, add_doctor, add_models, parameter_table
 from .run import add_run, add_studio
+from .sound import add_sound
 from .train import add_evaluate, add_train
+
+ADDERS = (add_make, add_sound, add_run, add_studio, add_models, add_train, add_evaluate, add_convert, add_doctor)
 
 __all__ = ["Progress", "build_parser", "main", "parameter_table"]
 
@@ -51,10 +54,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Parser of every subcommand; each stores the function that runs it."""
-    parser = argparse.ArgumentParser(prog="moviegen", description="Movie Gen: films from sentences.")
+    parser = argparse.ArgumentParser(prog="moviegen", description="Movie Gen: films and their sound from sentences.")
     parser.add_argument("--version", action="version", version=f"moviegen {__version__}")
     parser.add_argument("-v", "--verbose", action="store_true", help="log what happens")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for add in (add_make, add_run, add_studio, add_models, add_train, add_evaluate, add_convert, add_doctor):
+    for add in ADDERS:
         add(commands)
     return parser

@@ -8,6 +8,7 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from ..errors import ConfigError
 FAILED, INTERRUPTED = 2, 130
 
 
-def add_placement(parser: argparse.ArgumentParser) -> None:
+def add_placement(parser: argparse._ActionsContainer) -> None:
     """--device and --dtype."""
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: %(default)s)")
     parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16, float16 (default: %(default)s)")
@@ -33,21 +34,34 @@ def check_target(path: Path, suffixes: tuple[str, ...]) -> None:
         raise ConfigError(f"{path} cannot be written: {folder} is no writable folder; choose another")
 
 
+def check_new(path: Path, force: bool, given: Sequence[Path] = ()) -> None:
+    """Refuse a name that is taken; with `force` only the files that were given keep theirs."""
+    if not path.exists():
+        return
+    if any(file.exists() and path.samefile(file) for file in given):
+        raise ConfigError(f"{path} was given and would be overwritten; choose another name with -o")
+    if not force:
+        raise ConfigError(f"{path} exists already; choose another name, or add --force")
+
+
 class Progress:
     """One line on stderr that is rewritten on a terminal, and printed every tenth of the way elsewhere."""
 
-    def __init__(self, what: str) -> None:
-        self.what = what
+    def __init__(self, what: str, unit: str = "step") -> None:
+        self.what, self.unit = what, unit
         self.start = time.monotonic()
+        self.tenths = 0
 
     def show(self, step: int, steps: int) -> None:
         """Tell that `step` of `steps` are done, with rate and time left."""
         seconds = max(time.monotonic() - self.start, 1e-6)
         rate = step / seconds
-        line = f"{self.what}: step {step}/{steps}, {rate:.2f} steps/s, {(steps - step) / rate:.0f} s left"
+        left = (steps - step) / rate
+        line = f"{self.what}: {self.unit} {step}/{steps}, {rate:.2f} {self.unit}s/s, {left:.0f} s left"
         if sys.stderr.isatty():
             print(f"\r{line:<79}", end="\n" if step == steps else "", file=sys.stderr, flush=True)
-        elif step == steps or step * 10 // steps > (step - 1) * 10 // steps:
+        elif step * 10 // steps > self.tenths:
+            self.tenths = step * 10 // steps
             say(line)
 
 

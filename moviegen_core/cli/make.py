@@ -1,4 +1,4 @@
-"""Films and sounds: moviegen make."""
+"""A film from a prompt: moviegen make."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import ConfigError
 from .common import Progress, add_placement, check_target, say
+from .sound import PICTURES, draw
 
 
 def add_make(commands: Any) -> None:
@@ -32,6 +33,12 @@ def add_make(commands: Any) -> None:
     make.add_argument("--negative", default="", help="what to steer away from")
     make.add_argument("--schedule", default="linear_quadratic", choices=("linear_quadratic", "linear"))
     make.add_argument("--solver", default="euler", choices=("euler", "midpoint"))
+    sound = make.add_argument_group("sound")
+    sound.add_argument("--no-sound", action="store_true", help="pictures alone")
+    sound.add_argument("--sound-prompt", help='what is heard; "" lets the pictures decide (default: the prompt)')
+    sound.add_argument("--music", default="", help="which music is heard with it (default: none)")
+    sound.add_argument("--stereo", action="store_true", help="two channels; the model's own sound is mono")
+    sound.add_argument("--sound-picture", type=Path, metavar="FILE.png", help="also draw spectrogram and waveform")
     add_placement(make)
     make.add_argument("--attention", default="auto", help="auto, sdpa, xformers, flash or math (default: %(default)s)")
     make.set_defaults(run=_make)
@@ -44,9 +51,15 @@ def _make(arguments: argparse.Namespace) -> None:
         raise ConfigError(f"--seconds {arguments.seconds:g} is no duration; use a number above 0")
     check_target(arguments.output, (".mp4",))
     if arguments.sheet is not None:
-        check_target(arguments.sheet, (".png", ".jpg", ".jpeg", ".webp"))
+        check_target(arguments.sheet, PICTURES)
+    if arguments.sound_picture is not None:
+        check_target(arguments.sound_picture, PICTURES)
+    asked = bool(arguments.music or arguments.sound_prompt or arguments.stereo or arguments.sound_picture)
+    if arguments.no_sound and asked:
+        raise ConfigError("--no-sound leaves nothing for the other options of sound; leave it or them out")
     from ..media.files import replacing
     from ..pipelines.movie import MovieGenPipeline, check_fps
+    from ..pipelines.sound_parts import has_sound
 
     check_fps(arguments.fps)
     frames = arguments.frames
@@ -56,6 +69,11 @@ def _make(arguments: argparse.Namespace) -> None:
         arguments.model, device=arguments.device, dtype=arguments.dtype, attend=arguments.attention
     )
     say(f"{pipeline.placement}")
+    heard = not arguments.no_sound and (asked or has_sound(arguments.model))
+    if heard:
+        _ = pipeline.sound  # what cannot be loaded is told before the work
+    elif not arguments.no_sound:
+        say(f"{arguments.model} has no weights for sound: the film shows pictures alone")
     progress = Progress("sampling")
     film = pipeline(
         arguments.prompt,
@@ -71,9 +89,23 @@ def _make(arguments: argparse.Namespace) -> None:
         solver=arguments.solver,
         on_step=lambda step, steps, _: progress.show(step, steps),
     )
+    if heard:
+        said = arguments.prompt if arguments.sound_prompt is None else arguments.sound_prompt
+        watching, sounding = Progress("hearing", "frame"), Progress("sound")
+        film = pipeline.add_sound(
+            film,
+            said,
+            music=arguments.music,
+            seed=arguments.seed,
+            channels=2 if arguments.stereo else 1,
+            on_frames=lambda count: watching.show(count, frames),
+            on_step=lambda step, steps, _: sounding.show(step, steps),
+        )
     film.save(arguments.output)
     print(arguments.output)
     if arguments.sheet is not None:
         with replacing(arguments.sheet) as partial:
             film.contact_sheet().save(partial)
         print(arguments.sheet)
+    if arguments.sound_picture is not None:
+        draw(film.sound, arguments.sound_picture)

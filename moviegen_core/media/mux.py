@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import math
@@ -26,6 +27,7 @@ MODES = ("replace", "mix", "remove")
 CEILING = 0.98  # highest sample of a mixture: AAC overshoots a little when it is decoded
 AHEAD_SECONDS = 0.5  # how far the sound runs before the pictures in the file
 WEBM_PICTURES = ("vp8", "vp9", "av1")
+FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".webm": "webm"}  # those that do not hold every picture
 KEPT_RATES = (44100, 48000)  # Hz; every other rate becomes 48000
 
 
@@ -54,6 +56,18 @@ def container_ending(path: str | os.PathLike[str]) -> str:
         return ".webm" if webm and ending == ".webm" else ".mkv"
 
 
+def check_container(source: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
+    """MediaError where a file of this name cannot hold the film's pictures as they are."""
+    import av
+
+    origin, final = existing(source), Path(path)
+    with codec_errors(origin, reading=True), av.open(str(origin)) as given:
+        codec = picture_stream(given, origin).codec.canonical_name
+    format = FORMATS.get(final.suffix.lower())
+    if format is not None and codec not in av.open(io.BytesIO(), "w", format=format).supported_codecs:
+        raise MediaError(f"{final.name} cannot hold {codec} pictures; choose a name that ends in .mkv")
+
+
 def set_audio(
     source: str | os.PathLike[str],
     sound: Tensor | str | os.PathLike[str] | None,
@@ -78,6 +92,7 @@ def set_audio(
         raise ConfigError(f"the mode {mode!r} was given; choose from {', '.join(MODES)}")
     if final.exists() and final.samefile(origin):
         raise MediaError(f"{final} is the film itself and would be overwritten; choose another name")
+    check_container(origin, final)
     film = timeline(origin)
     track = None
     if mode != "remove":
@@ -86,9 +101,6 @@ def set_audio(
 
     with replacing(final) as temporary, codec_errors(final), av.open(str(origin)) as given:
         pictures = picture_stream(given, origin)
-        codec = pictures.codec.canonical_name
-        if final.suffix.lower() == ".webm" and codec not in WEBM_PICTURES:
-            raise MediaError(f"{final.name} cannot hold {codec} pictures; choose a name that ends in .mkv")
         tags = {**given.metadata, **(metadata or {})}
         # Without use_metadata_tags MP4 drops every tag it does not know, and the workflow with it.
         options = {"movflags": "use_metadata_tags+faststart"} if _is_mp4(final) else {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
@@ -20,8 +21,11 @@ from .files import codec_errors, existing, replacing
 BLOCK = 1 << 14  # samples that are in memory at a time while a sound is streamed
 
 
-def read_sound(path: str | os.PathLike[str]) -> tuple[Tensor, int]:
-    """The first sound track of any file: (waveform [channels, samples] in [-1, 1], sample_rate in Hz)."""
+def read_sound(path: str | os.PathLike[str], *, most_seconds: float | None = None) -> tuple[Tensor, int]:
+    """The first sound track of any file: (waveform [channels, samples] in [-1, 1], sample_rate in Hz).
+
+    Of a file that is longer than `most_seconds` the rest is neither read nor kept.
+    """
     import av
 
     source = existing(path)
@@ -30,14 +34,19 @@ def read_sound(path: str | os.PathLike[str]) -> tuple[Tensor, int]:
             raise MediaError(f"{source} has no sound track; choose a file with sound")
         stream = container.streams.audio[0]
         rate, channels = stream.rate, stream.channels
-        resampler = av.AudioResampler(format="fltp", layout=stream.layout, rate=rate)
-        pieces = [
-            torch.from_numpy(piece.to_ndarray())
-            for frame in container.decode(stream)
-            for piece in resampler.resample(frame)
-        ]
-        length = None
-        if stream.duration is not None and stream.time_base is not None:
+        # Packed, not by channel: PyAV counts one plane too many where there are eight.
+        resampler = av.AudioResampler(format="flt", layout=stream.layout, rate=rate)
+        most = math.inf if most_seconds is None else round(most_seconds * rate)
+        pieces: list[Tensor] = []
+        held = 0
+        for frame in container.decode(stream):
+            for piece in resampler.resample(frame):
+                pieces.append(torch.from_numpy(piece.to_ndarray()).view(-1, channels).T)
+                held += pieces[-1].shape[1]
+            if held >= most:
+                break
+        length = None if held < most else int(most)
+        if length is None and stream.duration is not None and stream.time_base is not None:
             length = round(stream.duration * stream.time_base * rate)
     if not pieces:
         return torch.zeros(channels, 0), rate

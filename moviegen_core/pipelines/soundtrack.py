@@ -257,6 +257,8 @@ class SoundPipeline:
         """
         settings = self._settings(steps, guidance_scale, candidates, window_seconds, context_seconds)
         check_sampling(seed, settings["steps"], settings["guidance_scale"], channels)
+        if min(settings["candidates"], beams) < 1:
+            raise ConfigError(f"{settings['candidates']} candidates and {beams} beams were asked for; use at least 1")
         caption = request_caption(prompt, music, quality=quality, music_likelihood=music_likelihood)
         against = request_caption(negative, quality=quality) if negative.strip() else ""
         watched, samples = self._watch(video, frames, fps, seconds, on_frames)

@@ -287,6 +287,30 @@ def test_pipelines_are_exported_by_the_package():
         _ = moviegen_core.Nothing
 
 
+def test_command_line_makes_a_film_with_sound_where_there_are_weights(folder, sound_folder, tmp_path, capsys):
+    from moviegen_core.cli import main
+
+    both = tmp_path / "model"
+    both.mkdir()
+    for file in (*folder.iterdir(), *sound_folder.iterdir()):
+        (both / file.name).symlink_to(file)
+    size = ["--frames", "12", "--height", "32", "--width", "32", "--steps", "2", "--device", "cpu", "--dtype", "fp32"]
+    heard, silent, picture = (tmp_path / name for name in ("heard.mp4", "silent.mp4", "sound.png"))
+    options = ["--sound-picture", str(picture), "--music", "calm", "--stereo"]
+    assert main(["make", "ball", "--model", str(both), *size, "-o", str(heard), *options]) == 0
+    shown = capsys.readouterr()
+    assert shown.out.split() == [str(heard), str(picture)]
+    assert "sound: step 2/2" in shown.err
+    assert read_movie(heard).waveform.shape[0] == 2
+    assert main(["make", "ball", "--model", str(both), *size, "-o", str(silent), "--no-sound"]) == 0
+    assert read_movie(silent).waveform is None
+    capsys.readouterr()
+    assert main(["make", "ball", "--model", str(folder), *size, "-o", str(silent)]) == 0
+    assert "has no weights for sound: the film shows pictures alone" in capsys.readouterr().err
+    assert main(["make", "ball", "--model", str(folder), *size, "-o", str(silent), "--music", "calm"]) == 2
+    assert "it lacks audio" in capsys.readouterr().err
+
+
 def test_command_line_makes_the_film_and_its_sheet(folder, tmp_path, capsys):
     from moviegen_core.cli import main
 
