@@ -14,8 +14,8 @@ OTHER_FRONTEND := 1.58.1
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(STAMP) ## make films of a few prompts with the shipped models, into out/
-	@echo "demo: making films with the shipped nano models"
+demo: $(STAMP) ## make films with sound of a few prompts with the shipped models, into out/
+	@echo "demo: making films and their sound with the shipped nano models"
 	@$(BIN)/python scripts/demo.py
 
 studio: $(STUDIO_STAMP) ## open the graph editor in a browser, with the shipped models

@@ -1,8 +1,9 @@
-"""Makes a few films with the shipped models by running the text-to-video workflow, and a contact sheet of them all.
+"""Makes a few films with sound with the shipped models, a contact sheet of them all and a picture of their sounds.
 
-    python scripts/demo.py [--output out] [--seconds 4] [--seed 7] [PROMPT ...]
+    python scripts/demo.py [--output out] [--seconds 4] [--seed 7] [--no-sound] [PROMPT ...]
 
-The same prompts and seed write the same files again.
+The pictures come from the text-to-video workflow; their sound is made from them and the prompt. The same prompts and
+seed write the same files again.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from moviegen_core.errors import MovieGenError
 from moviegen_core.media.files import replacing
 from moviegen_core.media.frames import contact_sheet, to_images
 from moviegen_core.media.movie import read_movie
+from moviegen_core.media.mux import set_audio
+from moviegen_core.pipelines.sound_parts import has_sound
+from moviegen_core.pipelines.soundtrack import Sound, SoundPipeline
 from moviegen_core.shapes import seconds_to_frames
 from moviegen_host.errors import HostError
 from moviegen_host.run import Host
@@ -34,18 +38,27 @@ PROMPTS = (
 )
 FPS = 16
 SHEET_COLUMNS = 8  # frames of each film
+SOUND_COLUMNS, SOUND_WIDTH, SOUND_HEIGHT = 2, 640, 180
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write the films and the sheet; gives the exit code."""
+    """Write the films and the pictures of them; gives the exit code."""
     parser = argparse.ArgumentParser(description="Make a few films with the shipped models.")
     parser.add_argument("prompts", nargs="*", default=PROMPTS, metavar="PROMPT")
     parser.add_argument("--output", type=Path, default=Path("out"), metavar="DIR")
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--no-sound", action="store_true", help="pictures alone")
     arguments = parser.parse_args(argv)
     length = seconds_to_frames(arguments.seconds, FPS)
-    films = []
+    films: list[Path] = []
+    sounds: list[Sound] = []
+    hearing = None
+    if not arguments.no_sound:
+        if has_sound("nano"):
+            hearing = SoundPipeline.from_pretrained("nano")
+        else:
+            say("no weights for sound are shipped yet: the films show pictures alone")
     # The workflow numbers its files; a folder of its own lets every run of the demo write the same names.
     arguments.output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=arguments.output, prefix=".demo-") as folder:
@@ -54,10 +67,17 @@ def main(argv: Sequence[str] | None = None) -> int:
             say(f"film {number} of {len(arguments.prompts)}: {prompt}")
             result = host.run(WORKFLOW, {"prompt": prompt, "seed": arguments.seed, "length": length})
             films.append(arguments.output / f"{slug(prompt)}.mp4")
-            result.written[0].replace(films[-1])
-    sheet = arguments.output / "contact_sheet.png"
-    write_sheet(films, sheet)
-    for path in (*films, sheet):
+            if hearing is None:
+                result.written[0].replace(films[-1])
+            else:
+                sounds.append(hearing(prompt, video=result.written[0], seed=arguments.seed))
+                set_audio(result.written[0], sounds[-1].waveform, films[-1], sample_rate=sounds[-1].sample_rate)
+    pictures = [arguments.output / "contact_sheet.png"]
+    write_sheet(films, pictures[0])
+    if sounds:
+        pictures.append(arguments.output / "sounds.png")
+        write_sounds(sounds, arguments.prompts, pictures[1])
+    for path in (*films, *pictures):
         print(path)
     return 0
 
@@ -70,6 +90,13 @@ def write_sheet(films: list[Path], sheet: Path) -> None:
         images += [frames[round(index * (len(frames) - 1) / (SHEET_COLUMNS - 1))] for index in range(SHEET_COLUMNS)]
     with replacing(sheet) as partial:
         contact_sheet(images, SHEET_COLUMNS).save(partial)
+
+
+def write_sounds(sounds: Sequence[Sound], prompts: Sequence[str], path: Path) -> None:
+    """Spectrogram and waveform of each film's sound, named by its prompt."""
+    images = [sound.picture(SOUND_WIDTH, SOUND_HEIGHT) for sound in sounds]
+    with replacing(path) as partial:
+        contact_sheet(images, SOUND_COLUMNS, list(prompts)).save(partial)
 
 
 def say(line: str) -> None:

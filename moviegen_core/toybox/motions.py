@@ -16,7 +16,7 @@ PIVOT = (0.0, 0.46)  # where a pendulum hangs
 ORBIT_CENTRE = (0.0, 0.06)
 POSTS = 0.47  # |x| of the inner faces of the two bumpers of "collide"
 TURN = 0.3  # seconds a thing takes to turn round at the end of its path
-_HORIZON = 120.0  # seconds for which piecewise paths are laid out
+_HORIZON = 1800.0  # seconds for which piecewise paths are laid out; no clip is longer
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,7 +50,7 @@ class Pose:
 
 @lru_cache(maxsize=256)
 def arcs(height: float, restitution: float) -> tuple[tuple[float, float, float, bool], ...]:
-    """Flight arcs of a bouncing body: (start, height at start, upward speed, was tossed), until two minutes."""
+    """Flight arcs of a bouncing body: (start, height at start, upward speed, was tossed), up to the horizon."""
     launch = math.sqrt(2 * GRAVITY * height)
     path, time, speed = [(0.0, height, 0.0, False)], launch / GRAVITY, launch
     while time < _HORIZON:

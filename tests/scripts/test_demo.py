@@ -10,6 +10,8 @@ import torch
 from PIL import Image
 
 from moviegen_core.media.movie import read_movie, write_movie
+from moviegen_core.pipelines.sound_parts import has_sound
+from moviegen_core.pipelines.soundtrack import Sound
 
 
 @pytest.fixture(scope="module")
@@ -43,5 +45,19 @@ def test_every_prompt_of_the_demo_has_a_name_of_its_own(demo):
 def test_demo_writes_the_same_files_when_it_is_repeated(demo, tmp_path):
     for _ in range(2):
         assert demo.main(["--output", str(tmp_path), "--seconds", "0.5", "A red ball bounces."]) == 0
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a_red_ball_bounces.mp4", "contact_sheet.png"]
-    assert read_movie(tmp_path / "a_red_ball_bounces.mp4").num_frames == 8
+    written = {path.name for path in tmp_path.iterdir()}
+    film = read_movie(tmp_path / "a_red_ball_bounces.mp4")
+    assert film.num_frames == 8
+    if has_sound("nano"):
+        assert written == {"a_red_ball_bounces.mp4", "contact_sheet.png", "sounds.png"}
+        assert abs(film.waveform.shape[1] - 24_000) <= 1024
+    else:
+        assert written == {"a_red_ball_bounces.mp4", "contact_sheet.png"}
+
+
+def test_pictures_of_the_sounds_stand_in_two_columns(demo, tmp_path):
+    sounds = [Sound(0.5 * torch.rand(1, 9600)) for _ in range(3)]
+    demo.write_sounds(sounds, ["one", "two", "three"], tmp_path / "sounds.png")
+    sheet = Image.open(tmp_path / "sounds.png")
+    assert sheet.width // 640 == 2
+    assert sheet.height // 180 == 2

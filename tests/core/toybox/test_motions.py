@@ -24,6 +24,12 @@ def test_gravity_fitted_to_the_first_fall_is_the_stated_one(seed):
     assert impact < 1.0
 
 
+@pytest.mark.parametrize("motion", ["bounce", "collide", "hop", "walk"])
+def test_things_go_on_to_the_end_of_a_clip_of_three_minutes(motion):
+    scene = toybox.sample_scene(3, motion=motion, duration_seconds=190.0)
+    assert scene.events[-1].time_seconds > 185.0
+
+
 def test_each_bounce_keeps_the_stated_share_of_speed():
     scene = toybox.sample_scene(3, motion="bounce")
     for event in [event for event in scene.events if event.kind == "bounce"][:3]:
