@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Protocol
 
@@ -29,7 +29,7 @@ from .sounds import SoundConfig, Sounds
 from .workspace import Workspace
 
 DECODING = ("decoder.", "quantizer.out_proj.", "linear.synthesis.", "linear.code_out.")  # weights of the codec
-TEXT, BANDS, LATENT, FRAMES = "text", "bands", "latent", "frames"
+TEXT, BANDS, EFFECTS, LATENT, FRAMES = "text", "bands", "effects", "latent", "frames"
 TEXT_ENCODER, VISION, MATCH, CODEC = "nano/ul2", "nano/metaclip_vision", "nano/sound_match", "nano/audio_codec"
 
 
@@ -75,6 +75,13 @@ def sound_clips(workspace: Workspace, config: ClipConfig) -> SoundClips:
     sounds = Sounds(workspace.folder("sound-waves"), SoundConfig.beside(config, channels=1))
     sounds.fill(workspace.render_workers, workspace.out)
     return SoundClips(clips, sounds)
+
+
+def effects_of(workspace: Workspace, data: SoundClips) -> SoundClips:
+    """The same clips without any music: what of their sound the pictures can foretell."""
+    sounds = Sounds(workspace.folder("sound-effects"), replace(data.sounds.config, music=False))
+    sounds.fill(workspace.render_workers, workspace.out)
+    return SoundClips(data.clips, sounds)
 
 
 def caption(scene: toybox.Scene, variant: int) -> str:
@@ -124,12 +131,12 @@ def collate_texts(items: Sequence[Batch]) -> Batch:
     return {**rest, TEXT: text, f"{TEXT}_mask": mask}
 
 
-def band_cache(workspace: Workspace, data: SoundClips, bands: int) -> ShardCache:
-    """`sound_bands` [M, K] of every sound, key "bands"."""
-    cache = ShardCache(workspace.folder("sound-bands"), len(data), _origin(data, clips=False, bands=bands))
+def band_cache(workspace: Workspace, data: SoundClips, bands: int, key: str = BANDS) -> ShardCache:
+    """`sound_bands` [M, K] of every sound under `key`, in a folder named after it."""
+    cache = ShardCache(workspace.folder(f"{key}-of-sounds"), len(data), _origin(data, clips=False, bands=bands))
 
     def make(numbers: Sequence[int]) -> list[Batch]:
-        return [{BANDS: sound_bands(data.waveform(number), bands)[0]} for number in numbers]
+        return [{key: sound_bands(data.waveform(number), bands)[0]} for number in numbers]
 
     cache.fill(make, "bands", workspace.out)
     return cache

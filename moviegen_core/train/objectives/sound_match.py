@@ -10,14 +10,15 @@ from ...models.sound_match.model import SoundMatch
 
 SHIFTS = 4  # of a sample's own sound, as further rivals
 NEAREST_SHIFT, FURTHEST_SHIFT = 5, 50  # moments: 0.1 to 1 s
-FORETELL_WEIGHT = 2.0
+FORETELL_WEIGHT = 4.0
 LEAST_SPREAD = 0.02
 
 
 def sound_match_loss(match: SoundMatch, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
     """batch: "pictures" [B, N, 3, H, W] in [-1, 1], "clock" [B, M, N], "bands" [B, M, K], "text" and "text_mask".
 
-    "clock" holds the weights that bring frames to moments. The rivals of a pair are the other sounds of the batch and
+    "clock" holds the weights that bring frames to moments; "effects" [B, M, K] are the bands without music, which
+    pictures cannot foretell. The rivals of a pair are the other sounds of the batch and
     its own sound at other moments (rolled around); the features must also foretell the loudness and the onsets of
     broad bands, which tells them more a step than the contrast does. Returns "loss", "foretold" (share of the
     variance that is missed), "timing" (how often the true moment wins over the shifted ones) and "text_accuracy".
@@ -43,7 +44,7 @@ def sound_match_loss(match: SoundMatch, batch: dict[str, Tensor], generator: tor
     logits = by_text * likeness
     wording = (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
 
-    wanted = onsets(batch["bands"], match.config.onset_bands)
+    wanted = onsets(batch["effects"], match.config.onset_bands)
     # Rises are rarer and smaller than loudness: every one of them counts alike.
     spread, middle = torch.std_mean(wanted, dim=(0, 1))
     missed = (match.foretell(features).float() - (wanted - middle) / spread.clamp(min=LEAST_SPREAD)).square().mean()

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ...conditioning.sound import SoundConditioning
-from ...models import catalog
+from ...models import catalog, loading
 from ...models.audio_dit.model import AudioDiT
 from ...models.sound_match.model import sound_bands
 from ...pipelines.sound import sample_sound
@@ -49,6 +49,7 @@ class AudioRecipe:
     """Sizes, seed and time of nano/audio."""
 
     preset: str = "nano"
+    start: str = ""  # a checkpoint of the preset to train on from; empty: from scratch
     seed: int = 61
     clips: ClipConfig = field(default_factory=lambda: CLIPS)
     variants: int = 2  # captions a sound
@@ -75,6 +76,9 @@ def run(recipe: AudioRecipe, workspace: Workspace) -> None:
     torch.manual_seed(recipe.seed)
     model = catalog.build("audio_dit", recipe.preset, device="cpu")
     assert isinstance(model, AudioDiT)
+    if recipe.start:
+        begun = loading.load(Path(recipe.start), device="cpu", dtype=torch.float32, network="audio_dit")
+        model.load_state_dict(begun.state_dict())
     count = min(STATISTICS_SOUNDS, len(data))
     model.text_standard.measure(tokens_of(texts, count))
     model.frames_in.standard.measure(torch.cat([frames.get(number, FRAMES) for number in range(count)]))

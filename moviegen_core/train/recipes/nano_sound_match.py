@@ -22,7 +22,18 @@ from ..data import Batch, position_rng
 from ..loop import LoopConfig, fit
 from ..objectives.sound_match import sound_match_loss
 from ..optim import OptimConfig
-from ..sound_data import BANDS, TEXT, SoundClips, band_cache, collate_texts, sound_clips, text_features, tokens_of
+from ..sound_data import (
+    BANDS,
+    EFFECTS,
+    TEXT,
+    SoundClips,
+    band_cache,
+    collate_texts,
+    effects_of,
+    sound_clips,
+    text_features,
+    tokens_of,
+)
 from ..workspace import Workspace
 
 # Half of all clips last four seconds; rates from 12 to 30 frames a second teach the clock.
@@ -59,6 +70,7 @@ def run(recipe: SoundMatchRecipe, workspace: Workspace) -> None:
     match = catalog.build("sound_match", recipe.preset, device="cpu")
     assert isinstance(match, SoundMatch)
     bands = band_cache(workspace, data, match.config.bands)
+    effects = band_cache(workspace, effects_of(workspace, data), match.config.bands, EFFECTS)
     match.text_standard.measure(tokens_of(texts, STATISTICS_SOUNDS))
     loop = LoopConfig(
         name="sound_match",
@@ -75,7 +87,7 @@ def run(recipe: SoundMatchRecipe, workspace: Workspace) -> None:
         ),
     )
     average = fit(
-        match, sound_match_loss, Segments(data, bands, texts, recipe),  # type: ignore[arg-type]
+        match, sound_match_loss, Segments(data, bands, effects, texts, recipe),  # type: ignore[arg-type]
         workspace.timed(loop), workspace.folder("nano-sound-match"), resume=workspace.resume,
         placement=workspace.placement, out=workspace.out,
     )  # fmt: skip
@@ -92,8 +104,10 @@ def run(recipe: SoundMatchRecipe, workspace: Workspace) -> None:
 class Segments:
     """Batches for `sound_match_loss`: parts of clips of one length and frame rate, from any moment on."""
 
-    def __init__(self, data: SoundClips, bands: ShardCache, texts: ShardCache, recipe: SoundMatchRecipe) -> None:
-        self.data, self.bands, self.texts, self.recipe = data, bands, texts, recipe
+    def __init__(
+        self, data: SoundClips, bands: ShardCache, effects: ShardCache, texts: ShardCache, recipe: SoundMatchRecipe
+    ) -> None:
+        self.data, self.bands, self.effects, self.texts, self.recipe = data, bands, effects, texts, recipe
         self.kinds: dict[tuple[int, int], list[int]] = {}
         for number in range(len(data)):
             if data.seconds(number) >= recipe.seconds:
@@ -125,5 +139,6 @@ class Segments:
             "pictures": pixels.transpose(0, 1),
             "clock": interpolate(torch.eye(shown), times, wanted),
             BANDS: heard[first : first + moments],
+            EFFECTS: self.effects.get(number, EFFECTS)[first : first + moments],
             TEXT: self.texts.get(number, f"{TEXT}.{int(rng.integers(self.recipe.variants))}"),
         }

@@ -19,7 +19,15 @@ from moviegen_core.models.vision.checkpoint import save_vision_tower
 from moviegen_core.models.vision.presets import NANO as NANO_VISION
 from moviegen_core.train.clips import ClipConfig
 from moviegen_core.train.recipes import nano_audio, nano_sound_match
-from moviegen_core.train.sound_data import caption, encoder_hash, sound_clips
+from moviegen_core.train.sound_data import (
+    EFFECTS,
+    band_cache,
+    caption,
+    effects_of,
+    encoder_hash,
+    sound_clips,
+    text_features,
+)
 from moviegen_core.train.vocabulary import build_tokenizer
 from moviegen_core.train.workspace import Workspace
 
@@ -64,12 +72,12 @@ def test_match_recipe_ships_weights_that_know_the_spread_of_the_text(workspace):
 def test_parts_of_clips_come_with_the_sound_of_the_same_time(workspace):
     recipe = match_recipe(seconds=1.0)
     data = sound_clips(workspace, CLIPS)
-    from moviegen_core.train.sound_data import band_cache, text_features
-
-    source = nano_sound_match.Segments(data, band_cache(workspace, data, 40), text_features(workspace, data, 2), recipe)
+    effects = band_cache(workspace, effects_of(workspace, data), 40, EFFECTS)
+    texts = text_features(workspace, data, 2)
+    source = nano_sound_match.Segments(data, band_cache(workspace, data, 40), effects, texts, recipe)
     for position in range(6):
         batch = source.batch(position)
-        assert batch["bands"].shape[1:] == (50, 40)
+        assert batch["bands"].shape[1:] == batch["effects"].shape[1:] == (50, 40)
         assert torch.allclose(batch["clock"].sum(dim=2), torch.ones(batch["clock"].shape[:2]))
         assert batch["clock"].shape[2] == batch["pictures"].shape[1]
         again = source.batch(position)
@@ -79,7 +87,7 @@ def test_parts_of_clips_come_with_the_sound_of_the_same_time(workspace):
 def test_recipe_without_a_clip_that_is_long_enough_is_refused(workspace):
     data = sound_clips(workspace, CLIPS)
     with pytest.raises(ConfigError, match="add longer ones"):
-        nano_sound_match.Segments(data, None, None, match_recipe(seconds=9.0))
+        nano_sound_match.Segments(data, None, None, None, match_recipe(seconds=9.0))
 
 
 def test_audio_recipe_ships_weights_and_how_to_sample_with_them(workspace):

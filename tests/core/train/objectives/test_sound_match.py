@@ -21,7 +21,7 @@ def flashes(size=6, moments=100):
     text = torch.nn.functional.one_hot(torch.arange(size), 192).float()[:, None] * 10
     return {
         "pictures": pictures, "clock": torch.eye(moments).expand(size, -1, -1), "bands": bands, "text": text,
-        "text_mask": torch.ones(size, 1, dtype=torch.bool),
+        "effects": bands, "text_mask": torch.ones(size, 1, dtype=torch.bool),
     }  # fmt: skip
 
 
