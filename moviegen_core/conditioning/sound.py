@@ -25,6 +25,7 @@ LATENT_RATE = SOUND_LATENT_RATE
 MOMENTS = MOMENT_RATE // LATENT_RATE  # of motion in a sound frame
 QUALITY, QUALITY_WITH_MUSIC = 7.0, 8.0  # paper, inference: for effects alone, and with music
 NANO_APPEARANCE_RATE = 6.25  # pictures a second that the nano tower is shown: how things look changes slowly
+PUBLIC_SIZE = 224  # pixels a side of what public towers see
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)  # public towers
 
 
@@ -177,6 +178,13 @@ class FrameEncoders:
     def __post_init__(self) -> None:
         if self.vision is None and self.motion is None:
             raise ConfigError("no frame encoder was given; load a vision tower, a sound match, or both")
+
+    @classmethod
+    def reading(cls, vision: nn.Module | None, motion: SoundMatch | None) -> FrameEncoders:
+        """Both as they were trained: towers of PUBLIC_SIZE pixels or more in CLIP's colours, smaller ones as nano's."""
+        if vision is None or int(vision.config.image_size) < PUBLIC_SIZE:  # type: ignore[union-attr, arg-type]
+            return cls(vision=vision, motion=motion, appearance_rate=NANO_APPEARANCE_RATE)
+        return cls(vision=vision, motion=motion, pixel_mean=CLIP_MEAN, pixel_std=CLIP_STD)
 
     @property
     def dim(self) -> int:

@@ -6,7 +6,7 @@ Real toybox sound, and real sound through the codec, stand beside every figure: 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ from .. import weights
 from ..errors import ConfigError
 from ..models import loading
 from ..models.sound_judge.model import SoundJudge
-from ..shapes import SOUND_SAMPLE_RATE
+from ..pipelines.sound import CONTEXT_SECONDS, WINDOW_SECONDS, joins
+from ..shapes import SOUND_SAMPLE_RATE, sound_latent_frames
 from ..toybox import Scene, sample_scene, sound, sound_labels
 from .onsets import Agreement, agreement, onsets, true_hits
 from .seams import length_table, loudest_dbfs, seam_report
@@ -28,7 +29,6 @@ SEED = 7_000_000  # far from every training seed
 RATE = SOUND_SAMPLE_RATE
 ATTRIBUTES = ("kind", "ambience", "mood")
 HIT_MOTIONS = ("bounce", "collide", "hop", "slide", "walk")
-JOIN_SECONDS = 15.0  # where a long sound is joined that was made in windows of 20 s that share 5
 
 # (scene, seconds, music as in toybox.sound, seed) -> waveform [channels, round(seconds * 48000)] in [-1, 1]
 Make = Callable[[Scene, float, bool | str, int], Tensor]
@@ -62,11 +62,21 @@ def evaluate(
                 on_clip(f"{name}: {what}", done, count)
 
         report["sources"][name] = measure(
-            maker(name, model), judge, clips=clips, seconds=seconds, silent=silent, long_seconds=long_seconds, tell=tell
-        )
+            maker(name, model), judge, clips=clips, seconds=seconds, silent=silent, long_seconds=long_seconds,
+            meetings=long_joins(model, long_seconds), tell=tell,
+        )  # fmt: skip
     (output / "sound.json").write_text(json.dumps(report, indent=2) + "\n")
     (output / "sound.md").write_text(as_markdown(report))
     return report
+
+
+def long_joins(model: str, seconds: float) -> list[float]:
+    """Seconds at which the windows of a long sound of `model` meet."""
+    if not seconds:
+        return []
+    entry = weights.shipped().get(f"{model}/audio")
+    asked = {"window_seconds": WINDOW_SECONDS, "context_seconds": CONTEXT_SECONDS, **(entry.sampling if entry else {})}
+    return joins(sound_latent_frames(round(seconds * RATE)), asked["window_seconds"], asked["context_seconds"])
 
 
 def load_sound_judge(device: str = "cpu") -> SoundJudge:
@@ -98,9 +108,9 @@ def real_sound(scene: Scene, seconds: float, music: bool | str, seed: int) -> Te
 
 def measure(
     make: Make, judge: SoundJudge, *, clips: int, seconds: float, silent: int, long_seconds: float,
-    tell: OnClip = lambda what, done, count: None,
+    meetings: Sequence[float] = (), tell: OnClip = lambda what, done, count: None,
 ) -> dict[str, Any]:  # fmt: skip
-    """All figures of one source of sounds."""
+    """All figures of one source of sounds; `meetings` are the seconds where a long sound's windows meet."""
     report = {
         "sync": sync(make, clips, seconds, tell),
         "heard": heard(make, judge, clips, seconds, tell),
@@ -108,8 +118,7 @@ def measure(
     }
     if long_seconds:
         scene = sample_scene(SEED + 900_000, split="test", place="meadow")
-        joins = np.arange(JOIN_SECONDS, long_seconds, JOIN_SECONDS).tolist()
-        report["seams"] = seam_report(make(scene, long_seconds, True, 0), joins)
+        report["seams"] = seam_report(make(scene, long_seconds, True, 0), meetings)
     still = sample_scene(SEED + 900_001, split="test", place="room")
 
     def length(num_frames: int, fps: Fraction) -> int:

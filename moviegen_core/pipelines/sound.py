@@ -280,6 +280,12 @@ def grow(
     return kept[0].latent
 
 
+def joins(num_latents: int, window_seconds: float, context_seconds: float) -> list[float]:
+    """Seconds at which `long_sound` goes on from what it has made, for a sound of L frames."""
+    slices = windows(num_latents, *window_frames(window_seconds, context_seconds))
+    return [own.stop / LATENT_RATE for own in slices[:-1]]
+
+
 def window_runs(slices: list[slice], branches: int, beams: int) -> int:
     """Windows that `grow` makes in all."""
     return branches * (1 + (len(slices) - 1) * beams)

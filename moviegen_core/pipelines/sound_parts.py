@@ -11,7 +11,7 @@ from typing import Any, cast
 import torch
 
 from .. import weights
-from ..conditioning.sound import CLIP_MEAN, CLIP_STD, LATENT_RATE, NANO_APPEARANCE_RATE, Encodes, FrameEncoders
+from ..conditioning.sound import Encodes, FrameEncoders
 from ..devices import Placement
 from ..errors import CheckpointError, ConfigError
 from ..models import loading
@@ -101,12 +101,11 @@ def load_sound_parts(
     if MATCH in files:
         match = loading.load(files[MATCH], device=home, dtype=torch.float32, network="sound_match")
     vision = load_vision_tower(files[VISION], **place)[0] if VISION in files else None
-    shipped = f"{os.fspath(source)}/{MODEL}" in weights.shipped()
     if words is None:
         name = next(name for name in TEXT_ENCODERS if name in files)
         words = load_text_encoder("ul2", files[name], **place)
     model = cast(AudioDiT, model)
-    eyes = _eyes(vision, cast("SoundMatch | None", match), model.config.frame_dim, shipped)
+    eyes = _eyes(vision, cast("SoundMatch | None", match), model.config.frame_dim)
     codec = cast(AudioCodec, loading.load(files[CODEC], device=home, dtype=torch.float32, network="audio_codec"))
     if codec.config.latent_channels != model.config.latent_channels:
         raise CheckpointError(
@@ -125,16 +124,13 @@ def recommended(source: str | os.PathLike[str], model: Path) -> dict[str, Any]:
     return dict(entry.sampling if entry is not None else loading.read_header(model).extra.get("sampling", {}))
 
 
-def _eyes(vision: Any, match: SoundMatch | None, frame_dim: int, shipped: bool) -> FrameEncoders | None:
+def _eyes(vision: Any, match: SoundMatch | None, frame_dim: int) -> FrameEncoders | None:
     """The encoders whose features are as wide as what the model reads; None where no encoder was found."""
     if vision is None and match is None:
         return None
-    # Public towers want normalised colours; the shipped one was trained on [-1, 1], and is shown fewer pictures.
-    colours: dict[str, Any] = {} if shipped else {"pixel_mean": CLIP_MEAN, "pixel_std": CLIP_STD}
-    rate = NANO_APPEARANCE_RATE if shipped else float(LATENT_RATE)
     for tower, motion in ((vision, match), (vision, None), (None, match)):
         if tower is not None or motion is not None:
-            eyes = FrameEncoders(vision=tower, motion=motion, appearance_rate=rate, **colours)
+            eyes = FrameEncoders.reading(tower, motion)
             if eyes.dim == frame_dim:
                 return eyes
     raise ConfigError(

@@ -10,7 +10,7 @@ from moviegen_core.errors import ConfigError, ShapeError
 from moviegen_core.models import catalog
 from moviegen_core.models.audio_dit.model import AudioDiT, AudioDiTConfig
 from moviegen_core.models.sound_match.model import MOMENT_RATE
-from moviegen_core.pipelines.sound import MatchScorer, long_sound, make_noise, sample_sound, triangle
+from moviegen_core.pipelines.sound import MatchScorer, joins, long_sound, make_noise, sample_sound, triangle
 
 CONFIG = AudioDiTConfig(dim=16, num_heads=2, num_layers=1, mlp_dim=24, latent_channels=4, text_dim=5, frame_dim=3)
 FAST = {"steps": 3}
@@ -103,6 +103,12 @@ def test_known_sound_stays_and_changes_what_surrounds_it(model, known):
     assert torch.equal(held[:, :, known], context[:, :, known])
     free = sample_sound(model, conditioning(), 20, **FAST)
     assert (held - free)[:, :, ~mask[0]].abs().max() > 1e-3
+
+
+def test_joins_are_where_a_window_ends_that_another_follows():
+    assert joins(25 * 20, 8, 2) == [8.0, 14.0]
+    assert joins(25 * 60, 20, 5) == [20.0, 35.0, 50.0]
+    assert joins(25 * 8, 8, 2) == []
 
 
 def test_sound_of_another_length_than_the_video_is_refused(model):
