@@ -16,8 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from moviegen_core.conditioning.sound import SoundConditioning, encode_captions
-from moviegen_core.conditioning.text import TextEncoders
+from moviegen_core.conditioning.sound import Encodes, SoundConditioning, encode_captions
 from moviegen_core.conditioning.types import Conditioning
 from moviegen_core.errors import ConfigError, ShapeError
 
@@ -34,11 +33,11 @@ def pack_text(text: SoundConditioning, width: int) -> Tensor:
     return convert.pack(Conditioning(tokens, masks, text.batch), width)
 
 
-def encode_caption(encoders: TextEncoders, captions: Sequence[str], width: int) -> Tensor:
-    """B captions in the paper's template -> CONDITIONING tensor; "" is the null condition."""
-    if encoders.ul2 is None:
+def encode_caption(encoder: Encodes | None, captions: Sequence[str], width: int) -> Tensor:
+    """B captions in the paper's template -> CONDITIONING tensor; "" is the null condition. `encoder` is READ's."""
+    if encoder is None:
         raise ConfigError(f"sound models read {READ}, which was left out; choose it in Load Text Encoders (Movie Gen)")
-    return pack_text(encode_captions(encoders.ul2, captions), width)
+    return pack_text(encode_captions(encoder, captions), width)
 
 
 def pack_frames(features: Tensor) -> Tensor:

@@ -92,7 +92,7 @@ class HostedEncoders(nn.Module):
         """Tokens -> packed context [B, L, E + D], no pooled output."""
         prompts = [row[0][0] for row in tokens[KEY]]
         if prompts[0].sound:
-            packed = sound_convert.encode_caption(self.roles, [prompt.text for prompt in prompts], self.width)
+            packed = sound_convert.encode_caption(self.roles.ul2, [prompt.text for prompt in prompts], self.width)
             return packed.to(comfy.model_management.intermediate_device()), None
         conditioning = encode_prompt(
             self.roles, [prompt.text for prompt in prompts], fps=prompts[0].fps, show_text=prompts[0].show_text

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from moviegen_core import devices
 from moviegen_core.conditioning.sound import FrameEncoders, SoundConditioning
-from moviegen_core.conditioning.text import TextEncoders
 from moviegen_core.errors import BackendError, ConfigError
 from moviegen_core.models.audio_codec.model import AudioCodec
 from moviegen_core.models.audio_dit.model import AudioDiT
@@ -47,7 +46,7 @@ def sound_codec(vae: Any, num_latents: int) -> AudioCodec:
 def encode_caption(clip: Any, caption: str) -> list[Any]:
     """Caption of a sound in the paper's template -> CONDITIONING; "" is the null condition."""
     width = max(encoder.dim for encoder in clip.encoders.values())
-    return [[sound_convert.encode_caption(TextEncoders(**clip.encoders), [caption], width).cpu(), {}]]
+    return [[sound_convert.encode_caption(clip.encoders.get(sound_convert.READ), [caption], width).cpu(), {}]]
 
 
 def windows_of(model: Any) -> Windows:

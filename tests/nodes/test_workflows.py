@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from moviegen_host.graph import check
+from moviegen_host.session import Session, active
 from moviegen_host.settings import apply_settings
 from moviegen_host.workflow import read_workflow
 
@@ -78,6 +79,14 @@ RUNNABLE = [path for path in FILES if path.stem not in NEEDS_COMFYUI and not pat
 
 @pytest.mark.parametrize("path", RUNNABLE, ids=lambda path: path.stem)
 def test_host_accepts_the_workflow_with_other_settings(path, registry):
-    workflow = read_workflow(path, registry)
-    apply_settings(workflow, {"prompt": "a blue fish", "seed": 4, "length": 16}, registry)
-    assert len(check(workflow, registry).nodes) >= 8
+    named = json.loads(path.read_text(encoding="utf-8"))["extra"]["moviegen"]["settings"]
+    others = {"prompt": "a blue fish", "seed": 4, "length": 16, "seconds": 1.5}
+    with active(Session(input_directory=path.parent)):  # where the command line looks too
+        workflow = read_workflow(path, registry)
+        apply_settings(workflow, {name: value for name, value in others.items() if name in named}, registry)
+        graph = check(workflow, registry)
+    assert len(graph.nodes) == sum(node != "MarkdownNote" for node in kinds(path))
+
+
+def kinds(path):
+    return [node["type"] for node in json.loads(path.read_text(encoding="utf-8"))["nodes"]]
