@@ -1,0 +1,28 @@
+"""Low-rank adapters (Hu et al. 2021): a frozen linear layer plus a trained product of two thin matrices."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class LowRank(nn.Module):
+    """base(x) + alpha / rank * up(down(x)); `up` starts at zero, so that nothing changes before training."""
+
+    def __init__(self, base: nn.Linear, rank: int, alpha: float) -> None:
+        super().__init__()
+        place = {"bias": False, "device": base.weight.device, "dtype": base.weight.dtype}
+        self.alpha = alpha
+        self.base = base.requires_grad_(False)
+        self.down = nn.Linear(base.in_features, rank, **place)
+        self.up = nn.Linear(rank, base.out_features, **place)
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Normal `down` of unit gain, `up` at zero."""
+        nn.init.normal_(self.down.weight, std=self.base.in_features**-0.5)
+        nn.init.zeros_(self.up.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., D] -> [..., E]."""
+        return self.base(x) + self.alpha / self.up.in_features * self.up(self.down(x))
