@@ -1,33 +1,19 @@
-"""Rendered toybox clips on disk: drawn once, read by every training.
-
-Clip `number` follows from the configuration alone, so the folder can be filled by any number of processes, stopped
-at any time, and filled on later. Each clip is one uint8 .npy [T, H, W, 3], read through memory mapping, with its
-scene as .json beside it.
-"""
+"""Rendered toybox clips on disk: uint8 .npy [T, H, W, 3], each with its scene as .json beside it."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
-import os
-import sys
-import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 
 from .. import toybox
 from ..config import to_dict
-from ..errors import ConfigError
-from .origin import claim
-from .progress import Countdown
+from .rendered import Rendered
 
-RENDER_NICENESS = 5
 STILL_SECONDS = 2.0  # of the scene that a still is taken from
 
 
@@ -65,84 +51,36 @@ class ClipConfig:
         return STILL_SECONDS * float(np.random.default_rng((self.first_seed, number)).random())
 
 
-class Clips:
+class Clips(Rendered[ClipConfig]):
     """The first `config.count` clips of a folder."""
 
-    def __init__(self, folder: Path, config: ClipConfig) -> None:
-        """Refuses a folder whose clips another configuration or another drawing made."""
-        self.folder, self.config = folder, config
-        claim(
-            folder,
-            describe(config),
-            "the clips in {folder} were drawn with other {changed}; delete the folder to draw them again, or name "
-            "another one",
-        )
+    name, one = "clips", "clip"
 
-    def first(self, count: int) -> Clips:
-        """The same folder, of which only the first `count` clips are wanted."""
-        return Clips(self.folder, replace(self.config, count=count))
-
-    def __len__(self) -> int:
-        return self.config.count
-
-    def path(self, number: int) -> Path:
-        """File of one clip; a thousand to a folder."""
-        return self.folder / f"{number // 1000:03d}" / f"{number:06d}.npy"
+    @staticmethod
+    def describe(config: ClipConfig) -> dict[str, object]:
+        """All but the count, and the drawing itself."""
+        facts = json.loads(json.dumps(to_dict(config)))
+        del facts["count"]
+        return {**facts, "drawing": drawing()}
 
     def pixels(self, number: int) -> np.ndarray:
         """uint8 [T, H, W, 3], mapped: only what is read is loaded."""
-        if not 0 <= number < len(self):
-            raise ConfigError(f"clip {number} was asked for; the folder is to hold {len(self)}")
-        return np.load(self.path(number), mmap_mode="r")
+        return self.stored(number)
 
     def scene(self, number: int) -> toybox.Scene:
         """The scene that clip `number` shows, as it was when drawn."""
         return toybox.Scene.from_dict(json.loads(self.path(number).with_suffix(".json").read_text()))
 
-    def missing(self) -> list[int]:
-        """Numbers that are not drawn yet."""
-        return [number for number in range(len(self)) if not self.path(number).is_file()]
-
-    def draw(self, number: int) -> None:
-        """Render one clip into its file, atomically."""
-        frames, fps = self.config.kind(number)
-        size = self.config.size
-        scene = self.config.scene(number)
+    def make(self, number: int) -> np.ndarray:
+        """Draw clip `number`, and write its scene."""
+        config, scene = self.config, self.config.scene(number)
+        frames, fps = config.kind(number)
         pixels = toybox.render(
-            scene, num_frames=frames, fps=fps, height=size, width=size, start_seconds=self.config.start(number)
+            scene, num_frames=frames, fps=fps, height=config.size, width=config.size, start_seconds=config.start(number)
         )
-        path = self.path(number)
-        path.parent.mkdir(exist_ok=True)
         # The scene first: a clip counts as drawn as soon as its pixels are there.
-        path.with_suffix(".json").write_text(json.dumps(scene.to_dict()))
-        partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-        try:
-            with partial.open("wb") as stream:
-                np.save(stream, np.ascontiguousarray(pixels))
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
-
-    def fill(self, workers: int = 1, out: TextIO = sys.stderr) -> None:
-        """Draw what is missing, in `workers` background processes (0: in this one)."""
-        missing = self.missing()
-        countdown = Countdown("clips", len(self), len(self) - len(missing), out)
-        if workers == 0 or len(missing) < 2:
-            for number in missing:
-                self.draw(number)
-                countdown.tick()
-            return
-        # Forked or spawned, a worker needs only the folder and the configuration.
-        with multiprocessing.get_context("spawn").Pool(workers, _start, (self.folder, self.config)) as pool:
-            for _ in pool.imap_unordered(_draw, missing, chunksize=4):
-                countdown.tick()
-
-
-def describe(config: ClipConfig) -> dict[str, object]:
-    """What must be equal for two configurations to share clips: all but the count, and the drawing itself."""
-    facts = json.loads(json.dumps(to_dict(config)))
-    del facts["count"]
-    return {**facts, "drawing": drawing()}
+        self.path(number).with_suffix(".json").write_text(json.dumps(scene.to_dict()))
+        return np.ascontiguousarray(pixels)
 
 
 @cache
@@ -174,17 +112,3 @@ def best_looking(clips: Clips, numbers: Sequence[int], share: float) -> list[int
     """The `share` of the clips with the highest `looks`, in rising order; ties go to the lower number."""
     scored = sorted((-looks(clips.scene(number), *clips.config.kind(number)), number) for number in numbers)
     return sorted(number for _, number in scored[: max(1, round(share * len(scored)))])
-
-
-_clips: Clips | None = None
-
-
-def _start(folder: Path, config: ClipConfig) -> None:
-    global _clips
-    os.nice(RENDER_NICENESS)
-    _clips = Clips(folder, config)
-
-
-def _draw(number: int) -> None:
-    if _clips is not None:
-        _clips.draw(number)

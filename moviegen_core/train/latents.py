@@ -26,7 +26,7 @@ from .data import Batch, Bucketed, stack
 from .workspace import Workspace
 
 ENCODERS = ("ul2", "metaclip", "byt5")
-LATENT, IMAGE = "latent", "image"  # the whole clip; its middle frame encoded as an image
+LATENT = "latent"
 
 
 def load_encoders(workspace: Workspace) -> TextEncoders:
@@ -78,14 +78,9 @@ def encoder_hash(tae: TAE) -> str:
 
 @torch.inference_mode()
 def encode_clip(tae: TAE, clips: Clips, number: int, factor: int) -> Batch:
-    """Latent of one clip and of its middle frame."""
-    device = next(tae.parameters()).device
-    pixels = shrink(from_uint8(np.array(clips.pixels(number))), factor)[None].to(device)
-    middle = pixels.shape[2] // 2
-    return {
-        LATENT: encode_video(tae, pixels)[0].cpu(),
-        IMAGE: tae.encode(pixels[:, :, middle : middle + 1])[0].cpu(),
-    }
+    """Latent of one clip."""
+    pixels = shrink(from_uint8(np.array(clips.pixels(number))), factor)[None]
+    return {LATENT: encode_video(tae, pixels.to(next(tae.parameters()).device))[0].cpu()}
 
 
 @torch.inference_mode()
@@ -163,11 +158,9 @@ def samples(
     variants: int,
     tokens_per_batch: int,
     seed: int,
-    images: bool = False,
 ) -> Bucketed:
-    """Source of flow-matching batches over the clips `numbers` (or their middle frames)."""
-    key = IMAGE if images else LATENT
-    shapes = latent_cache.sizes(key)
+    """Source of flow-matching batches over the clips `numbers`."""
+    shapes = latent_cache.sizes(LATENT)
     sizes = [tokens(shapes[number]) for number in numbers]
 
     def sample(index: int, rng: np.random.Generator) -> Batch:
@@ -175,7 +168,7 @@ def samples(
         variant, held = int(rng.integers(variants)), text_cache.keys(number)
         keys = {name: f"{name}.{variant}" for name in ENCODERS}
         features = {name: text_cache.get(number, wanted) for name, wanted in keys.items() if wanted in held}
-        return {LATENT: latent_cache.get(number, key), **features}
+        return {LATENT: latent_cache.get(number, LATENT), **features}
 
     def collate(items: Sequence[Batch]) -> Batch:
         return {**stack([{LATENT: item[LATENT]} for item in items]), **pad_features(items, ENCODERS)}

@@ -20,8 +20,6 @@ from ..models.sound_match.model import SoundMatch, sound_bands
 from ..models.text import load_text_encoder
 from ..models.vision.checkpoint import load_vision_tower
 from ..shapes import sound_latent_frames
-from . import clips as clip_files
-from . import sounds as sound_files
 from .cache import ShardCache
 from .clips import ClipConfig, Clips
 from .data import Batch, stack
@@ -204,5 +202,5 @@ def load_codec(workspace: Workspace) -> Codec:
 
 def _origin(data: SoundClips, *, clips: bool = True, **parts: Any) -> dict[str, Any]:
     """What a cache depends on: how sounds (and clips) are made, and `parts`."""
-    facts: dict[str, Any] = {"sounds": sound_files.describe(data.sounds.config), **parts}
-    return facts | {"clips": clip_files.describe(data.clips.config)} if clips else facts
+    facts: dict[str, Any] = {"sounds": Sounds.describe(data.sounds.config), **parts}
+    return facts | {"clips": Clips.describe(data.clips.config)} if clips else facts

@@ -21,10 +21,10 @@ from torch import Tensor, nn
 
 from ...errors import ConfigError, ShapeError
 from ...layers.standard import Standardise
+from ...shapes import SOUND_SAMPLE_RATE
 
-SAMPLE_RATE = 48_000  # Hz
 MOMENT_RATE = 50  # a second
-HOP = SAMPLE_RATE // MOMENT_RATE
+HOP = SOUND_SAMPLE_RATE // MOMENT_RATE
 WINDOW = 2 * HOP  # samples of a spectrum: half of it overlaps the next one
 LOWEST_HERTZ, HIGHEST_HERTZ = 60.0, 16_000.0
 FLOOR = 1e-8  # power of a full-scale wave's share that counts as silence: -80 dB
@@ -178,9 +178,9 @@ def _filters(bands: int) -> Tensor:
     """Triangles over the spectrum [K, WINDOW / 2 + 1], evenly spaced on O'Shaughnessy's mel scale."""
     mel = [2595 * math.log10(1 + hertz / 700) for hertz in (LOWEST_HERTZ, HIGHEST_HERTZ)]
     edges = 700 * (10 ** (torch.linspace(mel[0], mel[1], bands + 2) / 2595) - 1)
-    hertz = torch.linspace(0, SAMPLE_RATE / 2, WINDOW // 2 + 1)
+    hertz = torch.linspace(0, SOUND_SAMPLE_RATE / 2, WINDOW // 2 + 1)
     # The lowest bands are narrower than a line of the spectrum: none may fall between two lines.
-    widths = (edges[1:] - edges[:-1]).clamp(min=SAMPLE_RATE / WINDOW)
+    widths = (edges[1:] - edges[:-1]).clamp(min=SOUND_SAMPLE_RATE / WINDOW)
     rising = 1 - (edges[1:-1, None] - hertz) / widths[:-1, None]
     falling = 1 - (hertz - edges[1:-1, None]) / widths[1:, None]
     return torch.minimum(rising, falling).clamp(0, 1)

@@ -14,9 +14,9 @@ import torch
 from torch import nn
 
 from ...conditioning.text import encode_prompt
-from ...errors import CheckpointError
+from ...errors import CheckpointError, ConfigError
 from ...media.frames import contact_sheet
-from ...models import catalog, loading
+from ...models import adapters, catalog, loading
 from ...models.video_dit.model import VideoDiT
 from ...pipelines.sample import sample_video
 from ...shapes import clip_latent
@@ -41,7 +41,6 @@ class VideoStage:
     minutes: float | None
     size: int = 128  # pixels; 64 is the 128-pixel clip averaged down
     stills: int = 0
-    images: int = 0
     videos: int = 0
     longs: int = 0
     tokens_per_batch: int = 2048
@@ -62,6 +61,7 @@ class VideoRecipe:
 
     preset: str = "nano"
     start: str = ""  # a checkpoint of the preset to train on from; empty: from scratch
+    adapter_rank: int = 0  # above 0: `start` stays as it is, and low-rank adapters of this rank are trained beside it
     seed: int = 21
     method: str = "muon"
     weight_decay: float = 0.02
@@ -96,10 +96,11 @@ class VideoRecipe:
 
 
 STAGES = ("images", "joint", "long", "best")
+ADAPTER = "adapter.safetensors"
 
 
 def run(recipe: VideoRecipe, workspace: Workspace) -> None:
-    """Fill the caches, train every stage, average, export as nano/video."""
+    """Fill the caches, train every stage, average, export as nano/video; adapters stay in the recipe's folder."""
     data = Data(recipe, workspace)
     folder = workspace.folder("nano-video")
     objective = partial(flow_matching, channel_weight=data.channel_weight())
@@ -108,6 +109,10 @@ def run(recipe: VideoRecipe, workspace: Workspace) -> None:
     if recipe.start:
         begun = loading.load(Path(recipe.start), device="cpu", dtype=torch.float32, network="video_dit")
         model.load_state_dict(begun.state_dict())
+    if recipe.adapter_rank:
+        if not recipe.start:
+            raise ConfigError("adapters need weights to adapt; name a checkpoint with --set start=FILE")
+        adapters.adapt(model, recipe.adapter_rank)
     steps = 0
     for number, name in enumerate(STAGES):
         stage: VideoStage = getattr(recipe, name)
@@ -135,6 +140,10 @@ def run(recipe: VideoRecipe, workspace: Workspace) -> None:
         )  # fmt: skip
         steps += int(state.load(folder / name / "checkpoint.pt")["step"])
     merge(model, folder / STAGES[-1])
+    if recipe.adapter_rank:
+        path = adapters.save(model, folder / ADAPTER, extra={"base": Path(recipe.start).name, "steps": str(steps)})
+        workspace.say(f"adapters: {path}")
+        return
     workspace.export(
         "nano/video",
         model,
@@ -152,7 +161,7 @@ def merge(model: nn.Module, folder: Path) -> None:
         raise CheckpointError(f"{folder} holds no snapshots to average; train the stage to its end")
     mean = average([state.load(file)["shadow"] for file in files])
     missing = model.load_state_dict(mean, strict=False).missing_keys
-    trained = {name for name, _ in model.named_parameters()}
+    trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     if trained & set(missing):
         raise CheckpointError(f"the snapshots in {folder} lack {sorted(trained & set(missing))[:5]}; train again")
 
@@ -170,15 +179,13 @@ class Data:
         parts: list[tuple[int, Source]] = []
         if stage.stills:
             parts.append((stage.stills, self._others("stills", self.recipe.still_variants, stage, seed + 3)))
-        if stage.images:
-            parts.append((stage.images, self._clips(stage, seed, images=True)))
         if stage.videos:
-            parts.append((stage.videos, self._clips(stage, seed + 1, images=False)))
+            parts.append((stage.videos, self._clips(stage, seed + 1)))
         if stage.longs:
             parts.append((stage.longs, self._others("longs", self.recipe.variants, stage, seed + 2)))
         return Mixture([source for _, source in parts], [weight for weight, _ in parts])
 
-    def _clips(self, stage: VideoStage, seed: int, *, images: bool) -> Source:
+    def _clips(self, stage: VideoStage, seed: int) -> Source:
         factor = self.recipe.clips.size // stage.size
         clips = self.clips.first(stage.clips or len(self.clips))
         cache = latents(self.workspace, clips, factor, f"latents-{stage.size}")
@@ -186,7 +193,7 @@ class Data:
         if stage.best_share < 1.0:
             numbers = best_looking(clips, numbers, stage.best_share)
         return samples(
-            numbers, cache, self.texts, seed=seed, images=images, variants=self.recipe.variants,
+            numbers, cache, self.texts, seed=seed, variants=self.recipe.variants,
             tokens_per_batch=stage.tokens_per_batch,
         )  # fmt: skip
 
