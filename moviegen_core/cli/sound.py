@@ -192,19 +192,26 @@ def _known(arguments: argparse.Namespace, film_seconds: float | None) -> tuple[f
     from ..pipelines.known_sound import known_sound
     from ..pipelines.soundtrack import LONGEST_SECONDS
 
-    waveform, rate = read_sound(arguments.known, most_seconds=LONGEST_SECONDS)
-    own = waveform.shape[1] / rate
     total = film_seconds if arguments.seconds is None else arguments.seconds
-    if arguments.at == "end":
+    begin = None if arguments.at == "end" else _place(arguments.at)
+    # Of a file of hours no more is read than can be needed.
+    most = LONGEST_SECONDS if total is None or begin is None else min(LONGEST_SECONDS, max(0.0, total - begin) + 1.0)
+    waveform, rate = read_sound(arguments.known, most_seconds=most)
+    own = waveform.shape[1] / rate
+    if own >= LONGEST_SECONDS:
+        raise ConfigError(f"{arguments.known} lasts {LONGEST_SECONDS:g} s or more; cut it first")
+    if begin is None:
         begin = max(0.0, (own if total is None else total) - own)
-    else:
-        try:
-            begin = float(arguments.at)
-        except ValueError:
-            raise ConfigError(f"--at {arguments.at!r} is no place; use seconds, or end") from None
     if total is None:
         total = begin + own
         if not arguments.gap and begin <= 0:
             raise ConfigError(f"{arguments.known} lasts {own:g} s, so nothing is left to make; add --seconds or --gap")
     known = known_sound(waveform, rate, begin, [tuple(gap) for gap in arguments.gap])
     return (total if film_seconds is None else None), known
+
+
+def _place(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigError(f"--at {text!r} is no place; use seconds, or end") from None

@@ -23,7 +23,8 @@ logger = logging.getLogger(__name__)
 
 OVERSAMPLING = 4  # BS.1770-4, Annex 2
 HALO = 64  # samples around a piece that the oversampling filter reads
-PIECE_SECONDS = 30.0  # what is measured or limited at a time
+PIECE_SECONDS = 30.0  # what is measured at a time
+PEAK_SECONDS = 5.0  # what is oversampled at a time
 HOP_SECONDS = 0.1  # gating blocks of 0.4 s begin every 0.1 s
 HOPS = 4  # hops in a block
 WARM_UP = 10  # blocks before a piece, in which the weighting filter settles
@@ -183,7 +184,7 @@ def _true_peak(sound: Tensor, rate: int) -> float:
 
 def _peaks(sound: Tensor, rate: int, margin: int) -> Iterator[tuple[int, int, Tensor]]:
     """Pieces (start, end, highest level [margin + samples + margin] over the channels and between the samples)."""
-    length, size = sound.shape[1], max(1, int(PIECE_SECONDS * rate))
+    length, size = sound.shape[1], max(1, int(PEAK_SECONDS * rate))
     for start in range(0, length, size):
         end = min(length, start + size)
         around = margin + HALO

@@ -43,10 +43,10 @@ def exact_fps(fps: float | Fraction) -> Fraction:
         raise MediaError(f"{fps} frames a second were asked for; use a number above 0 and at most 1000")
     if isinstance(fps, float):
         broadcast = Fraction(round(rate * Fraction(1001, 1000)) * 1000, 1001)
-        if rate.denominator > 1 and abs(rate - broadcast) < Fraction(1, 1000):
+        if rate.denominator > 1 and broadcast and abs(rate - broadcast) < Fraction(1, 1000):
             return broadcast
-        return rate.limit_denominator(1001)
-    return rate.limit_denominator(65535)
+        return rate.limit_denominator(1001) or rate
+    return rate.limit_denominator(65535) or rate
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -187,7 +187,7 @@ def finish_sound(
         made = limit(made, SOUND_SAMPLE_RATE, CEILING_DB)
     if stereo:
         made = paste_known(made, known)
-    return made.clamp(-1.0, 1.0)
+    return made.clamp_(-1.0, 1.0)
 
 
 class SoundPipeline:

@@ -111,6 +111,8 @@ def test_sound_of_a_film_as_a_file_is_exact_to_the_sample(run, files, tmp_path):
         output = tmp_path / f"{name}.wav"
         assert run(files / name, "-o", output) == 0
         assert read_sound(output)[0].shape == (1, samples)
+    assert run(files / "varying.mkv", "-o", tmp_path / "varying.wav") == 0
+    assert read_sound(tmp_path / "varying.wav")[0].shape == (1, timeline(files / "varying.mkv").samples(48_000))
 
 
 def test_own_sound_of_a_film_can_stay_beneath(run, files, tmp_path):
@@ -148,6 +150,29 @@ def test_known_sound_is_continued_led_up_to_and_mended(run, files, tmp_path):
     for kept in (slice(0, 18_000), slice(32_000, 48_000)):
         torch.testing.assert_close(made[:, kept], tone[:, kept], atol=1e-4, rtol=0)
     assert not torch.allclose(made[:, 20_000:28_000], tone[:, 20_000:28_000], atol=0.05)
+
+
+def test_file_of_hours_is_refused_or_read_as_far_as_it_is_needed(run, tmp_path, capsys):
+    from fractions import Fraction
+
+    import av
+
+    film, hours = tmp_path / "hours.mkv", tmp_path / "hours.flac"
+    with av.open(str(film), "w") as container:
+        stream = container.add_stream("libx264", rate=1)
+        stream.width = stream.height = 32
+        stream.pix_fmt = "yuv420p"
+        for at in (0, 10_799):
+            picture = av.VideoFrame.from_ndarray(torch.zeros(32, 32, 3, dtype=torch.uint8).numpy(), "rgb24")
+            picture.pts, picture.time_base = at, Fraction(1, 1)
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    assert run(film, "-o", tmp_path / "out.mkv") == 2
+    assert "one has at most 1800 s: cut the film" in capsys.readouterr().err
+    write_sound(torch.zeros(1, 8000 * 10_800), 8000, hours)
+    assert run("--known", hours, "--at", "0.5", "--seconds", 1, "-o", tmp_path / "out.wav") == 0
+    assert run("--known", hours, "--gap", 1, 2, "-o", tmp_path / "other.wav") == 2
+    assert "lasts 1800 s or more; cut it first" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["surround.wav", "broken.wav", "low.wav", "loud.mkv"])

@@ -62,6 +62,7 @@ def test_reading_gives_windows_of_the_asked_size_and_the_rest(tmp_path, clip):
         (59.94, Fraction(60000, 1001)),
         (12.5, Fraction(25, 2)),
         (16.0, Fraction(16)),
+        (1 / 16384, Fraction(1, 16384)),  # two pictures that are hours apart
         (Fraction(24000, 1001), Fraction(24000, 1001)),
     ],
 )

@@ -86,6 +86,31 @@ def test_sound_of_a_film_file_is_as_long_as_the_film(pipeline, film):
     assert made.duration_seconds == 0.75
 
 
+@pytest.mark.parametrize("fps", RATES)
+def test_sound_of_a_file_is_exact_at_every_frame_rate(pipeline, tmp_path, fps):
+    count = math.ceil(fps / 2)
+    write_movie(frames(count).repeat_interleave(4, 2).repeat_interleave(4, 3), tmp_path / "film.mp4", fps)
+    exact = {23.976: Fraction(24000, 1001), 29.97: Fraction(30000, 1001)}.get(fps, Fraction(fps))
+    assert pipeline(video=tmp_path / "film.mp4", steps=1).waveform.shape[1] == round(count / exact * 48000)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fps", [Fraction(24000, 1001), 60])
+def test_three_minutes_are_exact_and_take_little_memory(pipeline, tmp_path, fps):
+    import resource
+
+    count = round(180 * fps)
+    windows = (
+        frames(60).repeat_interleave(4, 2).repeat_interleave(4, 3)[:, : count - start] for start in range(0, count, 60)
+    )
+    write_movie(windows, tmp_path / "film.mp4", fps, preset="ultrafast")
+    pipeline(video=tmp_path / "film.mp4", steps=1, method="multidiffusion")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    made = pipeline(video=tmp_path / "film.mp4", steps=1)
+    assert made.waveform.shape[1] == round(count / Fraction(fps) * 48000)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # KB
+
+
 def test_windows_with_their_own_times_fix_the_length(pipeline):
     windows = [(frames(2), [0.0, 0.1]), (frames(2), [0.3, 0.6])]
     assert pipeline(frames=iter(windows)).waveform.shape[1] == round(0.8 * 48000)
