@@ -169,7 +169,7 @@ def test_file_of_hours_is_refused_or_read_as_far_as_it_is_needed(run, tmp_path, 
         container.mux(stream.encode(None))
     assert run(film, "-o", tmp_path / "out.mkv") == 2
     assert "one has at most 1800 s: cut the film" in capsys.readouterr().err
-    write_sound(torch.zeros(1, 8000 * 10_800), 8000, hours)
+    write_sound(torch.zeros(1, 8000 * 1801), 8000, hours)
     assert run("--known", hours, "--at", "0.5", "--seconds", 1, "-o", tmp_path / "out.wav") == 0
     assert run("--known", hours, "--gap", 1, 2, "-o", tmp_path / "other.wav") == 2
     assert "lasts 1800 s or more; cut it first" in capsys.readouterr().err
