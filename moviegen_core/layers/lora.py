@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -11,7 +13,7 @@ class LowRank(nn.Module):
 
     def __init__(self, base: nn.Linear, rank: int, alpha: float) -> None:
         super().__init__()
-        place = {"bias": False, "device": base.weight.device, "dtype": base.weight.dtype}
+        place: dict[str, Any] = {"bias": False, "device": base.weight.device, "dtype": base.weight.dtype}
         self.alpha = alpha
         self.base = base.requires_grad_(False)
         self.down = nn.Linear(base.in_features, rank, **place)

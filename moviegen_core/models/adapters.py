@@ -50,7 +50,7 @@ def adapted(network: nn.Module) -> dict[str, LowRank]:
     return {name: layer for name, layer in network.named_modules() if isinstance(layer, LowRank)}
 
 
-def parameters(network: nn.Module) -> Iterator[nn.Parameter]:
+def parameters(network: nn.Module) -> Iterator[Tensor]:
     """What is trained."""
     for adapter in adapted(network).values():
         yield adapter.down.weight
@@ -87,7 +87,7 @@ def add(network: nn.Module, path: str | os.PathLike[str], strength: float = 1.0)
             "choose a LoRA file that was trained on it"
         )
     for key, difference in differences.items():
-        weights[key] += strength * difference.to(weights[key])
+        weights[key].add_(difference.to(weights[key]), alpha=strength)
     return len(differences)
 
 

@@ -92,12 +92,17 @@ class HostedVideoDiT(VideoDiT):
         """`forward` without the wrappers."""
         size = x.shape[2:]
         padded = comfy.ldm.common_dit.pad_to_patch_size(x, self.config.patch_size)
-        given = Conditioning.empty() if context is None else convert.unpack(context, self.config.context_dims)
-        prepared = self.prepare(given.context, given.context_mask, x.shape[0], device=x.device, dtype=x.dtype)
+        prepared = self.read_context(context, x)
         options["total_blocks"], options["block_type"] = len(self.blocks), "double"
         velocity = super().forward(padded, 1.0 - timestep.float() / TIMESTEPS, prepared, HostAttention(options))
         # ComfyUI's flow points from data to noise, Movie Gen's from noise to data.
         return -velocity[:, :, : size[0], : size[1], : size[2]]
+
+    @torch.compiler.disable  # which tokens count is read from values, which no compiled graph can
+    def read_context(self, context: Tensor | None, x: Tensor) -> Context:
+        """Packed context [B, L, E + D] or None, and the latent it is for -> what the blocks read."""
+        given = Conditioning.empty() if context is None else convert.unpack(context, self.config.context_dims)
+        return self.prepare(given.context, given.context_mask, x.shape[0], device=x.device, dtype=x.dtype)
 
     def run_block(self, index: int, x: Tensor, modulation: Modulation, context: Context, attend: Any) -> Tensor:
         """One block with the patches that other nodes put on it."""

@@ -5,114 +5,32 @@ usage: comfy_natives.py PACK WEIGHTS; the last line printed is a JSON object of 
 
 from __future__ import annotations
 
-import asyncio
-import importlib.util
-import json
-import logging
 import os
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-PACK, WEIGHTS = Path(sys.argv[1]), Path(sys.argv[2])
 # Python put this script's folder first; ComfyUI's own modules must be found there instead.
 sys.path[0] = os.getcwd()
-sys.argv = sys.argv[:1]
+sys.path.append(str(Path(__file__).parent))
 
-from comfy.cli_args import args  # noqa: E402
+import comfy_kit  # noqa: E402 - before anything of ComfyUI
+from comfy_kit import SCALE, SEED, STEPS, Kit, call, core, custom, gap  # noqa: E402
 
-args.cpu = True
-
+# isort: split
 import comfy.model_management  # noqa: E402
 import comfy.model_patcher  # noqa: E402
-import comfy.patcher_extension  # noqa: E402
 import comfy.sd  # noqa: E402
 import comfy.utils  # noqa: E402
 import latent_preview  # noqa: E402
 import torch  # noqa: E402
 from app.node_replace_manager import NodeReplaceManager  # noqa: E402
+from comfy.cli_args import args  # noqa: E402
 from comfy_api.latest import io  # noqa: E402
-from comfy_extras import nodes_apg as apg  # noqa: E402
-from comfy_extras import nodes_cfg as cfg  # noqa: E402
-from comfy_extras import nodes_custom_sampler as custom  # noqa: E402
-from comfy_extras import nodes_easycache as easycache  # noqa: E402
-from comfy_extras import nodes_model_advanced as advanced  # noqa: E402
-from comfy_extras import nodes_slg as slg  # noqa: E402
-from comfy_extras import nodes_tcfg as tcfg  # noqa: E402
-
-import nodes as core  # noqa: E402
-
-STEPS, SCALE, SEED = 8, 4.0, 5
 
 
-def load_pack():
-    """The pack as ComfyUI loads it: a module named by its path -> its node classes by id, and its nodes package."""
-    name = str(PACK).replace(".", "_x_")
-    spec = importlib.util.spec_from_file_location(name, PACK / "__init__.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    extension = asyncio.run(module.comfy_entrypoint())
-    classes = asyncio.run(extension.get_node_list())
-    return {node.GET_SCHEMA().node_id: node for node in classes}, sys.modules[f"{name}.nodes"]
-
-
-def gap(first, second) -> float:
-    """Largest difference."""
-    return float((first - second).abs().max())
-
-
-def call(node, *arguments, **options):
-    """First result of a stock node of either kind."""
-    result = node.execute(*arguments, **options)
-    return (result.result if hasattr(result, "result") else result)[0]
-
-
-class Checks:
+class Checks(Kit):
     """Measures one thing per method; every method's name is a key of the result."""
-
-    def __init__(self) -> None:
-        self.nodes, package = load_pack()
-        self.host = package.runtime.host
-        self.convert = package.convert
-        roles = ("ul2", "metaclip", "byt5")
-        self.clip = self.host.load_clip({role: WEIGHTS / f"{role}.safetensors" for role in roles})
-        self.model = self.host.load_model(WEIGHTS / "video.safetensors", "auto")
-        self.vae = self.host.load_vae(WEIGHTS / "tae.safetensors", "auto")
-        self.positive = core.CLIPTextEncode().encode(self.clip, 'a red ball bounces "HI"')[0]
-        self.negative = core.CLIPTextEncode().encode(self.clip, "")[0]
-        self.latent = self.ours("MovieGenEmptyVideoLatent", 48, 32, 20)
-        self.sigmas = self.ours("MovieGenLinearQuadraticSigmas", STEPS, 1000)
-        self.expected = self.pipeline()
-
-    def ours(self, name: str, *arguments, **options):
-        return self.nodes[name].execute(*arguments, **options).result[0]
-
-    def pipeline(self, network=None, conditioning=None):
-        """What moviegen_core samples on its own."""
-        from moviegen_core.models import loading
-        from moviegen_core.pipelines.sample import sample_video
-        from moviegen_core.shapes import clip_latent
-
-        network = network or loading.load(WEIGHTS / "video.safetensors").float()
-        packed = self.positive[0][0] if conditioning is None else conditioning
-        given = self.convert.unpack(packed, network.config.context_dims)
-        return sample_video(network, given, clip_latent(20, 32, 48), seed=SEED, steps=STEPS, guidance_scale=SCALE)
-
-    def sampled(self, model=None, **options) -> torch.Tensor:
-        given = {"positive": self.positive, "latent": self.latent, "seed": SEED, "steps": STEPS, "cfg": SCALE}
-        return self.ours("MovieGenVideoSampler", model=model or self.model, **{**given, **options})["samples"]
-
-    def advanced(self, model=None, sampler="euler", sigmas=None, negative=None, latent=None) -> torch.Tensor:
-        """RandomNoise, CFGGuider, KSamplerSelect and SamplerCustomAdvanced."""
-        return call(
-            custom.SamplerCustomAdvanced,
-            call(custom.RandomNoise, SEED),
-            call(custom.CFGGuider, model or self.model, self.positive, negative or self.negative, SCALE),
-            call(custom.KSamplerSelect, sampler),
-            (self.sigmas if sigmas is None else sigmas).clone(),  # uni_pc writes into what it is given
-            latent or self.latent,
-        )["samples"]
 
     def scale(self):
         return float(self.expected.std())
@@ -186,59 +104,6 @@ class Checks:
 
     def vae_encode_shape(self):
         return list(core.VAEEncode().encode(self.vae, torch.rand(20, 32, 48, 3))[0]["samples"].shape)
-
-    def lora(self):
-        """A LoRA on the MODEL gives what merged weights give."""
-        from moviegen_core.models import loading
-
-        network = loading.load(WEIGHTS / "video.safetensors").float()
-        weight = network.blocks[1].mlp.down.weight
-        up, down = 0.3 * torch.randn(weight.shape[0], 2), 0.3 * torch.randn(2, weight.shape[1])
-        key = "diffusion_model.blocks.1.mlp.down"
-        lora = {f"{key}.lora_A.weight": down, f"{key}.lora_B.weight": up}
-        patched, _ = comfy.sd.load_lora_for_models(self.model, None, lora, 1.0, 0.0)
-        with torch.no_grad():
-            weight += up @ down
-        merged = self.pipeline(network)
-        return [gap(self.sampled(patched), merged), gap(merged, self.expected)]
-
-    def patch_hooks(self):
-        """Calls that block patches, a replaced block and a wrapper get in one unguided run."""
-        seen = {"double_block": 0, "replace": 0, "wrapper": 0}
-        model = self.model.clone()
-
-        def count(name, result):
-            seen[name] += 1
-            return result
-
-        model.set_model_patch(lambda values: count("double_block", {"img": values["img"]}), "double_block")
-        model.set_model_patch_replace(
-            lambda values, extra: count("replace", extra["original_block"](values)), "dit", "double_block", 1
-        )
-        kind = comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL
-        model.add_wrapper_with_key(
-            kind, "test", lambda executor, *given, **options: count("wrapper", executor(*given, **options))
-        )
-        result = gap(self.advanced(model), self.expected)
-        return {**seen, "gap": result}
-
-    def model_patches(self):
-        """Core's MODEL nodes -> whether sampling goes on and, where it should, whether it differs."""
-        moved = {}
-        for name, patched in {
-            "EasyCache": call(easycache.EasyCacheNode, self.model, 0.2, 0.15, 0.95, False),
-            "LazyCache": call(easycache.LazyCacheNode, self.model, 0.2, 0.15, 0.95, False),
-            "APG": call(apg.APG, self.model, 1.0, 5.0, 0.0),
-            "CFGZeroStar": call(cfg.CFGZeroStar, self.model),
-            "CFGNorm": call(cfg.CFGNorm, self.model, 1.0),
-            "SkipLayerGuidanceDiT": call(slg.SkipLayerGuidanceDiT, self.model, 3.0, 0.0, 1.0, "1", "", 0),
-            "TCFG": call(tcfg.TCFG, self.model),
-            "ModelSamplingSD3": advanced.ModelSamplingSD3().patch(self.model, 3.0)[0],
-            "RescaleCFG": advanced.RescaleCFG().patch(self.model, 0.7)[0],
-        }.items():
-            samples = self.advanced(patched)
-            moved[name] = gap(samples, self.expected) if bool(samples.isfinite().all()) else -1.0
-        return moved
 
     def odd_sizes(self):
         return list(self.advanced(latent={"samples": torch.zeros(1, 16, 2, 3, 5)}).shape)
@@ -320,15 +185,8 @@ class Checks:
         return "not interrupted"
 
 
-def main() -> None:
-    """Every check, in order of definition."""
-    logging.getLogger().setLevel(logging.ERROR)
-    torch.manual_seed(0)
+if __name__ == "__main__":
     with torch.inference_mode():
         checks = Checks()
-        skip = ("ours", "pipeline", "sampled", "advanced")
-        names = [name for name in vars(Checks) if not name.startswith("_") and name not in skip]
-        sys.stdout.write("\n" + json.dumps({name: getattr(checks, name)() for name in names}) + "\n")
-
-
-main()
+        names = [name for name in vars(Checks) if not name.startswith("_")]
+        comfy_kit.answer({name: getattr(checks, name)() for name in names})

@@ -8,19 +8,59 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+
+
+def beside(name: str) -> ModuleType:
+    """A helper module of this folder, which is no package."""
+    spec = importlib.util.spec_from_file_location(f"moviegen_{name}", Path(__file__).with_name(f"{name}.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files named test_comfy_... need a real ComfyUI."""
+    needed = [item for item in items if item.path.name.startswith("test_comfy_") and item.path.parent == HERE]
+    for item in needed:
+        for mark in beside("comfy_server").pytestmark:
+            item.add_marker(mark)
+
+
+@pytest.fixture(scope="session")
+def comfy() -> ModuleType:
+    """tests/nodes/comfy_server.py."""
+    return beside("comfy_server")
+
+
+@pytest.fixture(scope="session")
+def server(comfy, tmp_path_factory, weights):
+    """A running ComfyUI with this pack and tiny weights."""
+    server = comfy.Server(tmp_path_factory.mktemp("comfyui"), weights)
+    try:
+        server.wait_until_up()
+        yield server
+    finally:
+        server.process.terminate()
+        server.process.wait(20)
+
+
+@pytest.fixture(scope="session")
+def info(server) -> dict[str, Any]:
+    """What the server says of every node."""
+    return server.ask("/object_info")
 
 
 @pytest.fixture(scope="session")
 def tiny() -> ModuleType:
     """tests/nodes/tiny.py."""
-    spec = importlib.util.spec_from_file_location("moviegen_tiny", Path(__file__).with_name("tiny.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return beside("tiny")
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,86 @@
+"""Our MODEL, CLIP and VAE under stock nodes of a real ComfyUI. Run with `pytest -m comfy`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def measured(weights, comfy) -> dict[str, Any]:
+    """What tests/nodes/comfy_natives.py measured inside ComfyUI."""
+    return comfy.measure("comfy_natives.py", Path(weights["video"]).parent)
+
+
+def test_sockets_hold_comfyuis_own_classes(measured):
+    assert measured["types"] == [True, True, True]
+
+
+@pytest.mark.parametrize(
+    "check",
+    ["video_sampler", "sampler_custom_advanced", "zero_out_is_null", "concatenated_conditioning", "ksampler"],
+)
+def test_our_euler_and_comfyuis_agree(check, measured):
+    assert measured[check] <= 1e-4 * max(1.0, measured["scale"])
+
+
+def test_negative_makes_no_difference_without_guidance(measured):
+    assert measured["video_sampler_without_guidance"] == 0.0
+
+
+def test_midpoint_is_another_solver(measured):
+    assert 0 < measured["midpoint_moves_the_result"] < 5 * measured["scale"]
+
+
+def test_core_scheduler_is_a_special_case_of_ours(measured):
+    assert measured["basic_scheduler"] <= 1e-6
+
+
+def test_clip_text_encode_gives_what_our_node_gives(measured):
+    assert measured["text_encode"] == 0.0
+
+
+def test_other_stock_samplers_and_conditioning_nodes_work(measured):
+    assert measured["other_samplers_are_finite"]
+    assert measured["averaged_conditioning_is_finite"]
+
+
+def test_stock_vae_nodes_decode_and_encode(measured):
+    assert measured["vae_decode"] <= 1e-5
+    assert measured["vae_decode_shape"] == [24, 32, 48, 3]
+    assert measured["vae_decode_tiled_shape"] == [72, 96, 128, 3]
+    assert measured["vae_encode"] <= 1e-5
+    assert measured["vae_encode_shape"] == [1, 16, 3, 4, 6]
+
+
+def test_sizes_that_are_no_whole_patches_are_padded(measured):
+    assert measured["odd_sizes"] == [1, 16, 2, 3, 5]
+
+
+def test_stock_empty_latents_are_fitted(measured):
+    assert measured["empty_latent_of_a_picture_model"] == [2, 16, 1, 4, 6]
+
+
+def test_context_of_another_family_is_refused(measured):
+    assert "Load Text Encoders (Movie Gen)" in measured["context_of_another_family"]
+
+
+def test_sampler_shows_pictures_and_stops_within_one_step(measured):
+    shown = measured["previews_and_interrupt"]
+    assert [value for value, _, _ in shown] == [1, 2]
+    assert all(picture == [3 * 6 * 8, 4 * 8] for _, _, picture in shown)
+
+
+def test_any_sampler_shows_a_strip_of_the_clip(measured):
+    assert measured["stock_preview"] == [4 * 6, 4]  # four frames side by side, one pixel a latent
+
+
+def test_decode_to_video_streams_our_autoencoder_and_others(measured):
+    assert measured["decode_to_video"] == {"ours": 56, "causal": 33, "picture": 3}
+    assert measured["decode_to_video_gap"] < 0.03
+
+
+def test_renamed_nodes_are_replaced(measured):
+    assert measured["node_replacement"] == ["MovieGenPlanFrames", {"seconds": 2.0, "family": "wan"}]
