@@ -69,8 +69,8 @@ def thumbnails(pipeline: MovieGenPipeline, seed: int) -> Path:
     for path in sorted((ROOT / "workflows").glob("text_to_*.json")):
         settings = json.loads(path.read_text(encoding="utf-8"))
         prompt = prompt_of(settings)
-        if prompt is None:
-            continue
+        if prompt is None or "MovieGenSoundDecode" in (node["type"] for node in settings["nodes"]):
+            continue  # sound_pictures.py draws those with sound
         say(f"{path.name}: {prompt}")
         frames = to_images(film(pipeline, prompt, seed))
         picture = frames[len(frames) // 2].resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BICUBIC)
