@@ -41,17 +41,20 @@ def levels(waveform: Tensor, sample_rate: int, columns: int, rows: int) -> Tenso
     below = places.floor().long()
     window = torch.hann_window(WINDOW)
     starts = ((torch.arange(columns * LOOKS) + 0.5) / (columns * LOOKS) * len(mono)).long() - WINDOW // 2
+    # Spectra stay inside: a sound that is cut off would end in a bright line otherwise.
+    starts = starts.clamp(0, max(0, len(mono) - WINDOW))
     found = []
     for chunk in starts.split(64 * LOOKS):
         at = chunk[:, None] + torch.arange(WINDOW)
-        inside = (at >= 0) & (at < len(mono))
-        pieces = mono[at.clamp(0, len(mono) - 1)] * inside * window
+        pieces = mono[at.clamp(max=len(mono) - 1)] * (at < len(mono)) * window
         power = (torch.fft.rfft(pieces).abs() * 4 / WINDOW).square().double()
         power = power.unflatten(0, (-1, LOOKS)).mean(dim=1)
         total = torch.nn.functional.pad(power.cumsum(dim=1), (1, 0))
         # The power up to any tone, between two lines of the spectrum in proportion.
         upto = total[:, below] + (places - below) * power[:, below]
-        found.append(10 * ((upto[:, 1:] - upto[:, :-1]) / (places[1:] - places[:-1]).clamp(min=1)).clamp(1e-12).log10())
+        # Rows narrower than a line of the spectrum show that line, wider ones all that lies in them.
+        row = (upto[:, 1:] - upto[:, :-1]) / (places[1:] - places[:-1]).clamp(max=1)
+        found.append(10 * row.clamp(1e-12).log10())
     return torch.cat(found).T.flip(0).float()
 
 
