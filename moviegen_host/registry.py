@@ -16,6 +16,7 @@ from . import comfy_api
 from .errors import HostError
 from .io import ComfyNode, DynamicInput, Input, Schema
 
+OWN_PACK = Path(__file__).resolve().parents[1]
 VIRTUAL = frozenset({"Note", "MarkdownNote", "Reroute", "PrimitiveNode"})  # exist in the frontend only
 
 
@@ -82,13 +83,25 @@ class Registry:
 
 def default_registry(packs: Iterable[str | Path] | None = None) -> Registry:
     """Stock nodes and the packs in `packs`; without them the pack this host came with."""
+    registry = Registry()
+    fill(registry, pack_folders(packs))
+    return registry
+
+
+def pack_folders(packs: Iterable[str | Path] | None) -> list[Path]:
+    """Folders of `packs`; without them that of the pack this host came with."""
+    return [OWN_PACK] if packs is None else [Path(pack).resolve() for pack in packs]
+
+
+def fill(registry: Registry, folders: Iterable[Path]) -> None:
+    """Adds the stock nodes and the nodes of the packs in `folders`, which takes seconds: packs import torch."""
     from .stock_nodes import STOCK_NODES
 
     comfy_api.install()
-    registry = Registry(STOCK_NODES)
-    for pack in [Path(__file__).resolve().parents[1]] if packs is None else packs:
-        registry.load_pack(pack)
-    return registry
+    for node in STOCK_NODES:
+        registry.add(node)
+    for folder in folders:
+        registry.load_pack(folder)
 
 
 def expanded(schema: Schema, values: Mapping[str, Any]) -> list[tuple[str, Input]]:

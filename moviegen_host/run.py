@@ -11,7 +11,7 @@ from typing import Any
 from . import session as sessions
 from .executor import Executor, Report
 from .graph import check
-from .registry import Registry, default_registry
+from .registry import Registry, fill, pack_folders
 from .session import Progress, Session
 from .settings import Setting, apply_settings, list_settings
 from .workflow import read_workflow
@@ -28,7 +28,8 @@ class Result:
 class Host:
     """Node packs in one process; `run` may be called often and computes only what changed.
 
-    `packs` are folders of node packs; without them the pack this host came with is used.
+    `packs` are folders of node packs; without them the pack this host came with is used. With `load=False` they are
+    read by a later call of `load`, before which nothing can run.
     """
 
     def __init__(
@@ -39,10 +40,18 @@ class Host:
         input_directory: str | Path | None = None,
         on_progress: Callable[[Progress], None] | None = None,
         keep: bool = True,
+        load: bool = True,
     ) -> None:
         self.session = Session(Path(output), Path(input_directory or "."), on_progress)
-        self.registry: Registry = default_registry(packs)
+        self.packs = pack_folders(packs)
+        self.registry = Registry()
         self.executor = Executor(self.registry, keep=keep)
+        if load:
+            self.load()
+
+    def load(self) -> None:
+        """Reads the node packs; HostError when a folder holds none."""
+        fill(self.registry, self.packs)
 
     @property
     def cancel(self) -> threading.Event:

@@ -16,20 +16,33 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from ..errors import HostError
+from ..registry import OWN_PACK
 from ..run import Host
-from .describe import OWN_PACK, pack_name
+from .describe import pack_name
 from .events import Events
 from .jobs import JobQueue
 from .machine import MachineRoutes
 from .media import MediaRoutes
 from .pages import PageRoutes, frontend_folder
 from .queue_routes import QueueRoutes
-from .security import explain, guard
+from .security import Handler, explain, guard
 from .userdata import LARGEST_FILE, UserRoutes
 
 ADDRESS = "127.0.0.1"
 FIRST_TEMPLATE = "text_to_video"
 QUEUE: web.AppKey[JobQueue] = web.AppKey("queue", JobQueue)
+NODES: web.AppKey[asyncio.Task[None]] = web.AppKey("nodes", asyncio.Task)
+# Everything else can be answered before the node packs are read.
+NEED_NODES = {QueueRoutes.object_info, QueueRoutes.one_object, QueueRoutes.submit, PageRoutes.templates}
+NEED_NODES |= {MachineRoutes.replacements}
+
+
+@web.middleware
+async def wait_for_nodes(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Holds requests about nodes back until the packs are read."""
+    if getattr(request.match_info.handler, "__func__", None) in NEED_NODES:
+        await asyncio.shield(request.app[NODES])
+    return await handler(request)
 
 
 def build_app(
@@ -39,16 +52,16 @@ def build_app(
     start = None
     if packs is None:
         start = "/?" + urlencode({"template": FIRST_TEMPLATE, "source": pack_name(OWN_PACK)})
-    host = Host(packs, output=folder / "output", input_directory=folder / "input")
+    host = Host(packs, output=folder / "output", input_directory=folder / "input", load=False)
     host.session.confined = True
     for part in (host.session.output_directory, host.session.input_directory):
         part.mkdir(parents=True, exist_ok=True)
     events = Events()
     queue = JobQueue(host, events)
-    pages = PageRoutes(host.registry, frontend or frontend_folder(), start=start)
+    pages = PageRoutes(host.registry, host.packs, frontend or frontend_folder(), start=start)
     machine = MachineRoutes(events)
     logging.getLogger("moviegen_host").addHandler(machine)
-    app = web.Application(middlewares=[guard, explain], client_max_size=LARGEST_FILE)
+    app = web.Application(middlewares=[guard, explain, wait_for_nodes], client_max_size=LARGEST_FILE)
     both = [web.get("/ws", events.connect)]
     for group in (QueueRoutes(queue, events), MediaRoutes(host.session), UserRoutes(folder / "user"), machine, pages):
         both += group.routes()
@@ -56,30 +69,43 @@ def build_app(
     app.add_routes([web.RouteDef(one.method, f"/api{one.path}", one.handler, one.kwargs) for one in both])
     app.add_routes([*both, *machine.internal(), *pages.files()])
 
+    async def load(app: web.Application) -> None:
+        # The page comes up while the packs import their libraries on another core.
+        app[NODES] = asyncio.create_task(asyncio.to_thread(host.load))
+
     async def close(app: web.Application) -> None:
         await events.close()
 
     async def end(app: web.Application) -> None:
+        await asyncio.wait([app[NODES]])
         await asyncio.to_thread(queue.stop)
         logging.getLogger("moviegen_host").removeHandler(machine)
 
+    app.on_startup.append(load)
     app.on_shutdown.append(close)
     app.on_cleanup.append(end)
     app[QUEUE] = queue
     return app
 
 
-def serve(folder: Path, *, port: int = 8188, open_browser: bool = True) -> int:
-    """Serves until Ctrl-C; the exit code is 0, or 2 when it cannot start."""
+def serve(
+    folder: Path,
+    *,
+    port: int = 8188,
+    open_browser: bool = True,
+    packs: Iterable[str | Path] | None = None,
+    frontend: Path | None = None,
+) -> int:
+    """Serves `build_app` until Ctrl-C; the exit code is 0, or 2 when it cannot start."""
     try:
         listening = _listen(port)
-        app = build_app(folder)
+        app = build_app(folder, packs=packs, frontend=frontend)
+        address = f"http://{ADDRESS}:{listening.getsockname()[1]}/"
+        with contextlib.suppress(KeyboardInterrupt):
+            asyncio.run(_serve(app, listening, address, folder, open_browser))
     except HostError as error:
         sys.stderr.write("".join(f"moviegen: {problem}\n" for problem in error.problems))
         return 2
-    address = f"http://{ADDRESS}:{listening.getsockname()[1]}/"
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve(app, listening, address, folder, open_browser))
     return 0
 
 
@@ -106,14 +132,12 @@ async def _serve(app: web.Application, listening: socket.socket, address: str, f
             asyncio.get_running_loop().add_signal_handler(name, done.set)
     if opened:
         webbrowser.open(address)
-    # Libraries are read while the user looks at the first page, so that the first run starts at once.
-    warm = asyncio.create_task(asyncio.to_thread(_import_torch))
+    nodes = app[NODES]
+    # A pack that cannot be read ends the studio.
+    nodes.add_done_callback(lambda task: task.cancelled() or task.exception() is None or done.set())
     try:
         await done.wait()
     finally:
-        warm.cancel()
         await runner.cleanup()
-
-
-def _import_torch() -> None:
-    import torch  # noqa: F401
+    if nodes.done() and not nodes.cancelled():
+        nodes.result()

@@ -8,9 +8,7 @@ from typing import Any
 
 from ..inputs import ComboInput, Input, NumberInput, StringInput, WidgetInput
 from ..io import Autogrow, DynamicCombo, Hidden, MatchType, MultiType, Schema
-from ..registry import Registry
-
-OWN_PACK = Path(__file__).resolve().parents[2]
+from ..registry import OWN_PACK, Registry
 
 
 def pack_name(root: Path) -> str:

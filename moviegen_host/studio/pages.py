@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import json
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +38,11 @@ def frontend_folder() -> Path:
 
 
 class PageRoutes:
-    """Handlers over the frontend's folder and the packs of a registry."""
+    """Handlers over the frontend's folder and the folders of packs, whose nodes `registry` knows once they are read."""
 
-    def __init__(self, registry: Registry, frontend: Path, *, start: str | None = None) -> None:
+    def __init__(self, registry: Registry, packs: Iterable[Path], frontend: Path, *, start: str | None = None) -> None:
         self.registry, self.frontend, self.start = registry, frontend.resolve(), start
-        self.packs = {pack_name(root): root for root in dict.fromkeys(registry.packs.values())}
+        self.packs = {pack_name(root): root for root in packs}
 
     def routes(self) -> list[web.RouteDef]:
         """Routes that stand both with and without /api."""

@@ -1,5 +1,6 @@
 """Who is served, and what the editor loads at its start."""
 
+import asyncio
 import struct
 
 import pytest
@@ -132,6 +133,32 @@ def test_missing_frontend_says_how_to_get_it(monkeypatch):
     monkeypatch.setattr(pages.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(HostError, match=r"pip install 'moviegen-video-audio\[studio\]'"):
         pages.frontend_folder()
+
+
+def test_page_is_served_while_packs_are_still_read(visit, grown_pack, tmp_path):
+    gate = tmp_path / "open"
+    waiting = f"import pathlib, time\nwhile not pathlib.Path({str(gate)!r}).exists():\n    time.sleep(0.01)\n"
+    code = (grown_pack / "__init__.py").read_text()
+    (grown_pack / "__init__.py").write_text(code.replace("import ", f"{waiting}import ", 1))
+
+    async def scenario(client):
+        asked = asyncio.create_task(client.get("/api/object_info"))
+        early = [(await client.get(path)).status for path in ("/", "/assets/main.js", "/api/settings", "/api/i18n")]
+        held_back = not asked.done()
+        gate.touch()
+        return early, held_back, await (await asked).json()
+
+    early, held_back, nodes = visit(scenario)
+    assert early == [200] * 4
+    assert held_back
+    assert {"TestAdd", "SaveVideo"} <= set(nodes)
+
+
+def test_pack_that_cannot_be_read_ends_the_studio_with_its_sentence(tmp_path, capsys, frontend):
+    (tmp_path / "empty").mkdir()
+    empty = [tmp_path / "empty"]
+    assert serve(tmp_path, port=0, open_browser=False, packs=empty, frontend=frontend) == 2
+    assert "holds no node pack" in capsys.readouterr().err
 
 
 def test_taken_port_is_refused_with_the_remedy(tmp_path, capsys):

@@ -1,0 +1,133 @@
+"""The editor in Chromium, as a user meets it: templates, a run, a refusal, help, languages, dropped films.
+
+`pytest -m 'browser and not comfy'` asks the studio, `pytest -m 'browser and comfy'` a real ComfyUI at $COMFYUI_DIR.
+Needs playwright and a Chromium (Debian's package, or $CHROMIUM).
+"""
+
+import pytest
+
+pytestmark = pytest.mark.browser
+RENDERERS = pytest.mark.parametrize("new_nodes", [False, True], ids=["classic", "nodes 2.0"])
+SHORT = {
+    "MovieGenEmptyVideoLatent": {"width": 64, "height": 64, "length": 32},
+    "MovieGenVideoSampler": {"steps": 4, "cfg": 1},
+}
+
+
+@pytest.fixture
+def short_film(page, address, editor):
+    """Opens text_to_video for a clip of a few frames in a few steps, and listens."""
+
+    def prepare(**options):
+        editor.open_template(page, address, "text_to_video", **options)
+        page.evaluate(editor.SET_WIDGETS, SHORT)
+        page.evaluate(editor.LISTEN)
+
+    return prepare
+
+
+@RENDERERS
+def test_every_template_opens_without_missing_nodes_bad_links_or_console_errors(page, address, editor, new_nodes):
+    templates = page.request.get(f"{address}api/workflow_templates").json()[editor.PACK]
+    assert "text_to_video" in templates
+    for template in templates:
+        editor.open_template(page, address, template, new_nodes=new_nodes)
+        assert (template, page.evaluate(editor.FAULTS)) == (template, [])
+        assert page.get_by_text("Missing Node").count() == 0
+        assert (template, page.complaints) == (template, [])
+
+
+@RENDERERS
+def test_queued_film_shows_progress_and_a_film_strip_and_plays(page, short_film, editor, new_nodes):
+    short_film(new_nodes=new_nodes)
+    editor.run(page)
+    heard = editor.finish(page)
+    assert heard["progress_state"] >= 4
+    assert heard["b_preview_with_metadata"] >= 1
+    assert heard["shown"] == 1
+    # Frames of the clip side by side, not its first one alone.
+    width, height = heard["strip"]
+    assert max(width, height) >= 2 * min(width, height)
+    editor.play(page)
+    assert page.evaluate("document.querySelector('video').videoWidth") == 64
+    assert page.complaints == []
+
+
+def test_refused_graph_shows_its_message_on_the_right_node(page, address, editor):
+    editor.open_template(page, address, "text_to_video")
+    wrong = page.evaluate(
+        """() => {
+            const node = app.rootGraph.nodes.find(one => one.type === 'MovieGenVideoSampler');
+            node.disconnectInput(node.inputs.findIndex(one => one.name === 'model'));
+            return String(node.id);
+        }"""
+    )
+    editor.run(page)
+    page.wait_for_function("app.lastNodeErrors && Object.keys(app.lastNodeErrors).length")
+    errors = page.evaluate("JSON.parse(JSON.stringify(app.lastNodeErrors))")
+    assert list(errors) == [wrong]
+    [error] = errors[wrong]["errors"]
+    assert (error["type"], error["extra_info"]["input_name"]) == ("required_input_missing", "model")
+    # The editor words this kind of refusal itself, and rings the node.
+    page.get_by_text("missing a required input").first.wait_for()
+    ringed = "() => app.rootGraph.nodes.filter(one => one.has_errors).map(one => String(one.id))"
+    assert page.evaluate(ringed) == [wrong]
+
+
+def test_failure_of_a_node_is_told_in_our_sentence(page, short_film, editor):
+    short_film()
+    # A loader's file may vanish, and sizes may not fit, only after the graph was accepted.
+    page.evaluate(editor.SET_WIDGETS, {"MovieGenEmptyVideoLatent": {"width": 4096, "height": 4096}})
+    editor.run(page)
+    page.wait_for_function("heard.failure")
+    assert "lower its resolution" in page.evaluate("heard.failure")
+    failed = page.evaluate("app.lastExecutionError?.node_id")
+    assert page.evaluate("id => app.rootGraph.getNodeById(id).type", failed) == "MovieGenVideoSampler"
+
+
+def test_help_of_a_node_is_our_page(page, address, editor):
+    editor.open_template(page, address, "text_to_video")
+    page.evaluate("() => app.canvas.selectNode(app.rootGraph.nodes.find(one => one.type === 'MovieGenVideoSampler'))")
+    page.get_by_test_id("info-button").first.click()
+    page.get_by_text("with a strip of four frames as live preview").first.wait_for()
+
+
+@pytest.mark.parametrize("locale", ["fr", "ja"])
+def test_language_of_the_nodes_follows_the_setting(page, address, editor, locale):
+    editor.open_template(page, address, "text_to_video", locale=locale)
+    texts = page.request.get(f"{address}api/i18n").json()[locale]["nodeDefs"]["MovieGenVideoSampler"]
+    node = page.evaluate(
+        """() => {
+            const node = app.rootGraph.nodes.find(one => one.type === 'MovieGenVideoSampler');
+            return [node.title, node.inputs.find(one => one.name === 'model').label];
+        }"""
+    )
+    assert node == [texts["display_name"], texts["inputs"]["model"]["name"]]
+    assert node[0] != "Video Sampler (Movie Gen)"
+
+
+def test_film_dropped_on_the_page_brings_its_graph_back(page, short_film, editor):
+    short_film()
+    editor.run(page)
+    editor.finish(page)
+    page.locator("video").first.wait_for(state="attached")
+    source = page.evaluate("document.querySelector('video').currentSrc || document.querySelector('video').src")
+    page.evaluate(editor.DROP, source)
+    page.wait_for_function("app.rootGraph.nodes.some(one => one.type === 'MovieGenVideoSampler')")
+    steps = page.evaluate(
+        "app.rootGraph.nodes.find(one => one.type === 'MovieGenVideoSampler').widgets"
+        ".find(one => one.name === 'steps').value"
+    )
+    assert steps == SHORT["MovieGenVideoSampler"]["steps"]
+    assert page.evaluate(editor.FAULTS) == []
+
+
+def test_stop_ends_a_run_within_a_step(page, short_film, editor):
+    short_film()
+    page.evaluate(editor.SET_WIDGETS, {"MovieGenVideoSampler": {"steps": 1000}})
+    editor.run(page)
+    page.wait_for_function("heard.b_preview_with_metadata")
+    page.evaluate("app.api.interrupt(null)")
+    page.wait_for_function("heard.failure")
+    assert page.evaluate("heard.failure") == "execution_interrupted"
+    assert "execution_success" not in page.evaluate("heard")
