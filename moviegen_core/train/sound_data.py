@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from .. import toybox
 from ..conditioning.sound import NANO_APPEARANCE_RATE, FrameEncoders, encode_captions, frame_features, sound_caption
 from ..media.frames import from_uint8
 from ..models import loading
+from ..models.audio_codec.model import AudioCodec
 from ..models.sound_match.model import SoundMatch, sound_bands
 from ..models.text import load_text_encoder
 from ..models.vision.checkpoint import load_vision_tower
@@ -29,18 +30,6 @@ from .workspace import Workspace
 DECODING = ("decoder.", "quantizer.out_proj.", "linear.synthesis.", "linear.code_out.")  # weights of the codec
 TEXT, BANDS, EFFECTS, LATENT, FRAMES = "text", "bands", "effects", "latent", "frames"
 TEXT_ENCODER, VISION, MATCH, CODEC = "nano/ul2", "nano/metaclip_vision", "nano/sound_match", "nano/audio_codec"
-
-
-class Codec(Protocol):
-    """What is needed of a sound codec here; `latent_std` [C] is the spread of the latents before they are scaled."""
-
-    latent_std: Tensor
-
-    def encode(self, waveform: Tensor) -> Tensor: ...
-
-    def decode(self, latent: Tensor) -> Tensor: ...
-
-    def state_dict(self) -> Mapping[str, Tensor]: ...
 
 
 @dataclass(frozen=True)
@@ -173,7 +162,7 @@ def latent_cache(workspace: Workspace, data: SoundClips) -> ShardCache:
     return cache
 
 
-def encoder_hash(codec: Codec) -> str:
+def encoder_hash(codec: AudioCodec) -> str:
     """Hash of all weights that latents depend on; a better decoder keeps the cache."""
     digest = hashlib.sha256()
     for name, value in sorted(codec.state_dict().items()):
@@ -192,12 +181,12 @@ def load_frame_encoders(workspace: Workspace) -> FrameEncoders:
     return FrameEncoders(vision=vision, motion=match, appearance_rate=NANO_APPEARANCE_RATE)
 
 
-def load_codec(workspace: Workspace) -> Codec:
+def load_codec(workspace: Workspace) -> AudioCodec:
     """The codec that the recipe nano-codec trained."""
     file = workspace.weight_file(CODEC)
-    return loading.load(  # type: ignore[return-value]
-        file, device=workspace.placement.device, dtype=torch.float32, network="audio_codec"
-    )
+    codec = loading.load(file, device=workspace.placement.device, dtype=torch.float32, network="audio_codec")
+    assert isinstance(codec, AudioCodec)
+    return codec
 
 
 def _origin(data: SoundClips, *, clips: bool = True, **parts: Any) -> dict[str, Any]:

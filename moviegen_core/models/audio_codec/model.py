@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ...errors import ConfigError, ShapeError
 from ...shapes import SOUND_SAMPLE_RATE
+from . import gains
 from . import watermark as marks
 from .layers import ResidualUnit, Snake, conv, conv_up
 
@@ -38,6 +39,7 @@ class AudioCodecConfig:
     # Samples per block of a lapped transform in whose coefficients encoder and decoder work, with a linear code
     # beside them; 0: they work on samples.
     transform: int = 0
+    gains: int = 0  # latent channels that hold log gains of groups of the others (gains.py); needs a transform
     sample_rate: int = SOUND_SAMPLE_RATE
 
     def __post_init__(self) -> None:
@@ -50,6 +52,14 @@ class AudioCodecConfig:
             raise ConfigError(
                 f"decoder_dim {self.decoder_dim} is halved {len(self.decoder_rates)} times; use a multiple of "
                 f"{2 ** len(self.decoder_rates)}"
+            )
+        if self.gains and (
+            not self.transform or self.gains % 2 or self.latent_channels % 2
+            or not 0 < self.gains <= self.latent_channels // 2
+        ):  # fmt: skip
+            raise ConfigError(
+                f"{self.gains} gains in {self.latent_channels} latent channels, transform {self.transform}; use a "
+                "transform, even numbers, and at most half of the channels for gains"
             )
         if self.watermark_rates and (self.transform or len(self.watermark_rates) != len(self.decoder_rates)):
             raise ConfigError(
@@ -155,6 +165,8 @@ class AudioCodec(nn.Module):
         mean, scale = self.quantizer.in_proj(self.encoder(signal)).chunk(2, dim=1)
         if self.linear is not None:
             mean = mean + self.linear.code_in(signal)
+        if self.config.gains:
+            mean = gains.split(mean, self.config.gains)
         return Posterior(mean, F.softplus(scale) + SMALLEST_SCALE)
 
     def encode(self, waveform: Tensor) -> Tensor:
@@ -188,7 +200,8 @@ class AudioCodec(nn.Module):
             raise ConfigError("this codec has no watermark branch; decode with watermark=False")
         made = self.decoder(self.quantizer.out_proj(latent))
         if self.linear is not None:
-            made = self.linear.synthesis(made + self.linear.code_out(latent))
+            code = gains.join(latent, self.config.gains) if self.config.gains else latent
+            made = self.linear.synthesis(made + self.linear.code_out(code))
         else:
             made = torch.tanh(made)
         if marked:

@@ -15,6 +15,7 @@ NANO = AudioCodecConfig(
     watermark_rates=(),
     weight_norm=False,
     transform=240,
+    gains=24,
 )
 
 PRESETS = {"nano": NANO, "full": FULL}

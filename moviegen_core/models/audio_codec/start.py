@@ -1,8 +1,9 @@
 """Closed-form start of a codec with a lapped transform: the best linear code of given sounds.
 
 The transform starts as the modified discrete cosine transform with a sine window, which reconstructs perfectly. The
-linear code starts as the principal components of all coefficients of a latent frame, scaled to unit variance. Encoder
-and decoder start silent beside it and learn what the linear code lacks.
+linear code starts as the principal components of all coefficients of a latent frame, scaled to unit variance. With
+gains each half of a frame has components of its own, grouped by frequency, so that gains follow 20 ms and a band.
+Encoder and decoder start silent beside it and learn what the linear code lacks.
 """
 
 from __future__ import annotations
@@ -44,8 +45,9 @@ def linear_start(codec: AudioCodec, waveforms: Tensor, *, free_channels: int = 0
     if linear is None:
         raise ConfigError("this codec works on samples and has no linear start; choose a config with a transform")
     start_transform(linear, config.transform)
-    count = config.latent_channels - free_channels
-    basis, scales = components(frame_coefficients(codec, waveforms), count)
+    count = config.latent_channels - config.gains - free_channels
+    frames = frame_coefficients(codec, waveforms)
+    basis, scales = halves(frames, count, config.transform) if config.gains else components(frames, count)
     taps = basis.view(count, -1, config.transform).transpose(1, 2)  # [component, coefficient, block of the frame]
     inward: Any = linear.code_in
     outward: Any = linear.code_out
@@ -65,6 +67,17 @@ def linear_start(codec: AudioCodec, waveforms: Tensor, *, free_channels: int = 0
     for module in codec.modules():
         if isinstance(module, Snake):
             nn.init.constant_(module.alpha, START_ALPHA)
+
+
+def halves(frames: Tensor, count: int, block: int) -> tuple[Tensor, Tensor]:
+    """`components` of the two halves of frames [K, L, D] for themselves: [count, D] and [count], low ones first."""
+    size, own = frames.shape[2] // 2, count // 2
+    basis, scales = components(frames.unflatten(2, (2, size)).flatten(1, 2), own)
+    heights = (basis.square().unflatten(1, (-1, block)).sum(dim=1) * torch.arange(block)).sum(dim=1)
+    order = heights.argsort()
+    whole = torch.zeros(2 * own, 2 * size)
+    whole[:own, :size] = whole[own:, size:] = basis[order]
+    return whole, scales[order].repeat(2)
 
 
 def start_transform(linear: LinearCode, block: int) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ...conditioning.sound import SoundConditioning
 from ...models import catalog, loading
+from ...models.audio_codec.model import AudioCodec
 from ...models.audio_dit.model import AudioDiT
 from ...models.sound_match.model import sound_bands
 from ...pipelines.sound import sample_sound
@@ -59,9 +60,10 @@ class AudioRecipe:
     method: str = "muon"
     learning_rate: float = 4e-3
     weight_decay: float = 0.02
-    # Channels count by their spread in the codec to this power: 0 alike (the paper's), 2 as in the sound itself. A
-    # small model should spend itself on what is loud; a power of 1 is an assumption.
-    emphasis: float = 1.0
+    # Channels count by how loud they are to this power (0: alike, as the paper's), gains so much more. A small model
+    # should spend itself on what is heard; both are assumptions.
+    emphasis: float = 0.5
+    gain_weight: float = 3.0
     # What the nano model is best sampled with: it learned from sounds of up to eight seconds.
     guidance_scale: float = 3.0
     window_seconds: float = 8.0
@@ -98,8 +100,8 @@ def run(recipe: AudioRecipe, workspace: Workspace) -> None:
             final_scale=0.02,
         ),
     )
-    weights = load_codec(workspace).latent_std.float().cpu() ** recipe.emphasis
-    objective = partial(sound_flow_matching, weights=weights / weights.mean())
+    weights = channel_weights(load_codec(workspace), recipe.emphasis, recipe.gain_weight)
+    objective = partial(sound_flow_matching, weights=weights)
     average = fit(
         model, objective, source(recipe, data, latents, frames, texts), workspace.timed(loop),
         workspace.folder("nano-audio"), resume=workspace.resume,
@@ -115,6 +117,20 @@ def run(recipe: AudioRecipe, workspace: Workspace) -> None:
         steps=workspace.steps("nano-audio"),
         sampling=sampling,
     )
+
+
+@torch.no_grad()
+def channel_weights(codec: AudioCodec, emphasis: float, gain_weight: float) -> Tensor:
+    """How much each latent channel counts, [C] of mean 1: by what it adds to the sound; gains above the others."""
+    if codec.linear is None:
+        loudness = codec.latent_std.float()
+    else:
+        loudness = codec.linear.code_out.weight.float().flatten(1).norm(dim=1)
+    gains = codec.config.gains
+    weights = loudness**emphasis
+    others = weights[: len(weights) - gains]
+    weights = torch.cat([others / others.mean(), weights.new_full((gains,), gain_weight)])
+    return (weights / weights.mean()).cpu()
 
 
 def source(

@@ -8,6 +8,7 @@ from torch import nn
 
 from moviegen_core.errors import CheckpointError, ConfigError, ShapeError
 from moviegen_core.models import catalog, loading
+from moviegen_core.models.audio_codec import gains
 from moviegen_core.models.audio_codec.checkpoint import folded, recognise
 from moviegen_core.models.audio_codec.model import AudioCodecConfig
 from moviegen_core.models.audio_codec.start import lapped_basis, linear_start
@@ -212,6 +213,49 @@ def test_linear_start_codes_sounds_of_few_components_at_once():
         assert deviation.min() > 0.5
         assert deviation.max() < 2.0
     assert codec.posterior(tones).scale.mean().item() == pytest.approx(0.03, rel=0.05)
+
+
+GAINED = replace(LAPPED, gains=8)
+
+
+@pytest.mark.parametrize("seconds", [0.02, 0.5])
+def test_codec_with_gains_codes_loud_and_quiet_sounds_alike(seconds):
+    codec = build(GAINED)
+    time = torch.arange(round(seconds * 48_000)) / 48_000
+    tones = torch.stack([torch.sin(2 * math.pi * f * time + f).unsqueeze(0) for f in torch.linspace(150, 2000, 40)])
+    linear_start(codec, 0.3 * tones)
+    with torch.no_grad():
+        for loudness in (0.5, 0.01):
+            error = (codec.decode(codec.encode(loudness * tones)) - loudness * tones)[..., 48:-48]
+            level = (loudness * tones)[..., 48:-48].square().mean()
+            assert 10 * math.log10(level / error.square().mean()) > 20
+        silent = torch.zeros(1, 1, len(time))
+        assert codec.decode(codec.encode(silent)).abs().max() < 1e-5
+    loud, quiet = (codec.encode(level * tones) for level in (0.5, 0.05))
+    step = (loud - quiet)[:, -8:][quiet[:, -8:] > -2.0]
+    torch.testing.assert_close(step, torch.full_like(step, math.log(10)), rtol=0, atol=0.01)
+
+
+def test_gains_scale_shapes_whatever_their_own_size():
+    torch.manual_seed(1)
+    latent = gains.split(torch.randn(2, 24, 5), 8)
+    torch.testing.assert_close(gains.join(latent, 8)[:, -8:], torch.zeros(2, 8, 5), rtol=0, atol=0)
+    blurred = torch.cat([0.6 * latent[:, :16], latent[:, 16:]], dim=1)
+    torch.testing.assert_close(gains.join(blurred, 8), gains.join(latent, 8), rtol=1e-5, atol=1e-6)
+    quieter = torch.cat([latent[:, :16], latent[:, 16:] - math.log(2)], dim=1)
+    torch.testing.assert_close(gains.join(quieter, 8), 0.5 * gains.join(latent, 8), rtol=1e-2, atol=1e-3)
+
+
+def test_gains_of_silence_have_a_gradient():
+    code = torch.zeros(1, 24, 3, requires_grad=True)
+    gains.split(code, 8).sum().backward()
+    assert torch.isfinite(code.grad).all()
+
+
+@pytest.mark.parametrize("wrong", [{"gains": 7}, {"gains": 14}, {"gains": -2}, {"gains": 8, "transform": 0}])
+def test_gains_that_do_not_fit_the_channels_are_refused(wrong):
+    with pytest.raises(ConfigError, match="at most half of the channels for gains"):
+        replace(LAPPED, **wrong)
 
 
 def test_linear_start_needs_a_transform_and_something_to_hear():
