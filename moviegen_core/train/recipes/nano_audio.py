@@ -23,9 +23,10 @@ from ...pipelines.sound import sample_sound
 from ..cache import ShardCache
 from ..clips import ClipConfig
 from ..data import Batch, Bucketed
-from ..loop import Hook, LoopConfig, fit
+from ..loop import Hook, LoopConfig
 from ..objectives.audio import sound_flow_matching
 from ..optim import OptimConfig
+from ..single import train_and_ship
 from ..sound_data import (
     FRAMES,
     LATENT,
@@ -102,21 +103,11 @@ def run(recipe: AudioRecipe, workspace: Workspace) -> None:
     )
     weights = channel_weights(load_codec(workspace), recipe.emphasis, recipe.gain_weight)
     objective = partial(sound_flow_matching, weights=weights)
-    average = fit(
-        model, objective, source(recipe, data, latents, frames, texts), workspace.timed(loop),
-        workspace.folder("nano-audio"), resume=workspace.resume,
-        hooks=[sheet_hook(workspace, data, latents, frames, texts)], placement=workspace.placement, out=workspace.out,
-    )  # fmt: skip
-    average.copy_to(model)
     sampling = {name: getattr(recipe, name) for name in ("guidance_scale", "window_seconds", "context_seconds")}
-    workspace.export(
-        "nano/audio",
-        model,
-        recipe="nano-audio",
-        seed=recipe.seed,
-        steps=workspace.steps("nano-audio"),
-        sampling=sampling,
-    )
+    train_and_ship(
+        model, objective, source(recipe, data, latents, frames, texts), loop, workspace,
+        hooks=[sheet_hook(workspace, data, latents, frames, texts)], sampling=sampling,
+    )  # fmt: skip
 
 
 @torch.no_grad()

@@ -15,9 +15,10 @@ from ...models.judge.model import JudgeConfig, prepare_clip
 from ...toybox import vocabulary
 from ..clips import ClipConfig, Clips
 from ..data import Batch, Collated
-from ..loop import LoopConfig, fit
+from ..loop import LoopConfig
 from ..objectives.judge import judge_loss
 from ..optim import OptimConfig
+from ..single import train_and_ship
 from ..workspace import Workspace
 from .nano_video import VideoRecipe
 
@@ -58,13 +59,7 @@ def run(recipe: JudgeRecipe, workspace: Workspace) -> None:
         ema_decay=0.98,
         optim=OptimConfig(learning_rate=recipe.learning_rate, weight_decay=0.05, warmup_steps=50, final_scale=0.01),
     )
-    folder = workspace.folder("nano-judge")
-    average = fit(
-        judge, judge_loss, labelled(clips, config, recipe), workspace.timed(loop), folder,
-        resume=workspace.resume, placement=workspace.placement, out=workspace.out,
-    )  # fmt: skip
-    average.copy_to(judge)
-    workspace.export("nano/judge", judge, recipe="nano-judge", seed=recipe.seed, steps=workspace.steps("nano-judge"))
+    train_and_ship(judge, judge_loss, labelled(clips, config, recipe), loop, workspace)
 
 
 def labelled(clips: Clips, config: JudgeConfig, recipe: JudgeRecipe) -> Collated:

@@ -13,9 +13,10 @@ from ...models import catalog
 from ...models.sound_judge.model import SoundJudgeConfig, hear
 from ...toybox import AMBIENCES, MOODS, SOUND_KINDS, sound_labels
 from ..data import Batch, Collated
-from ..loop import LoopConfig, fit
+from ..loop import LoopConfig
 from ..objectives.sound_judge import sound_judge_loss
 from ..optim import OptimConfig
+from ..single import train_and_ship
 from ..sounds import SoundConfig, Sounds
 from ..workspace import Workspace
 
@@ -53,18 +54,7 @@ def run(recipe: SoundJudgeRecipe, workspace: Workspace) -> None:
         ema_decay=0.98,
         optim=OptimConfig(learning_rate=recipe.learning_rate, weight_decay=0.05, warmup_steps=50, final_scale=0.01),
     )
-    average = fit(
-        judge, sound_judge_loss, labelled(sounds, config, recipe), workspace.timed(loop),
-        workspace.folder("nano-sound-judge"), resume=workspace.resume, placement=workspace.placement, out=workspace.out,
-    )  # fmt: skip
-    average.copy_to(judge)
-    workspace.export(
-        "nano/sound_judge",
-        judge,
-        recipe="nano-sound-judge",
-        seed=recipe.seed,
-        steps=workspace.steps("nano-sound-judge"),
-    )
+    train_and_ship(judge, sound_judge_loss, labelled(sounds, config, recipe), loop, workspace)
 
 
 def labelled(sounds: Sounds, config: SoundJudgeConfig, recipe: SoundJudgeRecipe) -> Collated:

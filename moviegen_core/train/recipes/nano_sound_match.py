@@ -19,9 +19,10 @@ from ...models.sound_match.model import MOMENT_RATE, SoundMatch
 from ..cache import ShardCache
 from ..clips import ClipConfig
 from ..data import Batch, position_rng
-from ..loop import LoopConfig, fit
+from ..loop import LoopConfig
 from ..objectives.sound_match import sound_match_loss
 from ..optim import OptimConfig
+from ..single import train_and_ship
 from ..sound_data import (
     BANDS,
     EFFECTS,
@@ -86,19 +87,8 @@ def run(recipe: SoundMatchRecipe, workspace: Workspace) -> None:
             final_scale=0.02,
         ),
     )
-    average = fit(
-        match, sound_match_loss, Segments(data, bands, effects, texts, recipe),  # type: ignore[arg-type]
-        workspace.timed(loop), workspace.folder("nano-sound-match"), resume=workspace.resume,
-        placement=workspace.placement, out=workspace.out,
-    )  # fmt: skip
-    average.copy_to(match)
-    workspace.export(
-        "nano/sound_match",
-        match,
-        recipe="nano-sound-match",
-        seed=recipe.seed,
-        steps=workspace.steps("nano-sound-match"),
-    )
+    segments = Segments(data, bands, effects, texts, recipe)
+    train_and_ship(match, sound_match_loss, segments, loop, workspace)  # type: ignore[arg-type]
 
 
 class Segments:
