@@ -23,25 +23,21 @@ def add_models(commands: Any) -> None:
 
 
 def _models(arguments: argparse.Namespace) -> None:
-    print(f"{'network':<10} {'preset':<14} {'parameters':>15}  of which")
+    print(f"{'network':<11} {'preset':<14} {'parameters':>15}  of which")
     for network, preset, total, parts in parameter_table():
         ranked = sorted(parts, key=parts.__getitem__, reverse=True)
         shown = {name: parts[name] for name in ranked[:4]} | {"the rest": sum(parts[name] for name in ranked[4:])}
         detail = ", ".join(f"{name} {_short(count)}" for name, count in shown.items() if count)
-        print(f"{network:<10} {preset:<14} {total:>15,}  {detail}")
+        print(f"{network:<11} {preset:<14} {total:>15,}  {detail}")
 
 
 def parameter_table() -> Iterator[tuple[str, str, int, dict[str, int]]]:
     """(network, preset, parameters, parameters by top-level part) of every preset; no weight is allocated."""
     from ..models import catalog
-    from ..models.text import build_network, presets
 
     for name, entry in catalog.NETWORKS.items():
         for preset in entry.presets:
             yield name, preset, *_count(catalog.build(name, preset, device="meta"))
-    for kind, configs in (("nano", presets.NANO), ("full", presets.FULL)):
-        for role, config in configs.items():
-            yield "text", f"{kind} {role}", *_count(build_network(config, device="meta"))
 
 
 def _count(network: Any) -> tuple[int, dict[str, int]]:

@@ -121,11 +121,14 @@ def test_doctor_tells_what_would_be_chosen_and_why(capsys):
 
 
 def test_models_lists_the_paper_model_with_its_size():
-    sizes = {(network, preset): (total, parts) for network, preset, total, parts in cli.parameter_table()}
+    rows = list(cli.parameter_table())
+    sizes = {(network, preset): (total, parts) for network, preset, total, parts in rows}
+    assert len(sizes) == len(rows)
     total, parts = sizes["video_dit", "30b"]
     assert parts["blocks"] == pytest.approx(28.99e9, rel=0.01)
     assert total == pytest.approx(29.4e9, rel=0.01)
-    assert {network for network, _ in sizes} >= {"video_dit", "tae", "text"}
+    assert {network for network, _ in sizes} >= {"video_dit", "tae", "text", "audio_dit", "audio_codec"}
+    assert [preset for network, preset in sizes if network == "text"].count("ul2") == 1
 
 
 def test_progress_off_a_terminal_prints_ten_lines(capsys):
