@@ -206,7 +206,10 @@ def _codec(id: str = "codec", *, codecs: tuple[str, ...] = ("auto", "h264", "av1
         options.append(
             io.DynamicCombo.Option(codec, [io.DynamicCombo.Input("encoding", options=encodings, optional=True)])
         )
-    return io.DynamicCombo.Input(id, options=options, optional=optional)
+    # Of the two that Save Video has, editors show the one inside the format only.
+    return io.DynamicCombo.Input(
+        id, options=options, optional=optional, extra_dict={"hidden": True} if optional else {}
+    )
 
 
 class SaveVideo(io.ComfyNode):
