@@ -176,7 +176,7 @@ class _Checker:
         )
         if custom is not None and len(self.problems) == problems_before:
             self._custom(node_id, where, custom, values, groups)
-        title = node.get("_meta", {}).get("title") or schema.display_name or schema.node_id
+        title = (node.get("_meta") or {}).get("title") or schema.display_name or schema.node_id
         lazy = frozenset(name for name, one in inputs if one.lazy)
         return Node(node_id, node["class_type"], title, values, lazy, groups)
 
@@ -338,6 +338,8 @@ def _combo(one: Any, value: Any, checked: bool) -> Any:
         if not isinstance(value, list):
             raise ValueError(f"is {value!r}; it needs a list of choices")
         return [_choice(item, one.options) for item in value] if checked else value
+    if not checked and not isinstance(value, str) and value not in one.options:
+        raise ValueError(f"is {str(value)[:40]!r}; it needs one choice")
     return _choice(value, one.options) if checked else value
 
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .comfy_api import replacements
+from .document import LINK_KEYS, check_document, check_prompt
 from .errors import HostError
 from .io import Schema
 from .registry import VIRTUAL, Registry, expanded
@@ -42,7 +44,7 @@ class Workflow:
 
 def label(node_id: str, node: dict[str, Any]) -> str:
     """How messages name a node: its title and id."""
-    title = node.get("_meta", {}).get("title") or node.get("title") or node.get("class_type") or node.get("type")
+    title = (node.get("_meta") or {}).get("title") or node.get("title") or node.get("class_type") or node.get("type")
     return f'"{title}" (node {node_id})'
 
 
@@ -50,11 +52,13 @@ def read_workflow(source: str | Path | dict[str, Any], registry: Registry) -> Wo
     """Reads a file, or its parsed content, in UI or API format; HostError when it is neither."""
     document = copy.deepcopy(source) if isinstance(source, dict) else _load(Path(source))
     if isinstance(document.get("nodes"), list):
+        check_document(document)
         return _Flattener(document, registry).run()
     if isinstance(document.get("prompt"), dict):
         document = document["prompt"]
     if not document or not all(isinstance(node, dict) and "class_type" in node for node in document.values()):
         raise HostError(f"{_name(source)} is no workflow: it needs a list of nodes (UI) or class types by id (API)")
+    check_prompt(document)
     prompt = {str(node_id): {**node, "inputs": dict(node.get("inputs") or {})} for node_id, node in document.items()}
     return Workflow(prompt=prompt, document=None)
 
@@ -132,8 +136,10 @@ class _Flattener:
     ) -> _Scope:
         links = {}
         for link in level.get("links") or []:
+            if link is None:
+                continue
             if isinstance(link, dict):
-                link = [link[key] for key in ("id", "origin_id", "origin_slot", "target_id", "target_slot", "type")]
+                link = [link.get(key) for key in LINK_KEYS]
             links[link[0]] = (link[1], link[2], link[3], link[4], str(link[5]))
         nodes = {node["id"]: node for node in level["nodes"]}
         definition = None if parent is None else level
@@ -159,9 +165,16 @@ class _Flattener:
             entry: dict[str, Any] = {"class_type": node["type"], "inputs": {}}
             entry["_meta"] = {"title": node.get("title") or (schema and schema.display_name) or node["type"]}
             self.result.prompt[node_id] = entry
+            rule = replacements.get(node["type"])
             if schema is not None:
                 self._typed_values(node_id, node, schema, entry["inputs"])
-                self._linked_values(scope, node_id, node, schema, entry["inputs"])
+                optional = {name for name, one in expanded(schema, entry["inputs"]) if one.optional}
+                self._linked_values(scope, node_id, node, optional, entry["inputs"])
+            elif rule is not None:
+                # The old node's declaration is gone; the rule says what its values were called.
+                values = node.get("widgets_values") or []
+                entry["inputs"] |= dict(zip(rule.old_widget_ids or [], values, strict=False))
+                self._linked_values(scope, node_id, node, set(), entry["inputs"])
 
     def _typed_values(self, node_id: str, node: dict[str, Any], schema: Schema, inputs: dict[str, Any]) -> None:
         """Hands out `widgets_values` in order; a seed is followed by a slot for its control, which is no input."""
@@ -188,17 +201,16 @@ class _Flattener:
             seed = getattr(one, "control_after_generate", None)
             if seed is None:
                 seed = one.id in ("seed", "noise_seed")
-            if seed and position < len(stored) and stored[position] in CONTROL:
+            if seed and position < len(stored) and str(stored[position]) in CONTROL:
                 position += 1
 
     def _linked_values(
-        self, scope: _Scope, node_id: str, node: dict[str, Any], schema: Schema, inputs: dict[str, Any]
+        self, scope: _Scope, node_id: str, node: dict[str, Any], optional: set[str], inputs: dict[str, Any]
     ) -> None:
-        optional = {name for name, one in expanded(schema, inputs) if one.optional}
         for socket in node.get("inputs") or []:
             if socket.get("link") is None:
                 continue
-            name = (socket.get("widget") or {}).get("name") or socket["name"]
+            name = (socket.get("widget") or {}).get("name") or socket.get("name", "")
             try:
                 found = self._source(scope, socket["link"], [])
             except _Unusable as reason:
@@ -260,14 +272,17 @@ class _Flattener:
         assert scope.definition is not None
         assert scope.instance is not None
         assert scope.parent is not None
-        name = scope.definition["inputs"][slot]["name"]
+        declared = scope.definition.get("inputs") or []
+        if not 0 <= slot < len(declared):
+            raise _Unusable(f"comes from input {slot} of a subgraph that has {len(declared)}; connect it again")
+        name = declared[slot]["name"]
         sockets = scope.instance.get("inputs") or []
-        socket = next((one for one in sockets if one["name"] == name), None)
+        socket = next((one for one in sockets if one.get("name") == name), None)
         if socket is None:
             return None
         if socket.get("link") is not None:
             return self._source(scope.parent, socket["link"], seen)
-        typed = [one["name"] for one in sockets if one.get("widget")]
+        typed = [one.get("name") for one in sockets if one.get("widget")]
         values = scope.instance.get("widgets_values")
         if name in typed and isinstance(values, list) and len(values) == len(typed):
             return "value", (values, typed.index(name))
@@ -291,10 +306,11 @@ class _Flattener:
     def _bypass(node: dict[str, Any], slot: int, kind: str) -> Any:
         """Link of the input that a bypassed node passes on: the one beside the output, else the first of its type."""
         outputs, inputs = node.get("outputs") or [], node.get("inputs") or []
-        kind = outputs[slot]["type"] if slot < len(outputs) else kind
+        kind = outputs[slot].get("type", kind) if 0 <= slot < len(outputs) else kind
         beside = inputs[slot : slot + 1]
         for socket in [*beside, *inputs]:
-            if socket.get("link") is not None and (kind == socket["type"] or "*" in (kind, socket["type"])):
+            given = socket.get("type")
+            if socket.get("link") is not None and (kind == given or "*" in (kind, given)):
                 return socket["link"]
         return None
 

@@ -133,8 +133,13 @@ async def _serve(app: web.Application, listening: socket.socket, address: str, f
     if opened:
         webbrowser.open(address)
     nodes = app[NODES]
-    # A pack that cannot be read ends the studio.
-    nodes.add_done_callback(lambda task: task.cancelled() or task.exception() is None or done.set())
+
+    def end(task: asyncio.Task[None]) -> None:
+        # A pack that cannot be read ends the studio.
+        if not task.cancelled() and task.exception() is not None:
+            done.set()
+
+    nodes.add_done_callback(end)
     try:
         await done.wait()
     finally:

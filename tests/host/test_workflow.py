@@ -1,6 +1,9 @@
 """The UI format becomes the prompt that ComfyUI's frontend would send."""
 
+import copy
 import json
+import random
+from contextlib import suppress
 
 import pytest
 
@@ -230,3 +233,75 @@ def test_missing_file_is_told(registry, tmp_path):
 def test_api_format_inside_a_queue_request_is_read(registry, tmp_path, api):
     (tmp_path / "flow.json").write_text(json.dumps({"prompt": api(n1=("TestNumber", {"seed": 1}))}))
     assert read_workflow(tmp_path / "flow.json", registry).prompt["1"]["inputs"] == {"seed": 1}
+
+
+def test_old_node_of_a_ui_file_keeps_its_values_and_links(registry, node, ui):
+    old = node(2, "OldPlus", [("left", "INT", 1), ("right", "INT", None, "widget")], ["INT"], [0, 5])
+    workflow = ui([number(node, 1, 7), old, save(node, 3, 2)], [(1, 1, 0, 2, 0, "INT"), (2, 2, 0, 3, 0, "INT")])
+    graph = check(read_workflow(workflow, registry), registry)
+    assert graph.nodes["2"].class_type == "TestAdd"
+    assert graph.prompt["2"]["inputs"] == {"a": ["1", 0], "b": 5}
+    assert graph.prompt["3"]["inputs"]["value"] == ["2", 0]
+
+
+def test_holes_among_the_links_of_old_editors_are_borne(inputs, node, ui):
+    workflow = ui([number(node, 1, 7), save(node, 2, 5)], [(5, 1, 0, 2, 0, "INT")])
+    workflow["links"].insert(0, None)
+    assert inputs(workflow)["2"]["value"] == ["1", 0]
+
+
+DAMAGES = {
+    "the id of node 1 of the workflow": lambda flow: flow["nodes"][0].pop("id"),
+    "the type of node 2 of the workflow": lambda flow: flow["nodes"][1].update(type=["TestSave"]),
+    "node 1 of the workflow": lambda flow: flow["nodes"].__setitem__(0, "TestNumber"),
+    "inputs of node 2 of the workflow": lambda flow: flow["nodes"][1].update(inputs={"value": 5}),
+    "widgets_values of node 1 of the workflow": lambda flow: flow["nodes"][0].update(widgets_values=7),
+    "link 1 of the workflow": lambda flow: flow["links"][0].pop(),
+    "links of the workflow": lambda flow: flow.update(links=5),
+    "subgraph 1": lambda flow: flow.update(definitions={"subgraphs": [3]}),
+    "the nodes of subgraph 1": lambda flow: flow.update(definitions={"subgraphs": [{"id": "x"}]}),
+    "the setting seed": lambda flow: flow.update(extra={"moviegen": {"settings": {"seed": [1]}}}),
+}
+
+
+@pytest.mark.parametrize("place", DAMAGES)
+def test_damaged_file_is_refused_with_the_place(registry, node, ui, place):
+    workflow = ui([number(node, 1, 7), save(node, 2, 5)], [(5, 1, 0, 2, 0, "INT")])
+    DAMAGES[place](workflow)
+    with pytest.raises(HostError, match=f"damaged: .*{place} is missing or of a wrong kind; save it again"):
+        read_workflow(workflow, registry)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_file_with_random_damage_is_read_or_refused_with_a_sentence(registry, node, ui, subgraph, seed):
+    """Nothing but HostError leaves the host, whatever stands at a place of a file."""
+    use = node(57, "adder", [("left", "INT", 1), ("seed", "INT", None, "widget")], ["INT"], [9])
+    nodes = [number(node, 1, 7), use, save(node, 3, 2), node(4, "LoadVideo", outputs=["VIDEO"], values=["a.mp4"])]
+    links = [(1, 1, 0, 57, 0, "INT"), (2, 57, 0, 3, 0, "INT")]
+    settings = {"moviegen": {"settings": {"seed": [1, "seed"]}}}
+    workflow = ui(nodes, links, definitions={"subgraphs": [copy.deepcopy(subgraph)]}, extra=settings)
+    chance = random.Random(seed)
+    for _ in range(30):
+        damaged = copy.deepcopy(workflow)
+        for _ in range(chance.choice((1, 1, 3))):
+            *path, last = chance.choice(list(places(damaged)))
+            holder = damaged
+            for key in path:
+                holder = holder[key]
+            if chance.random() < 0.4:
+                del holder[last]
+            else:
+                holder[last] = copy.deepcopy(chance.choice(JUNK))
+        with suppress(HostError):
+            check(read_workflow(damaged, registry), registry)
+
+
+JUNK = (None, True, -1, 0, 10**30, float("nan"), "", "x", "../../etc/passwd", [], {}, [[]], {"a": 1}, ["1", 0], [None])
+
+
+def places(value, path=()):
+    """Every place inside of a document."""
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in pairs:
+        yield (*path, key)
+        yield from places(inner, (*path, key))

@@ -247,7 +247,8 @@ class Wait(io.ComfyNode):
 
 class Pack(ComfyExtension):
     async def on_load(self):
-        rule = io.NodeReplace("TestAdd", "OldPlus", input_mapping=[{"new_id": "a", "old_id": "left"}])
+        renamed = [{"new_id": "a", "old_id": "left"}, {"new_id": "b", "old_id": "right"}]
+        rule = io.NodeReplace("TestAdd", "OldPlus", old_widget_ids=["unused", "right"], input_mapping=renamed)
         await ComfyAPI().node_replacement.register(rule)
 
     async def get_node_list(self):
