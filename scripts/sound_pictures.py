@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from moviegen_core import toybox
-from moviegen_core.media.frames import to_uint8
+from moviegen_core.media.frames import contact_sheet, to_uint8
 from moviegen_core.media.movie import read_movie
 from moviegen_core.media.sound import read_sound
 from moviegen_core.media.spectrogram import LEFT, sound_picture
@@ -36,6 +36,7 @@ THUMBNAIL, FRAMES = 384, 3  # pixels a side; frames above the sound of a film
 WIDE, STRIP = 960, 8
 KNOWN_SECONDS, WHOLE_SECONDS, GAP = 4.0, 8.0, (3.0, 5.0)
 CANDIDATES = 4
+SAID = ("A ball bounces on stone.", "Rain.", "Wind, and a robot that rolls.")
 MARK, BEST = "#ffffff", "#7bd88f"
 
 
@@ -58,7 +59,7 @@ def thumbnails(seed: int) -> list[Path]:
 
 
 def help_pages(seed: int) -> list[Path]:
-    """web/docs/*.jpg of Video to Sound, Extend, Fill, Long Sound and the sampler."""
+    """web/docs/*.jpg of Video to Sound, Extend, Fill, Long Sound, the sampler and its loader."""
     pipeline = SoundPipeline.from_pretrained("nano")
     say("video_to_sound, sound_sampler")
     heard = pipeline(video=CLIP, seed=seed).waveform
@@ -73,6 +74,12 @@ def help_pages(seed: int) -> list[Path]:
     filled = pipeline(known=known_sound(real, gaps=[GAP]), seconds=WHOLE_SECONDS, seed=seed).waveform
     drawn.append(save(marked(longer, [KNOWN_SECONDS]), HELP / "extend_sound.jpg"))
     drawn.append(save(marked(filled, GAP), HELP / "fill_sound.jpg"))
+
+    say("audio_model_loader")
+    asked = [
+        sound_picture(pipeline(text, seconds=4, seed=seed).waveform, SOUND_SAMPLE_RATE, WIDE, 150) for text in SAID
+    ]
+    drawn.append(save(contact_sheet(asked, 1, SAID), HELP / "audio_model_loader.jpg"))
 
     say("long_sound")
     minute = pipeline("Rain and wind.", music="Quiet, dreamy music with long chords.", seconds=60, seed=seed).waveform
