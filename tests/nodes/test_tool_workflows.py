@@ -1,11 +1,10 @@
-"""The workflow files and the blueprint of the tools, run or read whole."""
+"""The workflow files of the tools, run or read whole, and files with old names of nodes."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-import pytest
 import torch
 
 from moviegen_core.media.movie import read_movie, write_movie
@@ -15,7 +14,6 @@ from moviegen_host.workflow import read_workflow
 
 ROOT = Path(__file__).parents[2]
 TOOLS = {"PlanFrames", "TakeLatentTail", "JoinLatents", "AnchorColour", "JoinClips", "DecodeToVideo"}
-BLUEPRINTS = sorted((ROOT / "subgraphs").glob("*.json"))
 
 
 def documents() -> list[dict]:
@@ -49,33 +47,6 @@ def test_two_clips_become_one_in_the_colours_of_the_first(tmp_path):
     colours = movie.pixels().mean((2, 3))
     assert (colours[:, 2] - colours[:, -2]).abs().max() < 0.1
     assert movie.waveform[:, 60000:].std() > 0.1
-
-
-@pytest.mark.parametrize("path", BLUEPRINTS, ids=lambda path: path.stem)
-def test_blueprint_is_one_node_whose_inside_fits_our_nodes(path, registry, tmp_path):
-    document = json.loads(path.read_text(encoding="utf-8"))
-    [outer], [inner] = document["nodes"], document["definitions"]["subgraphs"]
-    assert outer["type"] == inner["id"]
-    assert outer["title"] == inner["name"] == path.stem
-    nodes = {node["id"]: node for node in inner["nodes"]}
-    for link in inner["links"]:
-        if link["target_id"] != -20:
-            assert nodes[link["target_id"]]["inputs"][link["target_slot"]]["link"] == link["id"]
-        if link["origin_id"] != -10:
-            assert link["id"] in nodes[link["origin_id"]]["outputs"][link["origin_slot"]]["links"]
-        else:
-            assert link["id"] in inner["inputs"][link["origin_slot"]]["linkIds"]
-    for node_id, widget in outer["properties"]["proxyWidgets"]:
-        assert widget in [one["name"] for one in nodes[int(node_id)]["inputs"]] + ["control_after_generate"]
-
-    outer["outputs"][0]["links"] = [1]
-    save = {"id": 9, "type": "SaveVideo", "pos": [600, 100], "size": [300, 300], "flags": {}, "order": 1, "mode": 0}
-    save |= {"inputs": [{"name": "video", "type": "VIDEO", "link": 1}], "outputs": [], "properties": {}}
-    save["widgets_values"] = ["video/blueprint", "auto", "auto"]
-    document["nodes"].append(save)
-    document["links"] = [[1, outer["id"], 0, 9, 0, "VIDEO"]]
-    graph = check(read_workflow(document, registry), registry)
-    assert len(graph.nodes) == len(nodes) + 1
 
 
 def test_files_of_a_renamed_node_open(part, registry):
