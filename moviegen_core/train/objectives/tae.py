@@ -38,12 +38,18 @@ class TAELoss:
     kl_weight: float = KL_WEIGHT
     outlier_weight: float = OUTLIER_WEIGHT
     outlier_radius: float = OUTLIER_RADIUS
+    # Deviation of noise that the decoder learns to see through, up to this much of the latents' own, another share for
+    # each clip (assumption, after RAE, arXiv 2510.11690): a generator's latents are never quite right.
+    latent_noise: float = 0.0
 
     def __call__(self, module: nn.Module, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         """Loss and its parts; also "psnr" in decibels, for pixels that span 2."""
         pixels = batch["pixels"]
         posterior = module.posterior(pixels)  # type: ignore[operator]
-        rebuilt = module.decode_raw(posterior.sample(generator), pixels.shape[2])  # type: ignore[operator]
+        latent = posterior.sample(generator)
+        if self.latent_noise and module.training:
+            latent = blurred(latent, module.latent_std, self.latent_noise, generator)  # type: ignore[arg-type]
+        rebuilt = module.decode_raw(latent, pixels.shape[2])  # type: ignore[operator]
         frames, target = as_images(rebuilt), as_images(pixels)
         squared = F.mse_loss(frames, target)
         parts = {
@@ -62,6 +68,13 @@ class TAELoss:
             loss, parts = loss + judged, {**parts, **told}
         psnr = 10.0 * torch.log10(4.0 / squared.detach().clamp_min(1e-10))
         return {"loss": loss, "psnr": psnr, **{name: value.detach() for name, value in parts.items()}}
+
+
+def blurred(latent: Tensor, deviation: Tensor, most: float, generator: torch.Generator) -> Tensor:
+    """Raw latents [B, C, T, H, W] with noise of a size from 0 to `most` of their channels' deviation [C]."""
+    size = most * torch.rand(len(latent), 1, 1, 1, 1, generator=generator)
+    noise = size * torch.randn(latent.shape, generator=generator)
+    return latent + noise.to(latent) * deviation.to(latent)[:, None, None, None]
 
 
 def outlier_penalty(latent: Tensor, radius: float = OUTLIER_RADIUS) -> Tensor:

@@ -43,6 +43,8 @@ class TAEStage:
     final_scale: float = 0.02
     ema_decay: float = 0.98
     adversary_weight: float = 0.0
+    latent_noise: float = 0.0  # only once the latents have been measured: in the stage "decoder"
+    method: str = "adamw"
     steps: int | None = None
 
 
@@ -71,7 +73,6 @@ class TAERecipe:
     decoder: TAEStage = TAEStage(
         minutes=25, crops=(IMAGES, *CLIPS), learning_rate=2e-4, schedule="linear", adversary_weight=0.02
     )
-    method: str = "adamw"
     squared_weight: float = 4.0
     perceptual_weight: float = 0.3
     kl_weight: float = 2e-4
@@ -101,7 +102,7 @@ def run(recipe: TAERecipe, workspace: Workspace) -> None:
             seed=recipe.seed + number,
             ema_decay=stage.ema_decay,
             optim=OptimConfig(
-                method=recipe.method,
+                method=stage.method,
                 learning_rate=stage.learning_rate,
                 warmup_steps=stage.warmup_steps,
                 schedule=stage.schedule,
@@ -114,6 +115,7 @@ def run(recipe: TAERecipe, workspace: Workspace) -> None:
             perceptual_weight=recipe.perceptual_weight,
             kl_weight=recipe.kl_weight,
             outlier_weight=recipe.outlier_weight,
+            latent_noise=stage.latent_noise,
         )
         companions = {}
         if stage.adversary_weight:

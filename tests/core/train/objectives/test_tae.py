@@ -4,7 +4,7 @@ import torch
 from moviegen_core.models import catalog
 from moviegen_core.models.tae.model import TAEConfig
 from moviegen_core.train.objectives.discriminator import Adversary, PatchDiscriminator, hinge
-from moviegen_core.train.objectives.tae import TAELoss, detail_distance, feature_distance, outlier_penalty
+from moviegen_core.train.objectives.tae import TAELoss, blurred, detail_distance, feature_distance, outlier_penalty
 
 CONFIG = TAEConfig(
     channels=(8, 8, 8, 8), spatial_strides=(2, 1, 1), stem_fold=4, norm_groups=4, encoder_blocks=(1, 0, 0, 0),
@@ -80,6 +80,25 @@ def test_loss_is_the_weighted_sum_of_its_parts_and_reaches_every_weight(tae, fra
 def test_same_generator_gives_the_same_loss(tae):
     draws = [TAELoss()(tae, batch(), torch.Generator().manual_seed(seed))["loss"].item() for seed in (1, 1, 2)]
     assert draws[0] == draws[1] != draws[2]
+
+
+def test_latent_noise_is_a_share_of_the_channels_deviation_and_of_another_size_for_each_clip(tae):
+    latent = torch.zeros(64, 2, 3, 8, 8)
+    deviation = torch.tensor([1.0, 5.0])
+    noisy = blurred(latent, deviation, 0.3, torch.Generator().manual_seed(0))
+    sizes = noisy.transpose(0, 1).flatten(2).std(dim=2) / deviation[:, None]
+    torch.testing.assert_close(sizes[0], sizes[1], rtol=0.3, atol=0.01)
+    assert sizes.max() < 0.35
+    assert sizes.min() < 0.05
+    assert sizes.mean().item() == pytest.approx(0.15, abs=0.03)
+
+
+def test_latent_noise_disturbs_training_alone(tae):
+    quiet, noisy = TAELoss(), TAELoss(latent_noise=0.5)
+    told = [loss(tae.train(), batch(), torch.Generator().manual_seed(1))["loss"].item() for loss in (quiet, noisy)]
+    assert told[0] != told[1]
+    told = [loss(tae.eval(), batch(), torch.Generator().manual_seed(1))["loss"].item() for loss in (quiet, noisy)]
+    assert told[0] == told[1]
 
 
 def test_a_few_steps_lower_the_error(tae):
