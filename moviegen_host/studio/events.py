@@ -26,19 +26,20 @@ FEATURES = {
 
 @dataclass(eq=False)
 class Client:
-    """One open page."""
+    """One open page. A tab and its duplicate share one name."""
 
+    name: str
     socket: web.WebSocketResponse
     features: dict[str, Any] = field(default_factory=dict)
     outbox: asyncio.Queue[str | bytes] = field(default_factory=asyncio.Queue)
 
 
 class Events:
-    """Every open page by its id."""
+    """Every open page."""
 
     def __init__(self) -> None:
         self.loop: asyncio.AbstractEventLoop | None = None
-        self.clients: dict[str, Client] = {}
+        self.clients: list[Client] = []
         self.remaining = 0  # jobs that wait or run
         self.running: dict[str, dict[str, Any]] = {}  # last `executing` message of each page
 
@@ -48,10 +49,8 @@ class Events:
         await socket.prepare(request)
         self.loop = asyncio.get_running_loop()
         name = request.query.get("clientId") or uuid.uuid4().hex
-        previous = self.clients.get(name)
-        client = self.clients[name] = Client(socket)
-        if previous is not None:
-            await previous.socket.close()
+        client = Client(name, socket)
+        self.clients.append(client)
         sender = asyncio.create_task(self._send(client))
         self._queue(client, "status", {**self._status(), "sid": name})
         if name in self.running:
@@ -62,13 +61,12 @@ class Events:
                     self._hear(client, message.data)
         finally:
             sender.cancel()
-            if self.clients.get(name) is client:
-                del self.clients[name]
+            self.clients.remove(client)
         return socket
 
     async def close(self) -> None:
         """Says goodbye to every page."""
-        for client in list(self.clients.values()):
+        for client in list(self.clients):
             await client.socket.close(code=1001)
 
     def publish(self, kind: str, data: dict[str, Any], page: str | None = None) -> None:
@@ -85,9 +83,9 @@ class Events:
         """Sends a JPEG of a node's unfinished work."""
         self._call(self._preview, picture, node, page)
 
-    def wants_previews(self, page: str | None) -> bool:
-        """Whether a page looks on, so that drawing a preview is worth its time."""
-        return bool(self.clients) if page is None else page in self.clients
+    def watched(self, page: str | None) -> bool:
+        """Whether a page, or any for None, is open: only then is drawing a preview worth its time."""
+        return any(page in (None, client.name) for client in self.clients)
 
     def _status(self) -> dict[str, Any]:
         return {"status": {"exec_info": {"queue_remaining": self.remaining}}}
@@ -101,16 +99,16 @@ class Events:
             self.running[page] = data
             if data["node"] is None:
                 del self.running[page]
-        for name, client in self.clients.items():
-            if page in (None, name):
+        for client in self.clients:
+            if page in (None, client.name):
                 self._queue(client, kind, data)
 
     def _preview(self, picture: bytes, node: dict[str, Any], page: str | None) -> None:
         about = json.dumps({**node, "image_type": "image/jpeg"}).encode()
         named = struct.pack(">II", PREVIEW_NAMED, len(about)) + about + picture
         plain = struct.pack(">II", PREVIEW, JPEG) + picture
-        for name, client in self.clients.items():
-            if page in (None, name) and client.outbox.qsize() < WAITING:
+        for client in self.clients:
+            if page in (None, client.name) and client.outbox.qsize() < WAITING:
                 client.outbox.put_nowait(named if client.features.get("supports_preview_metadata") else plain)
 
     @staticmethod

@@ -222,7 +222,7 @@ class JobQueue:
             self._report(job)
             step = {"value": progress.value, "max": progress.maximum, "node": progress.node_id}
             self.events.publish("progress", {**step, "prompt_id": job.id}, job.page)
-        if progress.preview is not None and self.events.wants_previews(job.page):
+        if progress.preview is not None and self.events.watched(job.page):
             picture = _jpeg(progress.preview)
             if picture is not None:
                 self.events.preview(picture, self._names(job, progress.node_id), job.page)

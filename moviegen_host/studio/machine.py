@@ -127,7 +127,7 @@ class MachineRoutes(logging.Handler):
             page, enabled = str(body["clientId"]), bool(body["enabled"])
         except (ValueError, KeyError, TypeError):
             raise web.HTTPBadRequest(text="send {'clientId': ..., 'enabled': true or false}") from None
-        if enabled and page in self.events.clients:
+        if enabled and self.events.watched(page):
             self.readers.add(page)
         else:
             self.readers.discard(page)

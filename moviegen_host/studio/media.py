@@ -18,6 +18,7 @@ from .security import ACTIVE, inside
 
 LARGEST_UPLOAD = 512 << 20  # bytes
 LARGEST_FIELD = 4096  # bytes of a text field beside the file
+LARGEST_FORM = 1 << 20  # bytes of a form beside its file
 BLOCK = 1 << 20
 
 
@@ -71,6 +72,8 @@ class MediaRoutes:
         """Takes one picture, film or sound (field `image`) with `type`, `subfolder`, `overwrite`."""
         if not request.content_type.startswith("multipart/"):
             raise web.HTTPBadRequest(reason="send the file as a form (multipart/form-data)")
+        if (request.content_length or 0) > LARGEST_UPLOAD + LARGEST_FORM:
+            raise _too_large(request.content_length or 0)
         root = self.folder("input")
         root.mkdir(parents=True, exist_ok=True)
         fields: dict[str, str] = {}
@@ -103,14 +106,18 @@ class MediaRoutes:
         return web.json_response({"name": target.name, "subfolder": subfolder, "type": fields.get("type") or "input"})
 
 
+def _too_large(size: int) -> web.HTTPRequestEntityTooLarge:
+    limit = LARGEST_UPLOAD >> 20
+    return web.HTTPRequestEntityTooLarge(LARGEST_UPLOAD, size, reason=f"the file exceeds {limit} MiB; make it shorter")
+
+
 async def _receive(part: BodyPartReader, target: Path) -> None:
     size = 0
     with target.open("wb") as stream:
         while block := await part.read_chunk(BLOCK):
             size += len(block)
             if size > LARGEST_UPLOAD:
-                limit = LARGEST_UPLOAD >> 20
-                raise web.HTTPRequestEntityTooLarge(LARGEST_UPLOAD, size, reason=f"the file exceeds {limit} MiB")
+                raise _too_large(size)
             stream.write(block)
 
 

@@ -1,5 +1,6 @@
 """Files that pages read and write: never outside the folders, never of a wrong kind."""
 
+import asyncio
 import io
 
 import aiohttp
@@ -119,6 +120,31 @@ def test_upload_beyond_the_limit_is_refused(visit, monkeypatch, home):
         return await upload(client, "big.png", b"x" * 5000)
 
     assert visit(scenario)[0] == 413
+    assert list((home / "input").iterdir()) == []
+
+
+def test_upload_that_announces_gigabytes_is_refused_before_it_is_sent(visit, home):
+    async def scenario(client):
+        reader, writer = await asyncio.open_connection(client.host, client.port)
+        head = f"POST /api/upload/image HTTP/1.1\r\nHost: {client.host}:{client.port}\r\n"
+        head += "Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 5000000000\r\n\r\n"
+        writer.write(head.encode())
+        answer = await asyncio.wait_for(reader.readline(), 10)
+        writer.close()
+        return answer.decode()
+
+    assert "413 the file exceeds 512 MiB" in visit(scenario)
+    assert list((home / "input").iterdir()) == []
+
+
+def test_picture_that_would_fill_the_memory_is_refused(visit, monkeypatch, home):
+    monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 30)
+
+    async def scenario(client):
+        return await upload(client, "bomb.png", png())  # 64 pixels, more than twice as many
+
+    status, said = visit(scenario)
+    assert (status, "is damaged" in said) == (400, True)
     assert list((home / "input").iterdir()) == []
 
 

@@ -116,8 +116,8 @@ def test_preview_reaches_the_page_as_a_named_jpeg(visit):
 
         events = Events()
         events.loop = asyncio.get_running_loop()
-        knows, plain = Client(None, {"supports_preview_metadata": True}), Client(None)
-        events.clients = {"a": knows, "b": plain}
+        knows, plain = Client("a", None, {"supports_preview_metadata": True}), Client("b", None)
+        events.clients = [knows, plain]
         events.preview(b"jpeg", {"node_id": "7"}, None)
         await asyncio.sleep(0)
         return knows.outbox.get_nowait(), plain.outbox.get_nowait()

@@ -108,7 +108,7 @@ def test_unknown_circular_and_mistyped_graphs_are_refused_with_a_sentence(visit)
             "2": {"class_type": "TestSave", "inputs": {"value": ["1", 0]}},
         },
         "is no workflow": {"1": {"inputs": {}}},
-        "no prompt": {"1": {"class_type": "TestAdd", "inputs": [3]}},
+        "inputs of node 1": {"1": {"class_type": "TestAdd", "inputs": [3]}},
     }
 
     async def scenario(client):
@@ -237,3 +237,40 @@ def test_body_that_is_no_json_object_is_refused(visit):
         return [(await client.post("/api/prompt", data=body)).status for body in bodies]
 
     assert visit(scenario) == [400] * 4
+
+
+def test_duplicated_tab_hears_its_jobs_beside_the_first_one(visit):
+    async def scenario(client):
+        async with client.ws_connect("/ws?clientId=page") as first, client.ws_connect("/ws?clientId=page") as second:
+            await queue(client, add())
+            found = [await heard(first), await heard(second)]
+            await first.close()
+            await queue(client, add(5))
+            return found, await heard(second)
+
+    both, after = visit(scenario)
+    assert [events[-1][0] for events in (*both, after)] == ["execution_success"] * 3
+
+
+def test_damaged_prompts_are_refused_and_the_queue_goes_on(visit):
+    prompts = [
+        {"1": {"class_type": ["TestAdd"], "inputs": {}}},
+        {"1": {"class_type": "TestAdd", "inputs": {"a": [[], {}]}}, "2": {"class_type": "TestSave", "inputs": []}},
+        {"1": {"class_type": "TestSave", "inputs": {"value": ["1", 10**30]}}},
+        {"1": {"class_type": "TestSave", "inputs": {"value": ["../1", 0]}}},
+        {"1": {"class_type": "TestSave", "inputs": {"value": 1, "name": "x"}, "_meta": 3}},
+        {"1": None},
+    ]
+
+    async def scenario(client):
+        refused = [await queue(client, prompt) for prompt in prompts]
+        strange = [await queue(client, add(), extra_data=extra) for extra in ([], {"extra_pnginfo": 3}, None)]
+        targets = await queue(client, add(), partial_execution_targets=[{}])
+        status, answer = await queue(client, add())
+        return refused, [one[0] for one in (*strange, targets)], status, await ended(client, answer["prompt_id"])
+
+    refused, strange, status, job = visit(scenario)
+    assert [code for code, _ in refused] == [400] * len(prompts)
+    assert all(answer["error"]["message"] for _, answer in refused)
+    assert set(strange) <= {200, 400}
+    assert (status, job["status"]) == (200, "completed")
