@@ -21,6 +21,9 @@ def add_make(commands: Any) -> None:
     )
     make.add_argument("--sheet", type=Path, metavar="FILE.png", help="also write a contact sheet of the frames")
     make.add_argument("--model", default="nano", help="a shipped name or a folder (default: %(default)s)")
+    make.add_argument(
+        "--lora", action="append", default=[], metavar="FILE[=STRENGTH]", help="add a LoRA to the model; repeatable"
+    )
     length = make.add_mutually_exclusive_group()
     length.add_argument("--seconds", type=float, default=4.0, help="duration (default: %(default)g)")
     length.add_argument("--frames", type=int, help="number of frames, instead of --seconds")
@@ -57,6 +60,7 @@ def _make(arguments: argparse.Namespace) -> None:
     asked = bool(arguments.music or arguments.sound_prompt or arguments.stereo or arguments.sound_picture)
     if arguments.no_sound and asked:
         raise ConfigError("--no-sound leaves nothing for the other options of sound; leave it or them out")
+    loras = [_lora(given) for given in arguments.lora]
     from ..media.files import replacing
     from ..pipelines.movie import MovieGenPipeline, check_fps
     from ..pipelines.sound_parts import has_sound
@@ -69,6 +73,8 @@ def _make(arguments: argparse.Namespace) -> None:
         arguments.model, device=arguments.device, dtype=arguments.dtype, attend=arguments.attention
     )
     say(f"{pipeline.placement}")
+    for path, strength in loras:
+        pipeline.add_lora(path, strength)
     heard = not arguments.no_sound and (asked or has_sound(arguments.model))
     if heard:
         _ = pipeline.sound  # what cannot be loaded is told before the work
@@ -109,3 +115,15 @@ def _make(arguments: argparse.Namespace) -> None:
         print(arguments.sheet)
     if arguments.sound_picture is not None:
         draw(film.sound, arguments.sound_picture)
+
+
+def _lora(given: str) -> tuple[Path, float]:
+    """FILE[=STRENGTH] -> both; a "=" in the file's own name stays."""
+    name, equals, strength = given.rpartition("=")
+    try:
+        path, factor = (Path(name), float(strength)) if equals else (Path(given), 1.0)
+    except ValueError:
+        path, factor = Path(given), 1.0
+    if not path.is_file():
+        raise ConfigError(f"--lora {given}: there is no file {path}; give one, as in --lora mine.safetensors=0.8")
+    return path, factor

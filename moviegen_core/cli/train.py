@@ -14,7 +14,7 @@ from .common import Progress, add_placement, add_settings, plain, settings_of
 def add_train(commands: Any) -> None:
     """The parser of `train`."""
     train = commands.add_parser("train", help="train a model by its recipe; repeat after a stop to resume")
-    train.add_argument("recipe", help="name of a recipe; nano is all of them, in order")
+    train.add_argument("recipe", help="nano (all shipped models, in order), one of them, or lora (adapt one)")
     train.add_argument("--output", type=Path, metavar="DIR", help="clips, caches, checkpoints, metrics (runs/nano)")
     train.add_argument(
         "--ship", type=Path, metavar="DIR", help="receives the trained weights (the package's own folder)"

@@ -9,11 +9,14 @@ from torch import Tensor, nn
 
 
 class LowRank(nn.Module):
-    """base(x) + alpha / rank * up(down(x)); `up` starts at zero, so that nothing changes before training."""
+    """base(x) + alpha / rank * up(down(x)); `up` starts at zero, so that nothing changes before training.
+
+    Both are kept in fp32 whatever the base is: what one step changes would be lost in 16 bits.
+    """
 
     def __init__(self, base: nn.Linear, rank: int, alpha: float) -> None:
         super().__init__()
-        place: dict[str, Any] = {"bias": False, "device": base.weight.device, "dtype": base.weight.dtype}
+        place: dict[str, Any] = {"bias": False, "device": base.weight.device, "dtype": torch.float32}
         self.alpha = alpha
         self.base = base.requires_grad_(False)
         self.down = nn.Linear(base.in_features, rank, **place)
@@ -27,4 +30,5 @@ class LowRank(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., D] -> [..., E]."""
-        return self.base(x) + self.alpha / self.up.in_features * self.up(self.down(x))
+        gained = self.up(self.down(x.to(self.down.weight.dtype)))
+        return self.base(x) + (self.alpha / self.up.in_features * gained).to(x.dtype)

@@ -22,7 +22,7 @@ from ..devices import Placement, Residency, choose, stay
 from ..errors import CheckpointError, ConfigError, ShapeError
 from ..flow.solver import OnStep, Solver
 from ..media.movie import exact_fps
-from ..models import loading
+from ..models import adapters, loading
 from ..models.tae.model import TAE
 from ..models.text import load_text_encoder
 from ..models.video_dit.model import VideoDiT
@@ -267,6 +267,16 @@ class MovieGenPipeline:
             elif seconds > clip + 1 / exact_fps(film.fps):
                 logger.warning("the sound of %g s was cut to the film's %g s", seconds, float(clip))
         return replace(film, sound=self.sound(prompt, frames=film.windows(), fps=film.fps, seconds=length, **options))
+
+    def add_lora(self, path: str | os.PathLike[str], strength: float = 1.0) -> MovieGenPipeline:
+        """Add a LoRA file to the video transformer's weights, `strength` times; gives the pipeline itself.
+
+        CheckpointError where the file belongs to another network. A negative strength takes it away again.
+        """
+        if not math.isfinite(strength):
+            raise ConfigError(f"a LoRA of strength {strength} was asked for; use a number, 1 for the file as it is")
+        adapters.add(self.video, path, strength)
+        return self
 
     def decode(self, latent: Tensor, num_frames: int) -> Iterator[Tensor]:
         """Latent [B, C, T, H, W] -> pixel windows [B, 3, t, H, W] in [-1, 1], streamed."""

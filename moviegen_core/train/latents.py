@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from .. import toybox
 from ..conditioning.text import TextEncoders, encode_prompt
@@ -68,9 +69,14 @@ def latents(workspace: Workspace, clips: Clips, factor: int, name: str) -> Shard
 
 def encoder_hash(tae: TAE) -> str:
     """Hash of all weights that latents depend on; a better decoder keeps the caches."""
+    return weights_hash(tae, leaving_out=("decoder.", "project_out."))
+
+
+def weights_hash(network: nn.Module, leaving_out: tuple[str, ...] = ()) -> str:
+    """Hash of all weights whose names start with none of `leaving_out`."""
     digest = hashlib.sha256()
-    for name, value in sorted(tae.state_dict().items()):
-        if not name.startswith(("decoder.", "project_out.")):
+    for name, value in sorted(network.state_dict().items()):
+        if not name.startswith(leaving_out):
             digest.update(name.encode())
             digest.update(value.cpu().float().numpy().tobytes())
     return digest.hexdigest()
@@ -137,10 +143,17 @@ def caption(scene: toybox.Scene, variant: int) -> str:
 
 
 def encode_captions(encoders: TextEncoders, clips: Clips, number: int, variants: int) -> Batch:
-    """Features [L, D] of each caption by every encoder, without padding; none where an encoder has nothing to read."""
+    """Features of a clip's captions."""
     scene = clips.scene(number)
     _, fps = clips.config.kind(number)
-    prompts = [caption(scene, variant) for variant in range(variants)]
+    return encode_texts(encoders, [caption(scene, variant) for variant in range(variants)], fps)
+
+
+def encode_texts(encoders: TextEncoders, prompts: Sequence[str], fps: float) -> Batch:
+    """Features [L, D] of each prompt by every encoder, without padding: keys "ul2.0", "metaclip.0", "ul2.1", ...
+
+    None where an encoder has nothing to read.
+    """
     conditioning = encode_prompt(encoders, prompts, fps=fps)
     found: Batch = {}
     for name, features in conditioning.context.items():

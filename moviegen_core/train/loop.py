@@ -50,6 +50,7 @@ class LoopConfig:
     log_seconds: float = 10.0
     sheet_seconds: float = 300.0
     snapshots: tuple[float, ...] = ()  # shares of the stage after which averaged weights are kept aside
+    keep_frozen: bool = True  # False: checkpoints leave out what is not trained, which the caller loads anyway
 
     def __post_init__(self) -> None:
         if self.steps is None and self.max_minutes is None:
@@ -155,7 +156,7 @@ class Trainer:
                 self.progress.tick(self.step, self.share, self.seconds)
                 if distributed.agree(bool(asked), self.world):
                     self.save()
-                    raise Stopped(f"{self.config.name} stopped at step {self.step} and saved; resume it with --resume")
+                    raise Stopped(f"{self.config.name} stopped at step {self.step} and saved; repeat the command to go on")
                 now = time.monotonic()
                 if now - saved >= self.config.save_seconds:
                     self.save()
@@ -229,10 +230,16 @@ class Trainer:
         """Write the checkpoint."""
         network, optimizer, shadow = distributed.gather(self.module, self.optimizer, self.ema.shadow, self.world)
         if self.world.is_main:
+            if not self.config.keep_frozen:
+                network = {name: value for name, value in network.items() if name not in self._frozen()}
             facts = {"step": self.step, "seconds": self.seconds, "done": self.done, "seed": self.config.seed}
             parts = {"module": network, "optimizer": optimizer, "ema": {"updates": self.ema.updates, "shadow": shadow}}
             parts["companions"] = {name: thing.state_dict() for name, thing in self.companions.items()}
             state.save(self.checkpoint, {**facts, **parts, "name": self.config.name, "random": state.random_states()})
+
+    def _frozen(self) -> set[str]:
+        """Names of the parameters that are not trained."""
+        return {name for name, parameter in self.module.named_parameters() if not parameter.requires_grad}
 
     def restore(self) -> None:
         """Continue from the checkpoint in the output folder."""
@@ -242,7 +249,11 @@ class Trainer:
                 f"{self.checkpoint} is of stage {saved['name']} with seed {saved['seed']}, not of {self.config.name} "
                 f"with seed {self.config.seed}; choose another output folder"
             )
-        distributed.scatter(self.module, self.optimizer, saved["module"], saved["optimizer"], self.world)
+        network = saved["module"]
+        if not self.config.keep_frozen:
+            own = self.module.state_dict()
+            network = {**{name: own[name] for name in self._frozen()}, **network}
+        distributed.scatter(self.module, self.optimizer, network, saved["optimizer"], self.world)
         self.ema.load_state_dict(saved["ema"])
         for name, thing in self.companions.items():
             thing.load_state_dict(saved["companions"][name])

@@ -2,7 +2,7 @@
 
 run(recipe, output=None, *, resume=True, minutes_scale=1.0, settings={}, ship=None, device="auto", dtype="auto",
     render_workers=1) -> Path of the output folder
-    recipe          a name of `recipes.RECIPES`; "nano" is all of them in sequence
+    recipe          a name of `recipes.RECIPES`; "nano" is all that ship weights, in sequence
     output          folder for clips, caches, checkpoints, metrics and sheets (default runs/nano)
     resume          continue what the folder holds; False trains the recipe's stages again (clips and caches stay)
     minutes_scale   factor on every time limit, to fit another machine or another patience
@@ -68,7 +68,7 @@ def run(
 def names(recipe: str) -> list[str]:
     """The recipes that a name stands for; ConfigError lists what there is."""
     if recipe == "nano":
-        return list(RECIPES)
+        return [name for name in RECIPES if name.startswith("nano-")]
     if recipe not in RECIPES:
         raise ConfigError(f"no recipe is called {recipe!r}; use nano (all) or one of {', '.join(RECIPES)}")
     return [recipe]

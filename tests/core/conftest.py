@@ -12,7 +12,8 @@ from moviegen_core.models.audio_codec.model import AudioCodecConfig
 from moviegen_core.models.audio_dit.model import AudioDiTConfig
 from moviegen_core.models.sound_match.model import SoundMatchConfig
 from moviegen_core.models.text import TextConfig, build_network, save_text_encoder
-from moviegen_core.models.text.tokenizer import LibraryTokenizer
+from moviegen_core.models.text.tokenizer import ByteTokenizer, LibraryTokenizer
+from moviegen_core.models.video_dit.model import VideoDiTConfig
 
 CODEC = AudioCodecConfig(
     encoder_dim=8, encoder_rates=(8,), latent_dim=8, latent_channels=4, decoder_dim=8, decoder_rates=(8,),
@@ -50,4 +51,50 @@ def letters() -> LibraryTokenizer:
     known = ("<unk>", "</s>", *(chr(code) for code in range(32, 127)))
     tokenizer = Tokenizer(models.WordLevel({symbol: index for index, symbol in enumerate(known)}, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    return LibraryTokenizer(tokenizer, "t5")
+
+
+@pytest.fixture(scope="session")
+def film_folder(tmp_path_factory) -> Path:
+    """A model folder with tiny random parts; MetaCLIP is left out."""
+    folder = tmp_path_factory.mktemp("film")
+    torch.manual_seed(0)
+    config = VideoDiTConfig(
+        dim=32,
+        num_heads=2,
+        num_layers=2,
+        mlp_dim=48,
+        context_dims={"ul2": 16, "metaclip": 16, "byt5": 16},
+        max_grid=(6, 4, 4),
+    )
+    video = catalog.build("video_dit", config, device="cpu", dtype=torch.float32)
+    for parameter in video.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    extra = {"sampling": {"guidance_scale": 2.5, "steps": 3}}
+    loading.save(video, folder / "video.safetensors", extra=extra)
+    loading.save(catalog.build("tae", "nano", device="cpu", dtype=torch.float32), folder / "tae.safetensors")
+    for role, tokenizer in (("ul2", words()), ("byt5", ByteTokenizer())):
+        text = TextConfig(
+            family="t5",
+            vocab_size=384,
+            dim=16,
+            num_layers=1,
+            num_heads=2,
+            head_dim=8,
+            mlp_dim=16,
+            activation="gated-gelu",
+            max_tokens=64,
+        )
+        network = build_network(text, dtype=torch.float32)
+        save_text_encoder(folder / f"{role}.safetensors", role, text, network, tokenizer, dtype=torch.float32)
+    return folder
+
+
+def words() -> LibraryTokenizer:
+    """A tokenizer that knows a few words."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    words = ("<unk>", "</s>", "16", "24", "a", "red", "blue", "ball", "bounces")
+    tokenizer = Tokenizer(models.WordLevel({word: index for index, word in enumerate(words)}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     return LibraryTokenizer(tokenizer, "t5")

@@ -6,7 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from . import nano_audio, nano_codec, nano_judge, nano_sound_judge, nano_sound_match, nano_tae, nano_text, nano_video
+from . import (
+    lora,
+    nano_audio,
+    nano_codec,
+    nano_judge,
+    nano_sound_judge,
+    nano_sound_match,
+    nano_tae,
+    nano_text,
+    nano_video,
+)
 
 
 @dataclass(frozen=True)
@@ -26,4 +36,5 @@ RECIPES: dict[str, Recipe] = {
     "nano-sound-match": Recipe(nano_sound_match.SoundMatchRecipe(), nano_sound_match.run),
     "nano-codec": Recipe(nano_codec.CodecRecipe(), nano_codec.run),
     "nano-audio": Recipe(nano_audio.AudioRecipe(), nano_audio.run),
+    "lora": Recipe(lora.LoraRecipe(), lora.run),
 }

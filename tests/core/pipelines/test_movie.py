@@ -12,59 +12,15 @@ import moviegen_core
 from moviegen_core.devices import visit
 from moviegen_core.errors import CheckpointError, ConfigError, ShapeError
 from moviegen_core.media.movie import read_movie
-from moviegen_core.models import catalog, loading
-from moviegen_core.models.text import TextConfig, build_network, save_text_encoder
-from moviegen_core.models.text.tokenizer import ByteTokenizer, LibraryTokenizer
-from moviegen_core.models.video_dit.model import VideoDiTConfig
 from moviegen_core.pipelines.movie import Film, MovieGenPipeline
 
 SMALL = {"num_frames": 9, "height": 32, "width": 48, "steps": 2, "guidance_scale": 3.0}
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
+def folder(film_folder) -> Path:
     """A model folder with tiny random parts; MetaCLIP is left out."""
-    folder = tmp_path_factory.mktemp("model")
-    torch.manual_seed(0)
-    config = VideoDiTConfig(
-        dim=32,
-        num_heads=2,
-        num_layers=2,
-        mlp_dim=48,
-        context_dims={"ul2": 16, "metaclip": 16, "byt5": 16},
-        max_grid=(6, 4, 4),
-    )
-    video = catalog.build("video_dit", config, device="cpu", dtype=torch.float32)
-    for parameter in video.parameters():
-        torch.nn.init.normal_(parameter, std=0.2)
-    extra = {"sampling": {"guidance_scale": 2.5, "steps": 3}}
-    loading.save(video, folder / "video.safetensors", extra=extra)
-    loading.save(catalog.build("tae", "nano", device="cpu", dtype=torch.float32), folder / "tae.safetensors")
-    for role, tokenizer in (("ul2", word_tokenizer()), ("byt5", ByteTokenizer())):
-        text = TextConfig(
-            family="t5",
-            vocab_size=384,
-            dim=16,
-            num_layers=1,
-            num_heads=2,
-            head_dim=8,
-            mlp_dim=16,
-            activation="gated-gelu",
-            max_tokens=64,
-        )
-        network = build_network(text, dtype=torch.float32)
-        save_text_encoder(folder / f"{role}.safetensors", role, text, network, tokenizer, dtype=torch.float32)
-    return folder
-
-
-def word_tokenizer() -> LibraryTokenizer:
-    """A tokenizer that knows a few words."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
-
-    words = ("<unk>", "</s>", "16", "24", "a", "red", "blue", "ball", "bounces")
-    tokenizer = Tokenizer(models.WordLevel({word: index for index, word in enumerate(words)}, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    return LibraryTokenizer(tokenizer, "t5")
+    return film_folder
 
 
 @pytest.fixture(scope="module")
