@@ -12,7 +12,7 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-PREVIEW, PREVIEW_NAMED = 1, 4  # kinds of binary frames
+PREVIEW, TEXT, PREVIEW_NAMED = 1, 3, 4  # kinds of binary frames
 JPEG = 1
 WAITING = 256  # messages a slow browser may lag behind before previews are left out
 FEATURES = {
@@ -83,6 +83,11 @@ class Events:
         """Sends a JPEG of a node's unfinished work."""
         self._call(self._preview, picture, node, page)
 
+    def text(self, text: str, node_id: str, page: str | None) -> None:
+        """Shows a line below a node."""
+        name = node_id.encode()
+        self._call(self._binary, struct.pack(">II", TEXT, len(name)) + name + text.encode(), page)
+
     def watched(self, page: str | None) -> bool:
         """Whether a page, or any for None, is open: only then is drawing a preview worth its time."""
         return any(page in (None, client.name) for client in self.clients)
@@ -110,6 +115,11 @@ class Events:
         for client in self.clients:
             if page in (None, client.name) and client.outbox.qsize() < WAITING:
                 client.outbox.put_nowait(named if client.features.get("supports_preview_metadata") else plain)
+
+    def _binary(self, frame: bytes, page: str | None) -> None:
+        for client in self.clients:
+            if page in (None, client.name) and client.outbox.qsize() < WAITING:
+                client.outbox.put_nowait(frame)
 
     @staticmethod
     def _queue(client: Client, kind: str, data: dict[str, Any]) -> None:

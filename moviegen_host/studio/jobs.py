@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 REMEMBERED = 200  # finished jobs
 REPORT_EVERY = 0.05  # s between two progress messages
+PACE_EVERY = 0.5  # s between two texts below a node
 PENDING, RUNNING, COMPLETED, FAILED, CANCELLED = "pending", "in_progress", "completed", "failed", "cancelled"
 
 
@@ -57,6 +58,7 @@ class JobQueue:
         self._stopped = False
         self._progress: dict[str, dict[str, Any]] = {}
         self._node, self._reported = "", 0.0
+        self._started = self._paced = 0.0  # of the node that runs: when it began, and when its pace was told last
         host.session.on_progress, host.session.on_node = self._on_progress, self._on_node
         self._thread = threading.Thread(target=self._work, name="studio", daemon=True)
         self._thread.start()
@@ -201,6 +203,7 @@ class JobQueue:
         place = {"node": event.node_id, "display_node": event.node_id}
         if event.what == "started":
             self._node = event.node_id
+            self._started = self._paced = time.monotonic()
             self._note(job, event.node_id, 0, 1, "running")
             self._tell("executing", place, job)
         else:
@@ -222,10 +225,24 @@ class JobQueue:
             self._report(job)
             step = {"value": progress.value, "max": progress.maximum, "node": progress.node_id}
             self.events.publish("progress", {**step, "prompt_id": job.id}, job.page)
+        self._tell_pace(progress, job)
         if progress.preview is not None and self.events.watched(job.page):
             picture = _jpeg(progress.preview)
             if picture is not None:
                 self.events.preview(picture, self._names(job, progress.node_id), job.page)
+
+    def _tell_pace(self, progress: Progress, job: Job) -> None:
+        """Words below the node: how far it is, and how long it still takes, or took."""
+        now, done = time.monotonic(), progress.value >= progress.maximum
+        if not done and now - self._paced < PACE_EVERY:
+            return
+        self._paced, seconds = now, now - self._started
+        text = f"{progress.value:g} of {progress.maximum:g}"
+        if done:
+            text += f" in {seconds:.0f} s"
+        elif progress.value:
+            text += f", {seconds * (progress.maximum - progress.value) / progress.value:.0f} s left"
+        self.events.text(text, progress.node_id, job.page)
 
     def _note(self, job: Job, node_id: str, value: float, maximum: float, state: str) -> None:
         self._progress[node_id] = {"value": value, "max": maximum, "state": state, **self._names(job, node_id)}

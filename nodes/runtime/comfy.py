@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from itertools import chain
@@ -14,6 +16,7 @@ import comfy.samplers
 import comfy.utils
 import folder_paths
 import torch
+from comfy_execution.utils import get_executing_context
 from torch import Tensor
 
 from moviegen_core.errors import ShapeError
@@ -34,6 +37,7 @@ FOLDERS = {
     "sound_match": "audio_encoders",
 }  # text encoders have one folder for all roles
 PREVIEW_PIXELS = 512
+TELL_EVERY = 0.5  # s between two texts below a node
 
 
 def choices(part: str) -> list[str]:
@@ -246,10 +250,31 @@ class Progress:
     """ComfyUI's progress bar; it raises when the user cancels."""
 
     def __init__(self, total: int) -> None:
-        self.bar = comfy.utils.ProgressBar(total)
+        self.bar, self.total = comfy.utils.ProgressBar(total), total
+        self.started = self.told = time.monotonic()
 
     def __call__(self, value: int, picture: Any = None) -> None:
         """Say that `value` of the total is done; `picture` is a PIL image."""
         comfy.model_management.throw_exception_if_processing_interrupted()
         shown = None if picture is None else ("JPEG", picture, PREVIEW_PIXELS)
         self.bar.update_absolute(value, preview=shown)
+        now = time.monotonic()
+        if value >= self.total or now - self.told >= TELL_EVERY:
+            self.told = now
+            _tell(progress_words(value, self.total, now - self.started))
+
+
+def progress_words(value: float, total: float, seconds: float) -> str:
+    """What stands below a node that works: how far it is, and how long it still takes, or took."""
+    if value >= total:
+        return f"{value:g} of {total:g} in {seconds:.0f} s"
+    left = f", {seconds * (total - value) / value:.0f} s left" if value else ""
+    return f"{value:g} of {total:g}{left}"
+
+
+def _tell(text: str) -> None:
+    # Absent where nodes run without ComfyUI's server, as in scripts and tests.
+    server = getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)
+    context = get_executing_context()
+    if server is not None and context is not None:
+        server.send_progress_text(text, context.node_id)

@@ -73,6 +73,17 @@ def test_page_hears_progress_and_the_result_of_its_job(visit, home):
     assert (home / "output/sum_00001.txt").read_text() == "3"
 
 
+def test_page_hears_how_far_a_node_is_and_how_long_it_took(visit):
+    async def scenario(client):
+        async with client.ws_connect("/ws?clientId=page") as socket:
+            await queue(client, steps(40))
+            return await heard(socket)
+
+    frames = [data for kind, data in visit(scenario) if kind == "binary"]
+    last = [frame for frame in frames if frame[:4] == b"\0\0\0\3"][-1]
+    assert last[4:] == b"\0\0\0\1" + b"1" + b"40 of 40 in 0 s"
+
+
 def test_second_run_is_answered_from_the_cache(visit):
     async def scenario(client):
         async with client.ws_connect("/ws?clientId=page") as socket:
