@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from .. import __version__
 from ..errors import MovieGenError
@@ -23,9 +24,22 @@ ADDERS = (add_make, add_sound, add_run, add_studio, add_models, add_train, add_e
 __all__ = ["Progress", "build_parser", "main", "parameter_table"]
 
 
+class Parser(argparse.ArgumentParser):
+    """Tells a mistake in one line, as every other error, instead of the whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with the line and where help is."""
+        self.exit(FAILED, f"moviegen: {message}; see: {self.prog} --help\n")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit code: 0 done, 2 refused or failed, 130 interrupted."""
-    arguments = build_parser().parse_args(argv)
+    parser = build_parser()
+    given = sys.argv[1:] if argv is None else argv
+    if not given and parser.get_default("run") is None:
+        parser.print_help(sys.stderr)
+        return FAILED
+    arguments = parser.parse_args(given)
     level = logging.INFO if arguments.verbose else logging.WARNING
     logging.basicConfig(level=level, format="moviegen: %(message)s", stream=sys.stderr)
     try:
@@ -54,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Parser of every subcommand; each stores the function that runs it."""
-    parser = argparse.ArgumentParser(prog="moviegen", description="Movie Gen: films and their sound from sentences.")
+    parser = Parser(prog="moviegen", description="Movie Gen: films and their sound from sentences.")
     parser.add_argument("--version", action="version", version=f"moviegen {__version__}")
     parser.add_argument("-v", "--verbose", action="store_true", help="log what happens")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")

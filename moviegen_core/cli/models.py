@@ -43,7 +43,13 @@ def parameter_table() -> Iterator[tuple[str, str, int, dict[str, int]]]:
 def _count(network: Any) -> tuple[int, dict[str, int]]:
     from ..models.catalog import count_parameters
 
-    parts = {name: count_parameters(child) for name, child in network.named_children()}
+    parts: dict[str, int] = {}
+    counted: set[int] = set()
+    for name, child in network.named_children():
+        # A part that another one shares (T5's table of tokens) counts once.
+        own = [parameter for parameter in child.parameters() if id(parameter) not in counted]
+        counted.update(id(parameter) for parameter in own)
+        parts[name] = sum(parameter.numel() for parameter in own)
     return count_parameters(network), {name: count for name, count in parts.items() if count}
 
 

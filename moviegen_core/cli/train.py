@@ -22,7 +22,7 @@ def add_train(commands: Any) -> None:
     train.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True, help="continue what is there")
     train.add_argument("--minutes-scale", type=float, default=1.0, metavar="X", help="factor on every time limit")
     train.add_argument("--workers", type=int, default=1, help="processes that draw clips (default: %(default)d)")
-    add_settings(train, "a field of the recipe, such as --set video.max_minutes=20")
+    add_settings(train, "a field of the recipe, such as --set joint.minutes=20; with nano: nano-video.joint.minutes=20")
     add_placement(train)
     train.set_defaults(run=_train)
 

@@ -100,7 +100,9 @@ NETWORKS: dict[str, Network] = {
         Network("audio_dit", "audio_dit", "AudioDiTConfig", "AudioDiT"),
         Network("sound_match", "sound_match", "SoundMatchConfig", "SoundMatch"),
         Network("audio_codec", "audio_codec", "AudioCodecConfig", "AudioCodec"),
-        Network("text", "text", "TextConfig", "build_network"),  # a function: the modules are those of transformers
+        # Functions: the modules are those of transformers.
+        Network("text", "text", "TextConfig", "build_network"),
+        Network("vision", "vision", "VisionConfig", "build_network"),
     )
 }
 

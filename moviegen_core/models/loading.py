@@ -81,6 +81,7 @@ def write_tensors(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file({key: value.contiguous() for key, value in tensors.items()}, partial, metadata=dict(metadata or {}))
+        _sort_metadata(partial)
         os.replace(partial, path)
     except MovieGenError:
         raise
@@ -91,6 +92,19 @@ def write_tensors(
     finally:
         partial.unlink(missing_ok=True)
     return path
+
+
+def _sort_metadata(path: Path) -> None:
+    """Put a file's metadata in the order of their names."""
+    # safetensors writes them in another order each time; the same weights must have the same sha256.
+    with path.open("r+b") as stream:
+        size = int.from_bytes(stream.read(8), "little")
+        header = json.loads(stream.read(size))
+        header["__metadata__"] = dict(sorted(header.get("__metadata__", {}).items()))
+        sorted_header = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        if len(sorted_header) <= size:
+            stream.seek(8)
+            stream.write(sorted_header.ljust(size))
 
 
 def load(

@@ -156,7 +156,9 @@ class Trainer:
                 self.progress.tick(self.step, self.share, self.seconds)
                 if distributed.agree(bool(asked), self.world):
                     self.save()
-                    raise Stopped(f"{self.config.name} stopped at step {self.step} and saved; repeat the command to go on")
+                    raise Stopped(
+                        f"{self.config.name} stopped at step {self.step} and saved; repeat the command to go on"
+                    )
                 now = time.monotonic()
                 if now - saved >= self.config.save_seconds:
                     self.save()

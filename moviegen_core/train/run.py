@@ -6,7 +6,8 @@ run(recipe, output=None, *, resume=True, minutes_scale=1.0, settings={}, ship=No
     output          folder for clips, caches, checkpoints, metrics and sheets (default runs/nano)
     resume          continue what the folder holds; False trains the recipe's stages again (clips and caches stay)
     minutes_scale   factor on every time limit, to fit another machine or another patience
-    settings        {"video.max_minutes": "20"}: fields of the recipe by dotted name, values in JSON or plain text
+    settings        {"joint.minutes": "20"}: fields of the recipe by dotted name, values in JSON or plain text; the
+                    recipe's own name may stand before them ("nano-video.joint.minutes"), and must with "nano"
     ship            folder that receives the trained weights and their manifest (default: the package's own)
 """
 
@@ -45,9 +46,8 @@ def run(
     if minutes_scale <= 0:
         raise ConfigError(f"minutes_scale {minutes_scale} must be above 0; 1 is the recipe's own time")
     chosen = names(recipe)
-    if settings and len(chosen) > 1:
-        raise ConfigError(f"settings belong to one recipe; name one of {', '.join(chosen)}")
-    configs = {name: with_settings(RECIPES[name].config, settings or {}) for name in chosen}
+    told = settings_by_recipe(settings or {}, chosen)
+    configs = {name: with_settings(RECIPES[name].config, told[name]) for name in chosen}
     workspace = Workspace(
         output=Path(output or DEFAULT_OUTPUT),
         ship=Path(ship) if ship else weights.SHIPPED_FOLDER,
@@ -72,6 +72,22 @@ def names(recipe: str) -> list[str]:
     if recipe not in RECIPES:
         raise ConfigError(f"no recipe is called {recipe!r}; use nano (all) or one of {', '.join(RECIPES)}")
     return [recipe]
+
+
+def settings_by_recipe(settings: Mapping[str, str], chosen: list[str]) -> dict[str, dict[str, str]]:
+    """Settings of each chosen recipe; ConfigError where it is open which one is meant."""
+    told: dict[str, dict[str, str]] = {name: {} for name in chosen}
+    for key, text in settings.items():
+        name, dot, rest = key.partition(".")
+        if name in told and dot:
+            told[name][rest] = text
+        elif len(chosen) == 1:
+            told[chosen[0]][key] = text
+        else:
+            raise ConfigError(
+                f"the setting {key!r} names no recipe; write {chosen[0]}.{key}, or another of {', '.join(chosen)}"
+            )
+    return told
 
 
 def with_settings(config: Any, settings: Mapping[str, str]) -> Any:

@@ -84,7 +84,7 @@ def test_debugging_shows_the_traceback(monkeypatch, capsys):
         (["run", "x.json", "--set", "seed"], "must look like NAME=VALUE"),
         (["run", "{folder}/none.json"], "none.json"),
         (["train", "nothing"], "no recipe is called 'nothing'; use nano"),
-        (["train", "nano", "--set", "steps=3"], "settings belong to one recipe"),
+        (["train", "nano", "--set", "steps=3"], "write nano-text.steps"),
         (["evaluate", "nothing"], "choose one of"),
         (["evaluate", "video", "--set", "colour=3"], "has no option 'colour'; it has model, prompts"),
         (["convert", "{folder}/no.pth", "{folder}/x.safetensors", "--network", "tae", "--preset", "nano"], "no.pth"),
@@ -105,11 +105,28 @@ def test_folder_instead_of_a_file_is_refused(tmp_path, capsys):
     assert "is a folder; give a file name" in capsys.readouterr().err
 
 
-def test_missing_command_shows_the_usage(capsys):
+def test_missing_command_shows_the_commands(capsys):
+    assert cli.main([]) == 2
+    assert "make a film from a prompt" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["make"], "required: prompt; see: moviegen make --help"),
+        (["mak"], "invalid choice: 'mak'"),
+        (["make", "x", "--frames", "many"], "--frames: invalid int value: 'many'; see: moviegen make --help"),
+        (["make", "x", "--frames", "3", "--seconds", "3"], "not allowed with argument"),
+    ],
+)
+def test_misused_option_is_told_in_one_line_that_points_to_help(capsys, arguments, line):
     with pytest.raises(SystemExit) as stopped:
-        cli.main([])
+        cli.main(arguments)
     assert stopped.value.code == 2
-    assert "usage: moviegen" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert line in shown
+    assert shown.startswith("moviegen: ")
+    assert shown.count("\n") == 1
 
 
 def test_doctor_tells_what_would_be_chosen_and_why(capsys):
@@ -129,6 +146,8 @@ def test_models_lists_the_paper_model_with_its_size():
     assert total == pytest.approx(29.4e9, rel=0.01)
     assert {network for network, _ in sizes} >= {"video_dit", "tae", "text", "audio_dit", "audio_codec"}
     assert [preset for network, preset in sizes if network == "text"].count("ul2") == 1
+    assert all(sum(parts.values()) == total for _, _, total, parts in rows if parts)
+    assert sizes["vision", "nano"][0] < sizes["vision", "l14"][0] == pytest.approx(303e6, rel=0.01)
 
 
 def test_progress_off_a_terminal_prints_ten_lines(capsys):

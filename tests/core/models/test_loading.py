@@ -43,6 +43,12 @@ def test_saved_network_loads_with_config_weights_and_extra(model, file):
     assert [path.name for path in file.parent.iterdir()] == ["video.safetensors"]
 
 
+def test_same_weights_give_the_same_bytes(model, tmp_path):
+    files = [loading.save(model, tmp_path / f"{number}.safetensors", extra={"b": 1, "a": "é"}) for number in range(5)]
+    assert len({file.read_bytes() for file in files}) == 1
+    assert loading.read_header(files[0]).extra == {"b": 1, "a": "é"}
+
+
 @pytest.mark.parametrize("stored", [torch.float16, torch.bfloat16])
 def test_half_precision_file_loads_in_the_requested_dtype(model, tmp_path, stored):
     path = loading.save(model, tmp_path / "half.safetensors", dtype=stored)

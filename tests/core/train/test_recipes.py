@@ -245,6 +245,13 @@ def test_nano_stands_for_every_recipe_in_the_order_of_their_needs():
     assert {"nano-judge", "nano-sound-judge"} < set(names)
 
 
-def test_settings_without_a_single_recipe_are_refused(tmp_path):
-    with pytest.raises(ConfigError, match="belong to one recipe"):
+def test_setting_that_names_no_recipe_of_several_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"write nano-text\.seed"):
         run.run("nano", tmp_path, settings={"seed": "1"})
+
+
+def test_settings_of_several_recipes_carry_their_names():
+    told = run.settings_by_recipe({"nano-tae.seed": "1", "nano-video.joint.steps": "2"}, run.names("nano"))
+    assert (told["nano-tae"], told["nano-video"], told["nano-text"]) == ({"seed": "1"}, {"joint.steps": "2"}, {})
+    alone = run.settings_by_recipe({"seed": "1", "nano-tae.joint.steps": "2"}, ["nano-tae"])
+    assert alone == {"nano-tae": {"seed": "1", "joint.steps": "2"}}
