@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
-from .common import Progress, add_placement, add_settings, plain, settings_of
+from .common import Progress, add_placement, add_settings, plain, say, settings_of
 
 
 def add_train(commands: Any) -> None:
@@ -50,6 +50,7 @@ def add_evaluate(commands: Any) -> None:
     evaluate.add_argument("bench", help="tae, judge, video, sound or codec")
     evaluate.add_argument("--output", type=Path, default=Path("out/evaluate"), metavar="DIR", help="(%(default)s)")
     add_settings(evaluate, "an option of the bench, such as --set prompts=50")
+    evaluate.add_argument("--record", action="store_true", help="enter the figures in the shipped weights' manifest")
     evaluate.set_defaults(run=_evaluate)
 
 
@@ -66,7 +67,11 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     if "on_clip" in known:
         bars: dict[str, Progress] = {}
         options["on_clip"] = lambda what, done, count: bars.setdefault(what, Progress(what)).show(done, count)
-    evaluate.run(arguments.bench, arguments.output, **options)
+    report = evaluate.run(arguments.bench, arguments.output, **options)
+    if arguments.record:
+        from ..evaluate.record import record
+
+        say(f"recorded in the manifest: {', '.join(record(arguments.bench, report)) or 'nothing'}")
     table = arguments.output / f"{arguments.bench}.md"
     if table.is_file():
         print(table.read_text(encoding="utf-8"))

@@ -62,7 +62,9 @@ class Workspace:
     def export(self, name: str, network: nn.Module, extra: Mapping[str, Any] | None = None, **facts: Any) -> Path:
         """Write `network` in fp16 as shipped weights `name` ("nano/tae") and enter it in the manifest."""
         file = self.ship / f"{name.split('/')[-1]}.safetensors"
-        loading.save(network, file, extra=extra, dtype=torch.float16)
+        # The file says by itself how it is best sampled: a copy of the folder has no manifest of ours.
+        advice = {"sampling": facts["sampling"]} if "sampling" in facts else {}
+        loading.save(network, file, extra={**advice, **(extra or {})}, dtype=torch.float16)
         network_name = loading.read_header(file).network
         weights.register(name, file, self.ship, network=network_name, commit=commit(), **facts)
         return file

@@ -96,7 +96,7 @@ def register(name: str, file: str | os.PathLike[str], folder: Path = SHIPPED_FOL
     """Add or replace manifest entry `name` for `file`, which must lie in `folder`.
 
     `facts` are fields of Shipped; sha256 and size are measured here. Facts not given keep the values
-    that the entry had, so an evaluation can be added to a trained file later.
+    that the entry had, so an evaluation can be added to a trained file later; other weights lose it.
     """
     if not re.fullmatch(r"[a-z0-9_.-]+/[a-z0-9_.-]+", name):
         raise ConfigError(f"weights name {name!r} must look like nano/video (lower case, one slash)")
@@ -112,6 +112,8 @@ def register(name: str, file: str | os.PathLike[str], folder: Path = SHIPPED_FOL
         "sha256": _sha256(file),
         "bytes": file.stat().st_size,
     }
+    if kept and kept["sha256"] != measured["sha256"]:
+        del kept["evaluation"]
     try:
         entry = Shipped(name=name, **{"network": "", **kept, **facts, **measured})
     except TypeError as error:

@@ -38,6 +38,14 @@ def test_facts_added_later_keep_the_earlier_ones(folder):
     assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == []
 
 
+def test_figures_of_other_weights_are_forgotten(folder):
+    file = folder / "video.safetensors"
+    weights.register("nano/video", file, folder, evaluation={"psnr": 31.5})
+    file.write_bytes(b"better weights " * 200)
+    entry = weights.register("nano/video", file, folder)
+    assert (entry.recipe, entry.evaluation) == ("video", {})
+
+
 def test_changed_file_is_refused(folder):
     (folder / "video.safetensors").write_bytes(b"weightz " * 200)
     with pytest.raises(CheckpointError, match="does not match the sha256"):

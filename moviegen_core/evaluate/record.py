@@ -1,0 +1,53 @@
+"""Puts what a bench measured into the manifest of the shipped weights, so that each file carries its own figures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .. import weights
+from ..errors import ConfigError
+
+FAMILY = "nano"
+LEFT_OUT = ("commonest mistakes", "length")  # for reading beside the figures, not figures of the weights
+DIGITS = 4
+
+
+def record(bench: str, report: Mapping[str, Any], folder: Path = weights.SHIPPED_FOLDER) -> list[str]:
+    """Enter the figures of `report`, what bench `bench` returned; gives the names of the entries that have them now."""
+    family = str(report.get("model", FAMILY)).split("/")[0]
+    if family != FAMILY:
+        raise ConfigError(f"the figures are of {report['model']}, which is not shipped; only nano's are recorded")
+    known = weights.shipped(folder)
+    entered = []
+    for name, found in by_weights(bench, report).items():
+        if name in known:
+            weights.register(name, folder / known[name].file, folder, evaluation=figures(found))
+            entered.append(name)
+    return entered
+
+
+def by_weights(bench: str, report: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """What a report says of which shipped weights."""
+    if bench == "sound":
+        sources = report["sources"]
+        told = {"nano/audio": sources.get("generated"), "nano/sound_judge": sources.get("real", {}).get("heard")}
+        return {name: found for name, found in told.items() if found}
+    return {
+        {"tae": "nano/tae", "judge": "nano/judge", "video": "nano/video", "codec": "nano/audio_codec"}[bench]: report
+    }
+
+
+def figures(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The finite numbers of a report, rounded, in its own nesting."""
+    kept: dict[str, Any] = {}
+    for name, value in report.items():
+        if isinstance(value, Mapping) and name not in LEFT_OUT:
+            inner = figures(value)
+            if inner:
+                kept[name] = inner
+        elif isinstance(value, (int, float)) and math.isfinite(value):
+            kept[name] = round(value, DIGITS)
+    return kept

@@ -1,0 +1,40 @@
+"""Figures of a bench in the manifest of the weights that it measured."""
+
+import pytest
+
+from moviegen_core import weights
+from moviegen_core.errors import ConfigError
+from moviegen_core.evaluate.record import record
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("tae", "audio", "sound_judge"):
+        file = tmp_path / f"{name}.safetensors"
+        file.write_bytes(name.encode())
+        weights.register(f"nano/{name}", file, tmp_path, network=name, recipe="kept")
+    return tmp_path
+
+
+def test_numbers_of_a_report_stand_beside_what_the_entry_said_before(folder):
+    report = {"model": "nano/tae", "psnr_db": 31.23456, "worst": float("inf"), "by_frame": [1.0, 2.0], "clips": 4}
+    assert record("tae", report, folder) == ["nano/tae"]
+    entry = weights.shipped(folder)["nano/tae"]
+    assert (entry.evaluation, entry.recipe) == ({"psnr_db": 31.2346, "clips": 4}, "kept")
+
+
+def test_sounds_tell_of_the_model_and_real_sounds_of_the_judge(folder):
+    accuracy = {"kind": 0.9, "mood": 1.0}
+    sources = {
+        "real": {"heard": {"accuracy": accuracy, "commonest mistakes": {"a heard as b": 3}}},
+        "generated": {"sync": {"recall": 0.5}, "length": {"1/1": {"0.5": 0}}},
+    }
+    assert record("sound", {"model": "nano", "sources": sources}, folder) == ["nano/audio", "nano/sound_judge"]
+    assert weights.shipped(folder)["nano/audio"].evaluation == {"sync": {"recall": 0.5}}
+    assert weights.shipped(folder)["nano/sound_judge"].evaluation == {"accuracy": accuracy}
+
+
+def test_weights_that_are_not_shipped_get_no_figures(folder):
+    assert record("video", {"model": "nano", "test": {"thing": 0.5}}, folder) == []
+    with pytest.raises(ConfigError, match="not shipped"):
+        record("tae", {"model": "/my/tae.safetensors", "psnr_db": 3.0}, folder)
