@@ -1,4 +1,7 @@
-"""Loudness (ITU-R BS.1770-4, measured by pyloudnorm), true peak, a peak limiter and delivery targets.
+"""Loudness (ITU-R BS.1770-4), true peak, a peak limiter and delivery targets.
+
+The loudness filters are our own, because a node has to work at the first press with what ComfyUI brings, and pyloudnorm
+is not part of that; the tests hold them to it.
 
 Shape letters: C channels, S samples. LUFS are decibels of loudness, dBTP decibels of the true (inter-sample) peak.
 """
@@ -7,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import math
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..errors import BackendError, ConfigError, MediaError
+from ..errors import ConfigError, MediaError
 from .waveform import checked, resample
 
 logger = logging.getLogger(__name__)
@@ -29,6 +31,8 @@ HOP_SECONDS = 0.1  # gating blocks of 0.4 s begin every 0.1 s
 HOPS = 4  # hops in a block
 WARM_UP = 10  # blocks before a piece, in which the weighting filter settles
 LOOK_SECONDS = 0.01  # the limiter's look to both sides
+HIGH_SHELF = (1500.0, 0.5**0.5, 4.0)  # corner in Hz, quality, gain in dB: the head as a sphere, at any sample rate
+HIGH_PASS = (38.0, 0.5, None)  # the ear's way with low tones
 ABSOLUTE_GATE = -70.0  # LUFS
 TOLERANCE = 0.02  # LU
 ROUNDS = 12  # of limiting and measuring again
@@ -89,7 +93,7 @@ def limit(waveform: Tensor, sample_rate: int, ceiling_db: float = -1.0) -> Tenso
 
     The gain falls 10 ms before a peak and comes back 10 ms after it, without a jump, alike in all channels.
     """
-    return _limited(_finite(waveform, sample_rate), sample_rate, ceiling_db)
+    return _limited(_finite(waveform, sample_rate).clone(), sample_rate, ceiling_db)
 
 
 def normalise(waveform: Tensor, sample_rate: int, target_lufs: float = -14.0, true_peak_db: float = -1.0) -> Normalised:
@@ -108,8 +112,9 @@ def normalise(waveform: Tensor, sample_rate: int, target_lufs: float = -14.0, tr
         logger.warning("the sound is silent (less than -70 LUFS): there is nothing to bring to %g LUFS", target_lufs)
         return Normalised(waveform=sound, before_lufs=before, lufs=before, true_peak_db=_true_peak(sound, sample_rate))
     plain = gain = target_lufs - before
+    result = torch.empty_like(sound)
     for _ in range(ROUNDS):
-        result = _limited(sound * 10 ** (gain / 20), sample_rate, true_peak_db)
+        _limited(torch.mul(sound, 10 ** (gain / 20), out=result), sample_rate, true_peak_db)
         reached = _integrated(result, sample_rate)
         if abs(reached - target_lufs) <= TOLERANCE or gain >= plain + MOST_PUSH:
             break
@@ -140,33 +145,57 @@ def _block_energies(sound: Tensor, rate: int) -> Tensor:
     weights = WEIGHTS.get(sound.shape[0], (1.0,) * sound.shape[0])
     energies = torch.zeros(blocks, dtype=torch.float64)
     step = max(1, int(PIECE_SECONDS / HOP_SECONDS))
+    longest = min(sound.shape[1], math.ceil((step + WARM_UP + HOPS) * hop))
+    ear = _ear(longest + rate, rate)  # the filters ring into the second behind a piece, so nothing wraps around
     for first in range(0, blocks, step):
         last = min(blocks, first + step)
         begin = int(max(0, first - WARM_UP) * hop)
         end = sound.shape[1] if last == blocks else int((last + HOPS - 1) * hop) + 1
         for channel, weight in zip(sound, weights, strict=True):
             if weight:
-                energies[first:last] += weight * _metered(channel[begin:end], rate)[-(last - first) :]
+                energies[first:last] += weight * _metered(channel[begin:end], rate, ear)[-(last - first) :]
     return energies
 
 
-def _metered(channel: Tensor, rate: int) -> Tensor:
-    """Energies of one channel's blocks after the weighting filter."""
-    meter = _meter(rate)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", category=RuntimeWarning)  # silence has no logarithm
-        meter.integrated_loudness(channel.double().numpy())
-    return _energy(torch.tensor([float(value) for value in meter.blockwise_loudness], dtype=torch.float64))
+def _metered(channel: Tensor, rate: int, ear: Tensor) -> Tensor:
+    """Energies of one channel's blocks after the weighting filter, float64."""
+    size = 2 * (len(ear) - 1)
+    weighted = torch.fft.irfft(torch.fft.rfft(channel.double(), size) * ear, size)[: len(channel)]
+    sums = functional.pad(weighted.square().cumsum(0), (1, 0))
+    hop = HOP_SECONDS * rate
+    starts = torch.arange(round((len(channel) - HOPS * hop) / hop) + 1, dtype=torch.float64) * hop
+    first, last = (edges.long().clamp(max=len(channel)) for edges in (starts, starts + HOPS * hop))
+    return (sums[last] - sums[first]) / (HOPS * hop)
 
 
-def _meter(rate: int) -> Any:
-    try:
-        import pyloudnorm
-    except ImportError as error:
-        raise BackendError(
-            "loudness is measured by the package pyloudnorm, which is not here; run: pip install pyloudnorm"
-        ) from error
-    return pyloudnorm.Meter(rate)
+def _ear(samples: int, rate: int) -> Tensor:
+    """Response [F] of the weighting filters (BS.1770-4, figures 2 and 4), complex128, for at least `samples` samples."""
+    power = 1 << max(2, (samples - 1).bit_length())
+    size = power * 3 // 4 if samples <= power * 3 // 4 else power  # sizes that a Fourier transform is quick with
+    angles = torch.arange(size // 2 + 1, dtype=torch.float64) * (-2 * math.pi / size)
+    delay = torch.polar(torch.ones_like(angles), angles)
+    return _biquad(delay, rate, HIGH_SHELF) * _biquad(delay, rate, HIGH_PASS)
+
+
+def _biquad(delay: Tensor, rate: int, kind: tuple[float, float, float | None]) -> Tensor:
+    """Response [F] of a filter, `delay` being one sample's (R. Bristow-Johnson's cookbook); no gain: a high pass."""
+    corner, quality, gain_db = kind
+    angle = 2 * math.pi * min(corner / rate, 0.49)
+    alpha, cosine = math.sin(angle) / (2 * quality), math.cos(angle)
+    if gain_db is None:
+        above = ((1 + cosine) / 2, -(1 + cosine), (1 + cosine) / 2)
+        below = (1 + alpha, -2 * cosine, 1 - alpha)
+    else:
+        gain = 10 ** (gain_db / 40)
+        slope = 2 * math.sqrt(gain) * alpha
+        more, less = gain + 1, gain - 1
+        above = (
+            gain * (more + less * cosine + slope), -2 * gain * (less + more * cosine),
+            gain * (more + less * cosine - slope),
+        )  # fmt: skip
+        below = (more - less * cosine + slope, 2 * (less - more * cosine), more - less * cosine - slope)
+    numerator, denominator = (part[0] + delay * (part[1] + delay * part[2]) for part in (above, below))
+    return numerator / denominator
 
 
 def _energy(lufs: Any) -> Any:
@@ -196,26 +225,35 @@ def _peaks(sound: Tensor, rate: int, margin: int) -> Iterator[tuple[int, int, Te
 
 
 def _limited(sound: Tensor, rate: int, ceiling_db: float) -> Tensor:
+    """Limits in place: hours of sound are not copied."""
     ceiling = 10 ** (ceiling_db / 20)
     reach = max(1, round(LOOK_SECONDS * rate))
     window = torch.hann_window(2 * reach + 3, periodic=False)[1:-1]
     window = (window / window.sum()).view(1, 1, -1)
-    result = sound
+    lower: list[tuple[int, int, Tensor]] = []
+    lowered = False
     for start, end, peaks in _peaks(sound, rate, 2 * reach):
+        _apply(sound, lower)  # not before this piece's margin was read
         if float(peaks.max()) <= ceiling:
             continue
         needed = (ceiling / peaks.clamp(min=ceiling)).view(1, 1, -1)
         # The lowest gain in reach, averaged over the same reach, is never above the gain needed at its middle.
         lowest = -functional.max_pool1d(-needed, 2 * reach + 1, stride=1)
-        if result is sound:
-            result = sound.clone()
-        result[:, start:end] *= functional.conv1d(lowest, window).view(1, -1)
-    if result is not sound:
+        lower.append((start, end, functional.conv1d(lowest, window).view(1, -1)))
+        lowered = True
+    _apply(sound, lower)
+    if lowered:
         # A moving gain shifts the peaks between samples by a hair.
-        excess = _true_peak(result, rate) - ceiling_db
+        excess = _true_peak(sound, rate) - ceiling_db
         if excess > 0:
-            result *= 10 ** (-excess / 20)
-    return result
+            sound *= 10 ** (-excess / 20)
+    return sound
+
+
+def _apply(sound: Tensor, gains: list[tuple[int, int, Tensor]]) -> None:
+    while gains:
+        start, end, gain = gains.pop()
+        sound[:, start:end] *= gain
 
 
 def _finite(waveform: Tensor, rate: int) -> Tensor:
