@@ -2,8 +2,8 @@
 
     python scripts/demo.py [--output out] [--seconds 4] [--seed 7] [--no-sound] [PROMPT ...]
 
-The pictures come from the text-to-video workflow; their sound is made from them and the prompt. The same prompts and
-seed write the same files again.
+It runs the text-to-movie workflow, with the prompt for the sound too. The same prompts and seed write the same files
+again.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from moviegen_core.errors import MovieGenError
 from moviegen_core.media.files import replacing
 from moviegen_core.media.frames import contact_sheet, to_images
 from moviegen_core.media.movie import read_movie
-from moviegen_core.media.mux import set_audio
+from moviegen_core.media.sound import read_sound
+from moviegen_core.media.spectrogram import sound_picture
 from moviegen_core.pipelines.sound_parts import has_sound
-from moviegen_core.pipelines.soundtrack import Sound, SoundPipeline
 from moviegen_core.shapes import seconds_to_frames
 from moviegen_host.errors import HostError
 from moviegen_host.run import Host
 
-WORKFLOW = Path(moviegen_core.__file__).parents[1] / "workflows" / "text_to_video.json"
+WORKFLOWS = Path(moviegen_core.__file__).parents[1] / "workflows"
 PROMPTS = (
     "A red ball bounces on the beach on a sunny day. The camera is static.",
     "A blue fish floats under water in the sea. The camera zooms in.",
@@ -52,31 +52,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     length = seconds_to_frames(arguments.seconds, FPS)
     films: list[Path] = []
-    sounds: list[Sound] = []
-    hearing = None
-    if not arguments.no_sound:
-        if has_sound("nano"):
-            hearing = SoundPipeline.from_pretrained("nano")
-        else:
-            say("no weights for sound are shipped yet: the films show pictures alone")
+    heard = not arguments.no_sound and has_sound("nano")
+    if not heard and not arguments.no_sound:
+        say("no weights for sound are shipped yet: the films show pictures alone")
+    workflow = WORKFLOWS / ("text_to_movie.json" if heard else "text_to_video.json")
     # The workflow numbers its files; a folder of its own lets every run of the demo write the same names.
     arguments.output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=arguments.output, prefix=".demo-") as folder:
         host = Host(output=folder)
         for number, prompt in enumerate(arguments.prompts, start=1):
             say(f"film {number} of {len(arguments.prompts)}: {prompt}")
-            result = host.run(WORKFLOW, {"prompt": prompt, "seed": arguments.seed, "length": length})
+            settings = {"prompt": prompt, "seed": arguments.seed, "length": length}
+            if heard:
+                settings |= {"sound": prompt, "sound_seed": arguments.seed, "candidates": 1}
             films.append(arguments.output / f"{slug(prompt)}.mp4")
-            if hearing is None:
-                result.written[0].replace(films[-1])
-            else:
-                sounds.append(hearing(prompt, video=result.written[0], seed=arguments.seed))
-                set_audio(result.written[0], sounds[-1].waveform, films[-1], sample_rate=sounds[-1].sample_rate)
+            host.run(workflow, settings).written[0].replace(films[-1])
     pictures = [arguments.output / "contact_sheet.png"]
     write_sheet(films, pictures[0])
-    if sounds:
+    if heard:
         pictures.append(arguments.output / "sounds.png")
-        write_sounds(sounds, arguments.prompts, pictures[1])
+        write_sounds(films, arguments.prompts, pictures[1])
     for path in (*films, *pictures):
         print(path)
     return 0
@@ -92,9 +87,9 @@ def write_sheet(films: list[Path], sheet: Path) -> None:
         contact_sheet(images, SHEET_COLUMNS).save(partial)
 
 
-def write_sounds(sounds: Sequence[Sound], prompts: Sequence[str], path: Path) -> None:
+def write_sounds(films: Sequence[Path], prompts: Sequence[str], path: Path) -> None:
     """Spectrogram and waveform of each film's sound, named by its prompt."""
-    images = [sound.picture(SOUND_WIDTH, SOUND_HEIGHT) for sound in sounds]
+    images = [sound_picture(*read_sound(film), SOUND_WIDTH, SOUND_HEIGHT) for film in films]
     with replacing(path) as partial:
         contact_sheet(images, SOUND_COLUMNS, list(prompts)).save(partial)
 

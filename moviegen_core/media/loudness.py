@@ -169,7 +169,7 @@ def _metered(channel: Tensor, rate: int, ear: Tensor) -> Tensor:
 
 
 def _ear(samples: int, rate: int) -> Tensor:
-    """Response [F] of the weighting filters (BS.1770-4, figures 2 and 4), complex128, for at least `samples` samples."""
+    """Response [F] of the weighting filters (BS.1770-4, figures 2 and 4) over `samples` samples or more, complex128."""
     power = 1 << max(2, (samples - 1).bit_length())
     size = power * 3 // 4 if samples <= power * 3 // 4 else power  # sizes that a Fourier transform is quick with
     angles = torch.arange(size // 2 + 1, dtype=torch.float64) * (-2 * math.pi / size)

@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from moviegen_core.media.movie import read_movie, write_movie
+from moviegen_core.media.sound import write_sound
 from moviegen_core.pipelines.sound_parts import has_sound
-from moviegen_core.pipelines.soundtrack import Sound
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +56,9 @@ def test_demo_writes_the_same_files_when_it_is_repeated(demo, tmp_path):
 
 
 def test_pictures_of_the_sounds_stand_in_two_columns(demo, tmp_path):
-    sounds = [Sound(0.5 * torch.rand(1, 9600)) for _ in range(3)]
-    demo.write_sounds(sounds, ["one", "two", "three"], tmp_path / "sounds.png")
+    names = ["one", "two", "three"]
+    films = [write_sound(0.5 * torch.rand(1, 9600), 48_000, tmp_path / f"{name}.wav") for name in names]
+    demo.write_sounds(films, names, tmp_path / "sounds.png")
     sheet = Image.open(tmp_path / "sounds.png")
     assert sheet.width // 640 == 2
     assert sheet.height // 180 == 2
