@@ -20,7 +20,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "tests" / "nodes" / "comfy_matrix.py"
 PAGE = ROOT / "docs" / "compatibility.md"
-SIGNS = {"works": "yes", "not in this version": "not in this version", "skipped": "not tried", "fails": "**no**"}
+SIGNS = {"works": "yes", "not in this version": "not in this version", "skipped": "not tried here", "fails": "**no**"}
 HEADINGS = {
     "nodes": ("Nodes", "node"),
     "files": ("Weight files", "file"),
@@ -57,7 +57,10 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         tiny().write_all(Path(folder))
-        runs = [measure(one, arguments.python, Path(folder)) for one in arguments.folders]
+        runs = []
+        for comfyui in arguments.folders:
+            print(f"trying {comfyui}", file=sys.stderr)
+            runs.append(measure(comfyui, arguments.python, Path(folder)))
     PAGE.write_text(page(runs), encoding="utf-8")
     failing = [(run["version"], title) for run in runs for title, row in run["results"].items() if row[1] == "fails"]
     for version, title in failing:
