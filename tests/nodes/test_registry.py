@@ -57,6 +57,10 @@ def test_registry_finds_what_it_asks_for(project):
     assert comfy["PublisherId"]
     assert comfy["DisplayName"]
     assert comfy["requires-comfyui"] == ">=0.19.0"
+    # One of another kind, and the registry reads no accelerator at all.
+    assert {one for one in about["classifiers"] if one.startswith("Environment")} == {
+        "Environment :: GPU :: NVIDIA CUDA"
+    }
     assert "web" not in comfy  # WEB_DIRECTORY serves it; both would load every script twice
 
 
