@@ -32,7 +32,11 @@ def from_dict(cls: type[C], values: Mapping[str, Any]) -> C:
     if missing:
         raise ConfigError(f"{cls.__name__} needs {', '.join(missing)}; add the missing values")
     hints = typing.get_type_hints(cls)
-    return cls(**{name: _restore(value, hints[name]) for name, value in values.items()})
+    restored = {name: _restore(value, hints[name]) for name, value in values.items()}
+    for name, value in restored.items():
+        if not _fits(value, hints[name]):
+            raise ConfigError(f"{cls.__name__}.{name} is {value!r}, but needs {_said(hints[name])}; correct it")
+    return cls(**restored)
 
 
 def _plain(value: Any) -> Any:
@@ -55,9 +59,36 @@ def _restore(value: Any, hint: Any) -> Any:
         inner = arguments[0] if arguments else Any
         if len(arguments) == 2 and arguments[1] is Ellipsis:
             return tuple(_restore(item, inner) for item in value)
-        return tuple(_restore(item, kind) for item, kind in zip(value, arguments, strict=False))
+        if len(value) != len(arguments):
+            return tuple(value)
+        return tuple(_restore(item, kind) for item, kind in zip(value, arguments, strict=True))
     if origin is dict and isinstance(value, Mapping):
         return {key: _restore(item, arguments[1]) for key, item in value.items()}
     if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
         return from_dict(hint, value)  # type: ignore[arg-type]
     return value
+
+
+PLAIN = {int: (int,), float: (int, float), bool: (bool,), str: (str,)}
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a plain value has the type of its field; what is no plain type is left to the field's own class."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return any(value is None if argument is type(None) else _fits(value, argument) for argument in arguments)
+    if origin is tuple and isinstance(value, tuple):
+        if len(arguments) == 2 and arguments[1] is Ellipsis:
+            return all(_fits(item, arguments[0]) for item in value)
+        return len(value) == len(arguments) and all(map(_fits, value, arguments))
+    if origin is tuple or dataclasses.is_dataclass(hint):
+        return isinstance(value, origin or hint)
+    if hint not in PLAIN:
+        return True
+    return isinstance(value, PLAIN[hint]) and (hint is bool or not isinstance(value, bool))
+
+
+def _said(hint: Any) -> str:
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
+    parts = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    return " or ".join(names.get(part, str(part).replace("typing.", "")) for part in parts)

@@ -46,6 +46,10 @@ def add_studio(commands: Any) -> None:
 
 
 def _studio(arguments: argparse.Namespace) -> Any:
+    if not 0 <= arguments.port <= 65535:
+        raise ConfigError(f"--port {arguments.port} is outside of 0 to 65535; 0 takes a free one")
+    if arguments.folder.exists() and not arguments.folder.is_dir():
+        raise ConfigError(f"--folder {arguments.folder} is a file; name a folder, it is made where it is missing")
     try:
         app = importlib.import_module("moviegen_host.studio.app")
     except ModuleNotFoundError as error:

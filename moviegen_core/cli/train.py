@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +58,7 @@ def add_evaluate(commands: Any) -> None:
 
 def _evaluate(arguments: argparse.Namespace) -> None:
     from .. import evaluate
+    from ..evaluate.record import figures, record
 
     known = inspect.signature(evaluate.bench(arguments.bench)).parameters
     options: dict[str, Any] = {}
@@ -65,13 +68,38 @@ def _evaluate(arguments: argparse.Namespace) -> None:
             raise ConfigError(f"the bench {arguments.bench} has no option {name!r}; it has {names}")
         options[name] = plain(text)
     if "on_clip" in known:
-        bars: dict[str, Progress] = {}
-        options["on_clip"] = lambda what, done, count: bars.setdefault(what, Progress(what)).show(done, count)
+        options["on_clip"] = Bars()
     report = evaluate.run(arguments.bench, arguments.output, **options)
     if arguments.record:
-        from ..evaluate.record import record
-
         say(f"recorded in the manifest: {', '.join(record(arguments.bench, report)) or 'nothing'}")
     table = arguments.output / f"{arguments.bench}.md"
     if table.is_file():
         print(table.read_text(encoding="utf-8"))
+    else:
+        _tell(figures(report))
+    say(f"everything measured is in {arguments.output / arguments.bench}.json")
+
+
+def _tell(numbers: Mapping[str, Any], before: str = "") -> None:
+    """One line a figure, nested names joined."""
+    for name, value in numbers.items():
+        if isinstance(value, Mapping):
+            _tell(value, f"{before}{name}, ")
+        else:
+            print(f"{before}{name}: {value:g}")
+
+
+class Bars:
+    """Progress of the parts of a bench, each of which begins when the one before it ends."""
+
+    def __init__(self) -> None:
+        self.bars: dict[str, Progress] = {}
+        self.last = time.monotonic()
+
+    def __call__(self, what: str, done: int, count: int) -> None:
+        """`done` of the `count` clips of part `what` are measured."""
+        if what not in self.bars:
+            self.bars[what] = Progress(what, "clip")
+            self.bars[what].start = self.last
+        self.bars[what].show(done, count)
+        self.last = time.monotonic()

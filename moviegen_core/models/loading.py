@@ -250,7 +250,10 @@ def convert(
                 break
         tensors = {str(key): value for key, value in _items(content) if isinstance(value, Tensor)}
     else:
-        tensors = read_tensors(read_header(source))
+        header = read_header(source)
+        if header.network is not None:
+            raise CheckpointError(f"{source} is a Movie Gen file already ({header.network}); use it as it is")
+        tensors = read_tensors(header)
     if not tensors:
         raise CheckpointError(f"{source} holds no named tensors; give a state dict")
     network, config = _network_of(source, tensors, network, config)

@@ -13,7 +13,6 @@ run(recipe, output=None, *, resume=True, minutes_scale=1.0, settings={}, ship=No
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -95,12 +94,16 @@ def with_settings(config: Any, settings: Mapping[str, str]) -> Any:
     values = to_dict(config)
     for key, text in settings.items():
         *parents, last = key.split(".")
-        place = values
+        place: Any = values
         for parent in parents:
-            place = place.get(parent, {}) if isinstance(place, dict) else {}
-        if not isinstance(place, dict) or last not in place:
-            known = ", ".join(field.name for field in dataclasses.fields(config))
-            raise ConfigError(f"{type(config).__name__} has no setting {key!r}; its fields are {known}")
+            place = place.get(parent) if isinstance(place, dict) and parent in place else None
+        if not isinstance(place, dict):
+            raise ConfigError(f"{type(config).__name__} has no setting {key!r}; its fields are {', '.join(values)}")
+        if last not in place:
+            where = f" below {'.'.join(parents)}" if parents else ""
+            raise ConfigError(
+                f"{type(config).__name__} has no setting {key!r}; its fields{where} are {', '.join(place)}"
+            )
         try:
             place[last] = json.loads(text)
         except ValueError:

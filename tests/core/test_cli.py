@@ -85,6 +85,10 @@ def test_debugging_shows_the_traceback(monkeypatch, capsys):
         (["run", "{folder}/none.json"], "none.json"),
         (["train", "nothing"], "no recipe is called 'nothing'; use nano"),
         (["train", "nano", "--set", "steps=3"], "write nano-text.steps"),
+        (["train", "nano-tae", "--set", "joint.steps=fast"], "steps is 'fast', but needs a whole number or null"),
+        (["train", "nano-tae", "--set", "joint.step=3"], "its fields below joint are minutes, crops"),
+        (["studio", "--port", "99999"], "outside of 0 to 65535"),
+        (["studio", "--folder", __file__], "is a file; name a folder"),
         (["evaluate", "nothing"], "choose one of"),
         (["evaluate", "video", "--set", "colour=3"], "has no option 'colour'; it has model, prompts"),
         (["convert", "{folder}/no.pth", "{folder}/x.safetensors", "--network", "tae", "--preset", "nano"], "no.pth"),
@@ -157,6 +161,15 @@ def test_progress_off_a_terminal_prints_ten_lines(capsys):
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 10
     assert lines[-1].startswith("moviegen: sampling: step 50/50, ")
+
+
+def test_bench_shows_its_figures_and_where_all_of_them_are(tmp_path, capsys):
+    arguments = ["--set", "clips=1", "--set", "tiled=0", "--set", "num_frames=8", "--set", "size=32"]
+    assert cli.main(["evaluate", "tae", "--output", str(tmp_path), *arguments]) == 0
+    shown = capsys.readouterr()
+    assert "psnr_db: " in shown.out
+    assert "tae: clip 1/1" in shown.err
+    assert str(tmp_path / "tae.json") in shown.err
 
 
 def hear_interrupts():

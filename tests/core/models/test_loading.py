@@ -180,6 +180,11 @@ def test_foreign_safetensors_load_with_a_given_config_only(model, tmp_path):
         loading.load(path, network="video_dit")
 
 
+def test_file_of_ours_needs_no_conversion(file, tmp_path):
+    with pytest.raises(CheckpointError, match="use it as it is"):
+        loading.convert(file, tmp_path / "again.safetensors")
+
+
 def test_file_of_another_network_or_config_is_refused(model, file, tmp_path):
     with pytest.raises(CheckpointError, match="holds the network 'video_dit', but 'tae' is needed"):
         loading.load(file, network="tae")
