@@ -18,9 +18,11 @@ from torch import Tensor
 
 from moviegen_core.conditioning.types import Conditioning
 from moviegen_core.errors import ShapeError
-from moviegen_core.shapes import SIZE_MULTIPLE
+from moviegen_core.shapes import LATENT_CHANNELS, SIZE_MULTIPLE
 
 ENCODERS = ("ul2", "metaclip", "byt5")
+NO_VIDEO = "this MODEL makes no video; connect Load Movie Gen Model"
+NO_TAE = "this VAE is no temporal autoencoder of Movie Gen; connect Load Temporal Autoencoder, or use VAE {verb}"
 
 
 def to_images(pixels: Tensor) -> Tensor:
@@ -56,6 +58,18 @@ def times(sigmas: Tensor) -> Tensor:
 def latent(samples: Tensor, num_frames: int | None = None) -> dict[str, Any]:
     """Latent clip [B, C, T, H, W] -> LATENT; `num_frames` tells the decoder which frames are spurious."""
     return {"samples": samples} if num_frames is None else {"samples": samples, "num_frames": num_frames}
+
+
+def check_clip_latent(samples: Any) -> Tensor:
+    """The samples of a LATENT that is a clip of Movie Gen, [B, 16, T, h, w]; ShapeError for any other."""
+    if getattr(samples, "is_nested", False):
+        raise ShapeError("this latent holds picture and sound; separate them first, with LTXV Separate AV Latent")
+    if samples.ndim != 5 or samples.shape[1] != LATENT_CHANNELS:
+        raise ShapeError(
+            f"a latent of shape {tuple(samples.shape)} is none of this video model, which has [batch, "
+            f"{LATENT_CHANNELS}, frames, rows, columns]; connect Empty Video Latent or TAE Encode (Movie Gen)"
+        )
+    return samples
 
 
 def pack(conditioning: Conditioning, width: int) -> Tensor:

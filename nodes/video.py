@@ -202,7 +202,7 @@ class TAEDecode(io.ComfyNode):
         """Decode into one buffer; frames that only fill the last latent are dropped."""
         if overlap >= window:
             raise ConfigError(f"overlap {overlap} is not less than window {window}; use at most {window - 8}")
-        clip = samples["samples"]
+        clip = convert.check_clip_latent(samples["samples"])
         num_frames = samples.get("num_frames")
         if num_frames is None or latent_frames(num_frames) != clip.shape[2]:
             num_frames = decoded_frames(clip.shape[2])

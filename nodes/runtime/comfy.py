@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import comfy.model_management
+import comfy.model_sampling
 import comfy.sample
 import comfy.samplers
 import comfy.utils
@@ -19,7 +20,7 @@ import torch
 from comfy_execution.utils import get_executing_context
 from torch import Tensor
 
-from moviegen_core.errors import ShapeError
+from moviegen_core.errors import BackendError, ShapeError
 from moviegen_core.flow import solver as solvers
 from moviegen_core.flow import times
 from moviegen_core.pipelines.decode import decode_video, encode_video
@@ -145,6 +146,7 @@ def sample(
     seed: int, steps: int, guidance_scale: float, schedule: str, solver: str,
 ) -> Tensor:  # fmt: skip
     """Sample a clip of the LATENT's size with any flow MODEL -> samples [B, C, T, h, w]."""
+    _check_flow(model)
     start = comfy.sample.fix_empty_latent_channels(model, latent["samples"])
     noise = comfy.sample.prepare_noise(start, seed, latent.get("batch_index"))
     guider = comfy.samplers.CFGGuider(model)
@@ -162,6 +164,16 @@ def sample(
         seed=seed,
     )
     return samples.to(comfy.model_management.intermediate_device())
+
+
+def _check_flow(model: Any) -> None:
+    if not isinstance(model.get_model_object("model_sampling"), comfy.model_sampling.CONST):
+        raise BackendError(
+            "this MODEL does not go straight from noise to data, as our schedule and solver need it; connect a "
+            "flow-matching model, or sample it with KSampler"
+        )
+    if model.get_model_object("latent_format").latent_dimensions == 1:
+        raise BackendError(convert.NO_VIDEO)
 
 
 def positive_without_tokens(positive: list[Any]) -> list[Any]:
@@ -190,12 +202,12 @@ def along_the_flow(solver: str) -> Callable[..., Tensor]:
 
 
 def decode(vae: Any, samples: Tensor, num_frames: int, window: int, overlap: int) -> Iterator[Tensor]:
-    """Samples [B, C, T, h, w] -> pixel windows [B, 3, t, H, W] in [-1, 1], streamed; other VAEs decode as they do."""
+    """Samples [B, C, T, h, w] -> pixel windows [B, 3, t, H, W] in [-1, 1], streamed."""
     from .comfy_vae import MovieGenVAE
 
     if not isinstance(vae, MovieGenVAE):
-        yield vae.decode(samples).movedim(-1, 1)[:, :, :num_frames] * 2.0 - 1.0
-        return
+        raise BackendError(convert.NO_TAE.format(verb="Decode"))
+    convert.check_clip_latent(samples)
     on_device = vae.bring(vae.memory_used_decode(samples.shape, vae.vae_dtype), samples)
     yield from decode_video(vae.network, on_device, num_frames, window_frames=window, overlap_frames=overlap)
 
@@ -210,9 +222,15 @@ def stream_frames(vae: Any, samples: Tensor, num_frames: int | None) -> tuple[in
         raise ShapeError(
             f"a latent of shape {tuple(samples.shape)} is no clip or picture; connect those of a video VAE"
         )
+    channels = getattr(vae, "latent_channels", samples.shape[1])
+    if samples.shape[1] != channels:
+        raise ShapeError(
+            f"this latent has {samples.shape[1]} channels, the VAE reads {channels}; connect the VAE of the model that "
+            "made the latent"
+        )
     clips = samples.split(1)
     if isinstance(vae, MovieGenVAE):
-        count = clip_frames(samples, num_frames)
+        count = clip_frames(convert.check_clip_latent(samples), num_frames)
         streams = (decode(vae, clip, count, *STREAM_FRAMES) for clip in clips)
     else:
         ratio = vae.upscale_ratio
@@ -229,11 +247,11 @@ def _pixels(vae: Any, samples: Tensor) -> Tensor:
 
 
 def encode(vae: Any, pixels: Tensor, window: int) -> Tensor:
-    """Pixels [1, 3, T, H, W] in [-1, 1] -> samples [1, C, ceil(T / 8), H / 8, W / 8]; other VAEs encode as they do."""
+    """Pixels [1, 3, T, H, W] in [-1, 1] -> samples [1, C, ceil(T / 8), H / 8, W / 8]."""
     from .comfy_vae import MovieGenVAE
 
     if not isinstance(vae, MovieGenVAE):
-        return vae.encode(convert.to_images(pixels))
+        raise BackendError(convert.NO_TAE.format(verb="Encode"))
     on_device = vae.bring(vae.memory_used_encode(pixels.shape, vae.vae_dtype), pixels)
     samples = encode_video(vae.network, on_device, window_frames=window)
     return samples.to(vae.output_device, torch.float32)

@@ -132,7 +132,8 @@ class MovieGenVideo(comfy.model_base.BaseModel):
         super().__init__(model_config, comfy.model_base.ModelType.FLOW, device=device, unet_model=HostedVideoDiT)
 
     def extra_conds(self, **kwargs: Any) -> dict[str, Any]:
-        """The packed context, checked once per run."""
+        """The packed context; it and the latent's shape are checked once per run."""
+        convert.check_clip_latent(kwargs["noise"])
         out = super().extra_conds(**kwargs)
         context = kwargs.get("cross_attn")
         if context is not None:

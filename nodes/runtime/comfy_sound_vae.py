@@ -19,6 +19,7 @@ from moviegen_core.models import loading
 from moviegen_core.models.audio_codec.model import AudioCodec, AudioCodecConfig
 from moviegen_core.pipelines.sound_codec import CHUNK_SECONDS, decode_pieces, encode_sound
 
+from ..sound_windows import check_sound_latent
 from .comfy_vae import DTYPES, hold
 
 FINEST_CHANNELS = 96  # of the full codec at 48 kHz; about four such tensors live at once
@@ -34,6 +35,7 @@ class ChunkedCodec(torch.nn.Module):
     def decode(self, samples: Tensor, **unused: Any) -> Tensor:
         """Samples [B, 128, L] -> sound [B, 1, 1920 L]; with the watermark, where the weights have one."""
         pieces = []
+        check_sound_latent({"samples": samples}, self.codec.config.latent_channels)
         for piece in decode_pieces(self.codec, samples, watermark=bool(self.codec.config.watermark_rates)):
             comfy.model_management.throw_exception_if_processing_interrupted()
             pieces.append(piece.to(comfy.model_management.intermediate_device()))

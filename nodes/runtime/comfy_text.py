@@ -14,11 +14,22 @@ import torch
 from torch import Tensor, nn
 
 from moviegen_core.conditioning.text import TextEncoders, encode_prompt
+from moviegen_core.errors import BackendError
 from moviegen_core.models.text import TextEncoder, load_text_encoder
 
 from .. import convert, sound_convert
 
 KEY = "moviegen"  # of the one entry in our tokens
+
+
+class Tokens(dict[str, Any]):
+    """Tokens that answer nodes for other text encoders, which ask for "l", "t5xxl" and the like, with a sentence."""
+
+    def __missing__(self, key: str) -> Any:
+        raise BackendError(
+            f"this node reads {key!r} tokens, which Movie Gen's text encoders do not make; encode the prompt with CLIP "
+            "Text Encode or Text Encode (Movie Gen)"
+        )
 
 
 class PromptKeeper:
@@ -33,7 +44,7 @@ class PromptKeeper:
     ) -> dict[str, Any]:  # fmt: skip
         """Prompt -> tokens; prompt weights such as (word:1.2) are read as plain text. `sound`: of a sound's caption."""
         prompt = SimpleNamespace(text=text, fps=fps, show_text=show_text, sound=sound)
-        return {KEY: [[(prompt, 1.0, 0) if return_word_ids else (prompt, 1.0)]]}
+        return Tokens({KEY: [[(prompt, 1.0, 0) if return_word_ids else (prompt, 1.0)]]})
 
     def untokenize(self, tokens: Any) -> list[Any]:
         """Tokens -> the prompt they came from."""

@@ -21,6 +21,8 @@ from moviegen_core.models.tae.model import TAE, TAEConfig
 from moviegen_core.pipelines.decode import decode_video, encode_video
 from moviegen_core.shapes import LATENT_CHANNELS, SPATIAL_STRIDE, TEMPORAL_STRIDE, decoded_frames, latent_frames
 
+from .. import convert
+
 DTYPES = {"auto": None, "fp32": torch.float32, "bf16": torch.bfloat16}
 WINDOW_FRAMES = 32  # what decode_video holds at a time; the memory estimates count one window
 
@@ -35,7 +37,7 @@ class WindowedTAE(torch.nn.Module):
     def decode(self, samples: Tensor, **unused: Any) -> Tensor:
         """Samples [B, 16, t, h, w] -> pixels [B, 3, 8 t, 8 h, 8 w] in [-1, 1]."""
         windows = []
-        for window in decode_video(self.tae, samples):
+        for window in decode_video(self.tae, convert.check_clip_latent(samples)):
             comfy.model_management.throw_exception_if_processing_interrupted()
             windows.append(window.to(comfy.model_management.intermediate_device()))
         return torch.cat(windows, dim=2)

@@ -16,9 +16,11 @@ from torch import Tensor, nn
 
 from moviegen_core import devices
 from moviegen_core.conditioning.text import TextEncoders, encode_prompt
-from moviegen_core.errors import BackendError, ShapeError
+from moviegen_core.errors import BackendError
 from moviegen_core.models import loading
+from moviegen_core.models.tae.model import TAE
 from moviegen_core.models.text import TextEncoder, load_text_encoder
+from moviegen_core.models.video_dit.model import VideoDiT
 from moviegen_core.ops.memory import keep_large_buffers
 from moviegen_core.pipelines.decode import decode_video, encode_video
 from moviegen_core.pipelines.sample import sample_video
@@ -107,9 +109,9 @@ def sample(
     seed: int, steps: int, guidance_scale: float, schedule: str, solver: str,
 ) -> Tensor:  # fmt: skip
     """Sample a clip of the LATENT's size -> samples [B, C, T, h, w] on the CPU."""
-    size = latent["samples"].shape
-    if len(size) != 5:
-        raise ShapeError(f"a latent of shape {tuple(size)} was given; connect Empty Video Latent (Movie Gen)")
+    if not isinstance(model.network, VideoDiT):
+        raise BackendError(convert.NO_VIDEO)
+    size = convert.check_clip_latent(latent["samples"]).shape
     progress = Progress(steps)
     samples = sample_video(
         model.network,
@@ -130,8 +132,8 @@ def decode(vae: NetworkHandle, samples: Tensor, num_frames: int, window: int, ov
     """Samples [B, C, T, h, w] -> pixel windows [B, 3, t, H, W], streamed."""
     place = vae.placement
     yield from decode_video(
-        vae.network,
-        samples.to(place.device, place.dtype),
+        _tae(vae, "Decode"),
+        convert.check_clip_latent(samples).to(place.device, place.dtype),
         num_frames,
         window_frames=window,
         overlap_frames=overlap,
@@ -140,9 +142,7 @@ def decode(vae: NetworkHandle, samples: Tensor, num_frames: int, window: int, ov
 
 def stream_frames(vae: NetworkHandle, samples: Tensor, num_frames: int | None) -> tuple[int, Iterator[Tensor]]:
     """Frames of all clips [B, C, T, h, w], and them in windows [1, 3, t, H, W] in [-1, 1] that hold few at once."""
-    if samples.ndim != 5:
-        raise ShapeError(f"a latent of shape {tuple(samples.shape)} was given; a clip needs [batch, channels, T, h, w]")
-    count = clip_frames(samples, num_frames)
+    count = clip_frames(convert.check_clip_latent(samples), num_frames)
     windows = (decode(vae, clip, count, *STREAM_FRAMES) for clip in samples.split(1))
     return count * samples.shape[0], chain.from_iterable(windows)
 
@@ -150,7 +150,13 @@ def stream_frames(vae: NetworkHandle, samples: Tensor, num_frames: int | None) -
 def encode(vae: NetworkHandle, pixels: Tensor, window: int) -> Tensor:
     """Pixels [1, 3, T, H, W] in [-1, 1] -> samples [1, C, T/8, H/8, W/8]."""
     place = vae.placement
-    return encode_video(vae.network, pixels.to(place.device, place.dtype), window_frames=window).float().cpu()
+    return encode_video(_tae(vae, "Encode"), pixels.to(place.device, place.dtype), window_frames=window).float().cpu()
+
+
+def _tae(vae: NetworkHandle, verb: str) -> TAE:
+    if not isinstance(vae.network, TAE):
+        raise BackendError(convert.NO_TAE.format(verb=verb))
+    return vae.network
 
 
 def temporary_file(ending: str) -> Path:

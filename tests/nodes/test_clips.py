@@ -87,7 +87,7 @@ def test_batch_becomes_one_film_with_sound(nodes, vae):
 
 
 def test_picture_latents_are_refused(nodes, vae):
-    with pytest.raises(ShapeError, match="a clip needs"):
+    with pytest.raises(ShapeError, match="TAE Encode"):
         nodes["MovieGenDecodeToVideo"].execute({"samples": torch.zeros(1, 4, 8, 8)}, vae, 16.0)
 
 
