@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor
 
-from .. import weights
 from ..conditioning.text import TextEncoders, encode_prompt
 from ..devices import Placement, Residency, choose, stay
 from ..errors import CheckpointError, ConfigError, ShapeError
@@ -30,6 +29,7 @@ from ..ops.attention import Attend, resolve
 from ..ops.memory import keep_large_buffers
 from ..shapes import SIZE_MULTIPLE, SPATIAL_STRIDE, TEMPORAL_STRIDE, LatentShape, clip_latent
 from .decode import decode_video, encode_video
+from .parts import find_parts, recommended
 from .sample import EMULATED_STEPS, GUIDANCE_SCALE, STEPS, sample_video
 from .soundtrack import Sound, SoundPipeline
 
@@ -148,7 +148,8 @@ class MovieGenPipeline:
         placement = choose(device, dtype)
         if placement.device.type == "cpu":
             keep_large_buffers()
-        files, sampling = find_parts(source)
+        files = find_parts(source, PARTS)
+        _need(files, os.fspath(source))
         home = placement.device if residency is stay else torch.device("cpu")
         tae = loading.load(files["tae"], device=home, dtype=placement.dtype, network="tae")
         video = loading.load(
@@ -171,7 +172,7 @@ class MovieGenPipeline:
             cast(TAE, tae),
             encoders,
             placement,
-            sampling=sampling,
+            sampling=recommended(files["video"]),
             residency=residency,
             load_sound=lambda: SoundPipeline.from_pretrained(
                 source, device=device, dtype=dtype, attend=attend, residency=residency
@@ -317,28 +318,6 @@ class MovieGenPipeline:
                 encode_prompt(self.encoders, prompt, fps=fps, show_text=show_text),
                 encode_prompt(self.encoders, negative, fps=fps),
             )
-
-
-def find_parts(source: str | os.PathLike[str]) -> tuple[dict[str, Path], dict[str, Any]]:
-    """Paths of the parts of a model by name, and the sampling settings that it recommends."""
-    text = os.fspath(source)
-    shipped = {name: entry for name, entry in weights.shipped().items() if name.startswith(f"{text}/")}
-    if shipped:
-        files = {name.split("/")[1]: weights.path(name) for name in shipped if name.split("/")[1] in PARTS}
-        sampling = shipped[f"{text}/video"].sampling if f"{text}/video" in shipped else {}
-        _need(files, text)
-        return files, sampling
-    folder = weights.resolve(source)
-    if not folder.is_dir():
-        raise CheckpointError(f"{folder} is one file; give the folder that holds {', '.join(PARTS)}")
-    files = {}
-    for part in PARTS:
-        names = (f"{part}.safetensors", f"{part}.safetensors.index.json", part)
-        found = next((folder / name for name in names if (folder / name).exists()), None)
-        if found is not None:
-            files[part] = found
-    _need(files, str(folder))
-    return files, loading.read_header(files["video"]).extra.get("sampling", {})
 
 
 def check_settings(prompt: str, negative: str, fps: float, seed: int, steps: int, guidance_scale: float) -> None:

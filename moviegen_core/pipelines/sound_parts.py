@@ -21,6 +21,7 @@ from ..models.sound_match.model import SoundMatch
 from ..models.text import load_text_encoder
 from ..models.vision.checkpoint import load_vision_tower
 from ..ops.attention import Attend, resolve
+from .parts import find_parts, recommended
 
 MODEL, CODEC, VISION, MATCH = "audio", "audio_codec", "metaclip_vision", "sound_match"
 TEXT_ENCODERS = ("t5", "ul2")  # the paper's is T5-base; the nano model reads the video model's nano encoder
@@ -41,26 +42,13 @@ class SoundParts:
 
 def find_sound_parts(source: str | os.PathLike[str]) -> dict[str, Path]:
     """Paths by name of the sound parts of "nano" or of a folder; CheckpointError where they cannot make sound."""
-    text = os.fspath(source)
-    shipped = [name for name in weights.shipped() if name.startswith(f"{text}/")]
-    if shipped:
-        files = {part: weights.path(f"{text}/{part}") for part in PARTS if f"{text}/{part}" in shipped}
-    else:
-        folder = weights.resolve(source)
-        if not folder.is_dir():
-            raise CheckpointError(f"{folder} is one file; give the folder that holds {', '.join(PARTS)}")
-        files = {}
-        for part in PARTS:
-            names = (f"{part}.safetensors", f"{part}.safetensors.index.json", part)
-            found = next((folder / name for name in names if (folder / name).exists()), None)
-            if found is not None:
-                files[part] = found
+    files = find_parts(source, PARTS)
     missing = [part for part in (MODEL, CODEC) if part not in files]
     if not any(name in files for name in TEXT_ENCODERS):
         missing.append(f"one of {', '.join(TEXT_ENCODERS)}")
     if missing:
         raise CheckpointError(
-            f"{text} has no weights for sound: it lacks {' and '.join(missing)}; add them or use nano"
+            f"{os.fspath(source)} has no weights for sound: it lacks {' and '.join(missing)}; add them or use nano"
         )
     return files
 
@@ -114,14 +102,8 @@ def load_sound_parts(
         )
     return SoundParts(
         codec=codec, model=model, words=words, eyes=eyes, match=cast("SoundMatch | None", match),
-        sampling=recommended(source, files[MODEL]),
+        sampling=recommended(files[MODEL]),
     )  # fmt: skip
-
-
-def recommended(source: str | os.PathLike[str], model: Path) -> dict[str, Any]:
-    """Sampling settings that come with the sound model of `source`."""
-    entry = weights.shipped().get(f"{os.fspath(source)}/{MODEL}")
-    return dict(entry.sampling if entry is not None else loading.read_header(model).extra.get("sampling", {}))
 
 
 def _eyes(vision: Any, match: SoundMatch | None, frame_dim: int) -> FrameEncoders | None:

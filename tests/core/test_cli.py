@@ -77,7 +77,7 @@ def test_debugging_shows_the_traceback(monkeypatch, capsys):
         (["make", "x", "--seconds", "nan"], "use a number above 0"),
         (["make", "x", "-o", "film.txt"], "must end in .mp4"),
         (["make", "x", "--fps", "0"], "fps 0 is outside of 1 to 120"),
-        (["make", "x", "--model", "missing/folder", "-o", "{folder}/film.mp4"], "neither shipped weights nor a file"),
+        (["make", "x", "--model", "missing/folder", "-o", "{folder}/film.mp4"], "neither a shipped model nor a folder"),
         (["make", "x", "--device", "toaster", "-o", "{folder}/film.mp4"], "use auto or one of"),
         (["make", "x", "--no-sound", "--music", "calm", "-o", "{folder}/film.mp4"], "--no-sound leaves nothing"),
         (["make", "x", "--sound-picture", "x.txt", "-o", "{folder}/film.mp4"], "must end in .png"),
