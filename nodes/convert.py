@@ -66,7 +66,7 @@ def check_clip_latent(samples: Any) -> Tensor:
         raise ShapeError("this latent holds picture and sound; separate them first, with LTXV Separate AV Latent")
     if samples.ndim != 5 or samples.shape[1] != LATENT_CHANNELS:
         raise ShapeError(
-            f"a latent of shape {tuple(samples.shape)} is none of this video model, which has [batch, "
+            f"a latent of shape {tuple(samples.shape)} is not of this video model, which reads [batch, "
             f"{LATENT_CHANNELS}, frames, rows, columns]; connect Empty Video Latent or TAE Encode (Movie Gen)"
         )
     return samples
