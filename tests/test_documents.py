@@ -1,0 +1,97 @@
+"""What the documents name exists: files, anchors, commands with their options and settings, recipes, benches."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from moviegen_core import evaluate, weights
+from moviegen_core.cli import build_parser
+from moviegen_core.train import run
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / name for name in ("README.md", "AGENTS.md", "CHANGELOG.md")] + sorted((ROOT / "docs").glob("*.md"))
+LINE = re.compile(r"^moviegen .*", re.MULTILINE)
+MENTION = re.compile(r"`moviegen ([a-z]+)([^`]*)`")
+PATHS = re.compile(
+    r"(?<![\w/.])(?:moviegen_core|moviegen_host|nodes|scripts|benchmarks|workflows|tests|web|docs)/[\w/.-]+"
+)
+
+
+def pages(pattern):
+    """(page, match) of a pattern in every document, for parametrize."""
+    found = [(page, match) for page in PAGES for match in pattern.finditer(page.read_text(encoding="utf-8"))]
+    return [pytest.param(page, match, id=f"{page.name}: {match[0][:60]}") for page, match in found]
+
+
+def slugs(page):
+    """Anchors of a page, as GitHub makes them of its headings."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize(("page", "link"), pages(re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)]*))?\)")))
+def test_link_leads_somewhere(page, link):
+    target = (page.parent / link[1]).resolve() if link[1] else page
+    assert target.exists()
+    if link[2]:
+        assert link[2] in slugs(target)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_named_files_exist(page):
+    named = {match[0].rstrip(".") for match in PATHS.finditer(page.read_text(encoding="utf-8"))}
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_named_make_targets_exist(page):
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = re.findall(r"(?:^|`)make ([a-z]+)(?=\s{2}|`|$)", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(named) <= targets
+
+
+@pytest.mark.parametrize(("page", "command"), pages(LINE))
+def test_command_line_is_understood(page, command):
+    words = shlex.split(re.sub(r"\s\[[^\]]*\]", "", command[0]), comments=True)[1:]
+    arguments = build_parser().parse_args(words)
+    settings = dict(text.partition("=")[::2] for text in getattr(arguments, "settings", []))
+    if words[0] == "train":
+        for name, values in run.settings_by_recipe(settings, run.names(arguments.recipe)).items():
+            run.with_settings(run.RECIPES[name].config, values)
+    if words[0] == "evaluate":
+        assert set(settings) <= set(inspect.signature(evaluate.bench(arguments.bench)).parameters)
+    if words[0] == "run":
+        assert (ROOT / arguments.workflow).is_file()
+
+
+@pytest.mark.parametrize(("page", "command"), pages(MENTION))
+def test_command_named_in_passing_has_the_options_that_are_named(page, command, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        build_parser().parse_args([command[1], "--help"])
+    assert stopped.value.code == 0
+    shown = capsys.readouterr().out
+    assert [option for option in re.findall(r"--[a-z-]+", command[0]) if option not in shown] == []
+    if command[1] in ("train", "evaluate") and (name := re.match(r"\s+([a-z][\w-]*)", command[2])):
+        assert run.names(name[1]) if command[1] == "train" else evaluate.bench(name[1])
+
+
+def test_readme_names_every_workflow_document_and_shipped_model():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    wanted = [f"workflows/{file.name}" for file in (ROOT / "workflows").glob("*.json")]
+    wanted += [f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")]
+    wanted += list(weights.shipped())
+    assert [name for name in wanted if name not in text] == []
+
+
+def test_examples_of_the_toybox_run_as_they_are_printed():
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/toybox.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert blocks
+    names: dict = {}
+    for block in blocks:
+        exec(compile(block, "docs/toybox.md", "exec"), names)
+    assert names["frames"].shape == (64, 128, 128, 3)
