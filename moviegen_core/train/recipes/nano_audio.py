@@ -66,6 +66,7 @@ class AudioRecipe:
     emphasis: float = 0.5
     gain_weight: float = 3.0
     # What the nano model is best sampled with: it learned from sounds of up to eight seconds.
+    sampling_steps: int = 16
     guidance_scale: float = 3.0
     window_seconds: float = 8.0
     context_seconds: float = 2.0
@@ -104,6 +105,7 @@ def run(recipe: AudioRecipe, workspace: Workspace) -> None:
     weights = channel_weights(load_codec(workspace), recipe.emphasis, recipe.gain_weight)
     objective = partial(sound_flow_matching, weights=weights)
     sampling = {name: getattr(recipe, name) for name in ("guidance_scale", "window_seconds", "context_seconds")}
+    sampling["steps"] = recipe.sampling_steps
     train_and_ship(
         model, objective, source(recipe, data, latents, frames, texts), loop, workspace,
         hooks=[sheet_hook(workspace, data, latents, frames, texts)], sampling=sampling,

@@ -95,7 +95,7 @@ def test_audio_recipe_ships_weights_and_how_to_sample_with_them(workspace):
     nano_audio.run(recipe, workspace)
     entry = weights.shipped(workspace.ship)["nano/audio"]
     assert (entry.network, entry.recipe) == ("audio_dit", "nano-audio")
-    assert entry.sampling == {"guidance_scale": 3.0, "window_seconds": 8.0, "context_seconds": 2.0}
+    assert entry.sampling == {"guidance_scale": 3.0, "window_seconds": 8.0, "context_seconds": 2.0, "steps": 16}
     model = loading.load(workspace.weight_file("nano/audio"), dtype=torch.float32)
     assert not torch.equal(model.frames_in.standard.std, torch.ones(288))
     assert list(workspace.folder("nano-audio", "sheets").glob("step-*.png"))
