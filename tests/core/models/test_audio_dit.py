@@ -135,7 +135,11 @@ def test_saved_network_comes_back(tmp_path, model):
     loading.save(model, tmp_path / "audio.safetensors")
     latent, time = inputs()
     again = loading.load(tmp_path / "audio.safetensors", network="audio_dit")
-    assert torch.equal(again(latent, time, again.prepare()), model(latent, time, model.prepare()))
+    assert again.config == model.config
+    # Sums may round otherwise where the loaded weights lie otherwise in memory.
+    torch.testing.assert_close(
+        again(latent, time, again.prepare()), model(latent, time, model.prepare()), rtol=1e-5, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize(
