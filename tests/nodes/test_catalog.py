@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 NODES = [
@@ -64,6 +66,19 @@ def test_node_explains_itself(name, nodes):
 def test_node_has_a_help_page_that_names_its_inputs(name, nodes):
     page = (ROOT / "web" / "docs" / f"{name}.md").read_text(encoding="utf-8")
     assert [one.id for one in nodes[name].define_schema().inputs if one.id not in page] == []
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_help_page_shows_a_picture_below_its_title(name):
+    folder = ROOT / "web" / "docs"
+    title, picture = (folder / f"{name}.md").read_text(encoding="utf-8").splitlines()[:2]
+    found = re.fullmatch(r"!\[.{20,}\]\((\w+\.jpg)\)", picture)
+    assert title.startswith("# ")
+    assert found, f"{name}.md: {picture}"
+    with Image.open(folder / found[1]) as image:
+        image.load()
+        assert image.width >= 480
+    assert (folder / found[1]).stat().st_size < 150_000
 
 
 def test_node_ids_are_literals_in_classes_that_inherit_directly():
