@@ -43,15 +43,24 @@ SET_WIDGETS = """wanted => {
 
 LISTEN = """() => {
     window.heard = {};
-    for (const kind of ['progress_state', 'b_preview_with_metadata', 'executed', 'execution_success'])
+    for (const kind of ['progress_state', 'progress_text', 'b_preview_with_metadata', 'executed', 'execution_success'])
         app.api.addEventListener(kind, event => {
             heard[kind] = (heard[kind] ?? 0) + 1;
+            if (kind === 'progress_text') heard.text = event.detail.text;
             if (kind !== 'b_preview_with_metadata') return;
             heard.shown = Object.keys(app.nodePreviewImages).length;
             createImageBitmap(event.detail.blob).then(one => { heard.strip = [one.width, one.height]; });
         });
     for (const kind of ['execution_error', 'execution_interrupted'])
         app.api.addEventListener(kind, event => { heard.failure = event.detail.exception_message ?? kind; });
+    // Which node has a film strip drawn in it, by whichever renderer.
+    setInterval(() => {
+        for (const node of app.rootGraph.nodes) {
+            const inside = document.querySelectorAll(`[data-node-id="${node.id}"] img`);
+            const drawn = LiteGraph.vueNodesMode ? [...inside] : node.imgs ?? [];
+            if (drawn.some(one => one.naturalWidth >= 2 * one.naturalHeight)) heard.drawn = node.type;
+        }
+    }, 50);
 }"""
 
 FAULTS = """() => {
@@ -65,6 +74,11 @@ FAULTS = """() => {
         const from = graph.getNodeById(link.origin_id), to = graph.getNodeById(link.target_id);
         if (!from?.outputs[link.origin_slot] || !to?.inputs[link.target_slot]) problems.push('link ' + link.id);
     }
+    const boxes = graph.nodes.map(one => [one.pos[0], one.pos[1] - 30, one.size[0], one.size[1] + 30]);
+    for (const [index, [x, y, width, height]] of boxes.entries())
+        for (const [other, [x2, y2, width2, height2]] of boxes.entries())
+            if (other > index && x + width > x2 && x2 + width2 > x && y + height > y2 && y2 + height2 > y)
+                problems.push(graph.nodes[index].type + ' covers ' + graph.nodes[other].type);
     return problems;
 }"""
 
@@ -183,21 +197,39 @@ def tab(browser: Any, **options: Any) -> Iterator[Any]:
         context.close()
 
 
+def change_setting(page: Any, address: str, name: str, value: Any) -> None:
+    """A setting of the editor, from the next page on."""
+    answer = page.request.post(
+        f"{address}api/settings/{name}", data=json.dumps(value), headers={"Content-Type": "application/json"}
+    )
+    assert answer.ok, f"{address} does not keep settings: {answer.status}"
+
+
 def open_template(
     page: Any, address: str, template: str, *, new_nodes: bool = False, locale: str = "en", nodes: int = 3
 ) -> None:
     """Opens a template in the wanted renderer and language, and waits until `nodes` of its nodes are there."""
     for name, value in {"Comfy.VueNodes.Enabled": new_nodes, "Comfy.Locale": locale}.items():
-        answer = page.request.post(
-            f"{address}api/settings/{name}", data=json.dumps(value), headers={"Content-Type": "application/json"}
-        )
-        assert answer.ok, f"{address} does not keep settings: {answer.status}"
+        change_setting(page, address, name, value)
     page.goto(f"{address}?template={template}&source={PACK}")
     page.wait_for_function(
         "([name, nodes]) => window.app?.extensionManager?.workflow?.activeWorkflow?.filename === name"
         " && window.app.rootGraph?.nodes.length >= nodes",
         arg=[template, nodes],
     )
+
+
+def add_by_search(page: Any, name: str) -> None:
+    """Opens the search for nodes, types a node's name and takes what is found first."""
+    page.evaluate("app.extensionManager.command.execute('Workspace.SearchBox.Toggle')")
+    # Fuzzy search finds nothing for more than 32 characters.
+    page.locator("input:focus").fill(name.removesuffix(" (Movie Gen)"))
+    page.get_by_text(name).or_(page.get_by_text("Blueprint")).first.wait_for()
+    page.wait_for_timeout(600)  # the list follows the typing
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(300)
+    # A new node may follow the mouse until it is put down.
+    page.mouse.click(SIZE["width"] / 2, SIZE["height"] / 2)
 
 
 def run(page: Any) -> None:
