@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import runpy
 import shlex
 from pathlib import Path
 
@@ -88,10 +89,9 @@ def test_readme_names_every_workflow_document_and_shipped_model():
     assert [name for name in wanted if name not in text] == []
 
 
-def test_examples_of_the_toybox_run_as_they_are_printed():
+def test_examples_of_the_toybox_run_as_they_are_printed(tmp_path):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/toybox.md").read_text(encoding="utf-8"), re.DOTALL)
     assert blocks
-    names: dict = {}
-    for block in blocks:
-        exec(compile(block, "docs/toybox.md", "exec"), names)
-    assert names["frames"].shape == (64, 128, 128, 3)
+    script = tmp_path / "examples.py"
+    script.write_text("\n".join(blocks), encoding="utf-8")
+    assert runpy.run_path(str(script))["frames"].shape == (64, 128, 128, 3)
