@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ConfigError, ShapeError
-from ..flow import guidance, times
+from ..flow import guidance, path, times
 from ..flow.solver import OnStep, Solver, integrate
 from ..models.video_dit.model import Context, VideoDiT, check_grid
 from ..ops.attention import Attend
@@ -31,18 +31,25 @@ def sample_video(
     model: VideoDiT, conditioning: Any, shape: LatentShape, *, seed: int = 0, negative: Any = None,
     steps: int = STEPS, guidance_scale: float = GUIDANCE_SCALE, schedule: str = "linear_quadratic",
     emulated_steps: int = EMULATED_STEPS, kind: times.Kind = "slope_continuous", solver: Solver = "euler",
-    on_step: OnStep | None = None, attend: str | Attend | None = None,
+    source: Tensor | None = None, source_time: float = 0.0, on_step: OnStep | None = None,
+    attend: str | Attend | None = None,
 ) -> Tensor:  # fmt: skip
     """Latent clip [B, C, T, H, W], unit variance, fp32 on the model's device.
 
     `conditioning` and `negative` have `.context` and `.context_mask` (see conditioning.types) for one sample or B;
     without `negative` guidance starts from the null condition. `guidance_scale` 1 asks the network once per step.
+    With a latent `source` [B, C, T, H, W] the clip is made of it: noised to `source_time` (0: nothing of it stays) and
+    sampled from there, by the points of the schedule that lie beyond.
     `on_step(step, steps, estimate)` follows every step, counted from 1; raising from it cancels.
     """
     check_shape(model, shape)
     if guidance_scale < 0:
         raise ConfigError(f"guidance_scale {guidance_scale} is negative; use 1 (none) to about 10 (paper: 7.5)")
     points = times.schedule(schedule, steps, emulated_steps, kind)
+    if not 0.0 <= source_time < 1.0:
+        raise ConfigError(f"source_time {source_time} must lie in [0, 1): 0 is all noise, towards 1 the source stays")
+    if source is not None and tuple(source.shape) != shape.as_tuple():
+        raise ShapeError(f"the source is {list(source.shape)}, the clip to make {list(shape.as_tuple())}; fit one")
     attend = resolve_attention(attend or model.attend, model.device, model.dtype)
     positive = model.prepare(conditioning.context, conditioning.context_mask, shape.batch)
     baseline = None
@@ -65,8 +72,11 @@ def sample_video(
             return conditional
         return guidance.classifier_free(conditional, ask(baseline), guidance_scale)
 
-    noise = make_noise(shape, seed).to(model.device)
-    return integrate(velocity, noise, points, solver, on_step)
+    begun = make_noise(shape, seed).to(model.device)
+    if source is not None:
+        begun = path.interpolate(source.to(begun), begun, torch.full((shape.batch,), source_time, device=begun.device))
+        points = torch.cat([points.new_tensor([source_time]), points[points > source_time]])
+    return integrate(velocity, begun, points, solver, on_step)
 
 
 def check_shape(model: VideoDiT, shape: LatentShape) -> None:

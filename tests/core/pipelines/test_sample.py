@@ -131,3 +131,24 @@ def test_impossible_settings_are_refused(model, text):
         sample_video(model, text, SHAPE, steps=0)
     with pytest.raises(BackendError, match="use auto"):
         sample_video(model, text, SHAPE, steps=2, attend="warp")
+
+
+def test_source_is_kept_the_more_the_later_its_path_is_joined(model, text):
+    latent = torch.randn(SHAPE.as_tuple(), generator=torch.Generator().manual_seed(9))
+    made = [sample_video(model, text, SHAPE, steps=40, source=latent, source_time=time) for time in (0.2, 0.6, 0.95)]
+    distances = [(one - latent).square().mean().item() for one in made]
+    assert distances == sorted(distances, reverse=True)
+    assert distances[-1] < 0.1 * distances[0]
+
+
+def test_source_at_time_zero_is_forgotten(model, text):
+    latent = torch.randn(SHAPE.as_tuple(), generator=torch.Generator().manual_seed(9))
+    made = sample_video(model, text, SHAPE, seed=3, steps=4, source=latent, source_time=0.0)
+    torch.testing.assert_close(made, sample_video(model, text, SHAPE, seed=3, steps=4), rtol=1e-4, atol=1e-4)
+
+
+def test_source_of_another_shape_or_a_time_of_the_data_is_refused(model, text):
+    with pytest.raises(ShapeError, match="the source is"):
+        sample_video(model, text, SHAPE, steps=2, source=torch.zeros(1, 16, 2, 4, 4), source_time=0.5)
+    with pytest.raises(ConfigError, match="towards 1 the source stays"):
+        sample_video(model, text, SHAPE, steps=2, source=torch.zeros(SHAPE.as_tuple()), source_time=1.0)
