@@ -22,6 +22,36 @@ FOLDERS = {"video": "diffusion_models", "tae": "vae", "ul2": "text_encoders"}
 FOLDERS |= {"metaclip": "text_encoders", "byt5": "text_encoders"}
 CONTROL = {"fixed", "increment", "decrement", "randomize"}
 
+# A pack that is loaded after ours and renames one of our nodes the way nodes/renames.py does it.
+RENAMES = """
+import sys
+from comfy_api.latest import ComfyExtension
+
+RULE = {
+    "new_node_id": "MovieGenPlanFrames",
+    "old_node_id": "MovieGenOldPlan",
+    "old_widget_ids": ["duration", "fps"],
+    "input_mapping": [
+        {"new_id": "seconds", "old_id": "duration"},
+        {"new_id": "fps", "old_id": "fps"},
+        {"new_id": "family", "set_value": "wan"},
+        {"new_id": "rounding", "set_value": "nearest"},
+    ],
+    "output_mapping": [{"new_idx": 0, "old_idx": 0}],
+}
+
+class Renames(ComfyExtension):
+    async def on_load(self):
+        [renames] = [module for name, module in sys.modules.items() if name.endswith("MovieGen.nodes.renames")]
+        await renames.register([RULE])
+
+    async def get_node_list(self):
+        return []
+
+async def comfy_entrypoint():
+    return Renames()
+"""
+
 pytestmark = [pytest.mark.comfy, pytest.mark.skipif(not COMFYUI, reason="needs a ComfyUI folder in $COMFYUI_DIR")]
 
 
@@ -44,13 +74,18 @@ class Server:
             target.symlink_to(weights[part])
         (base / "custom_nodes").mkdir()
         (base / "custom_nodes" / "ComfyUI-MovieGen").symlink_to(ROOT)
+        # Packs load in the order of their folders' list, which no name can set; those of other lists load later.
+        later, config = base / "later" / "renames", base / "paths.yaml"
+        later.mkdir(parents=True)
+        (later / "__init__.py").write_text(RENAMES, encoding="utf-8")
+        config.write_text(json.dumps({"later": {"custom_nodes": str(later.parent)}}), encoding="utf-8")
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
         self.log = base / "log.txt"
         command = [PYTHON, "main.py", "--cpu", "--base-directory", str(base), "--port", str(port)]
-        command += ["--disable-api-nodes", "--preview-method", "latent2rgb"]
+        command += ["--disable-api-nodes", "--preview-method", "latent2rgb", "--extra-model-paths-config", str(config)]
         with self.log.open("w") as log:
             self.process = subprocess.Popen(command, cwd=COMFYUI, stdout=log, stderr=subprocess.STDOUT)
 

@@ -48,3 +48,14 @@ def test_texts_in_every_language_and_the_blueprints_are_served(server):
     served = [one["name"] for one in server.ask("/global_subgraphs").values()]
     assert len(files) >= 4
     assert [served.count(name) for name in files] == [1] * len(files)
+
+
+def test_graph_with_an_old_name_of_a_node_runs(server):
+    [rule] = server.ask("/node_replacements")["MovieGenOldPlan"]
+    assert (rule["new_node_id"], rule["old_widget_ids"]) == ("MovieGenPlanFrames", ["duration", "fps"])
+    prompt = {
+        "1": {"class_type": "MovieGenOldPlan", "inputs": {"duration": 2.0, "fps": 16.0}, "_meta": {}},
+        "2": {"class_type": "PreviewAny", "inputs": {"source": ["1", 0]}},
+    }
+    entry = server.finished(server.queue(prompt))
+    assert entry["outputs"]["2"]["text"] == ["33"]  # Wan takes 4 n + 1 frames
