@@ -28,8 +28,8 @@ browser: $(BROWSER_STAMP) ## try the studio in a real browser (needs Chromium, o
 	@PYTHONPATH=$(VENV)/other-frontend $(BIN)/pytest -m 'browser and not comfy' tests/browser -k 'not template'
 
 test: $(STAMP) ## run the tests (no network, no GPU)
-	@echo "test: running pytest"
-	@$(BIN)/pytest
+	@echo "test: running pytest, a process a core"
+	@OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4
 
 check: $(STAMP) ## lint, format check, types, import ladder
 	@echo "check: ruff, mypy and the import ladder"

@@ -15,7 +15,7 @@ from moviegen_core import weights
 from moviegen_core.devices import choose
 from moviegen_core.errors import CheckpointError, ConfigError
 from moviegen_core.media.frames import from_uint8
-from moviegen_core.models import adapters, loading
+from moviegen_core.models import adapters, catalog, loading
 from moviegen_core.models.judge.model import JudgeConfig, prepare_clip
 from moviegen_core.models.tae import presets as tae_presets
 from moviegen_core.models.tae.model import TAE
@@ -128,7 +128,7 @@ def test_last_stage_of_the_autoencoder_leaves_the_encoder_alone(trained_tae):
 
 def test_decoder_recipe_teaches_the_decoder_alone_on_clips_that_the_transformer_told_again(workspace):
     ship_untrained_parts(workspace)
-    nano_video.run(tiny_video_recipe(), workspace)
+    workspace.export("nano/video", catalog.build("video_dit", "nano", device="cpu"))
     before = loading.load(workspace.weight_file("nano/tae"), dtype=torch.float32).state_dict()
     nano_decoder.run(
         nano_decoder.DecoderRecipe(
