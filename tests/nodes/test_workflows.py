@@ -46,7 +46,14 @@ def test_nodes_say_where_they_come_from_and_do_not_overlap(document):
             assert node["properties"]["cnr_id"] == (
                 "moviegen-video-audio" if node["type"].startswith("MovieGen") else "comfy-core"
             )
-    assert any(node["type"] == "MarkdownNote" for node in document["nodes"])
+
+
+@pytest.mark.parametrize("document", documents())
+def test_note_explains_the_workflow_readably(document):
+    notes = [node["widgets_values"][0] for node in document["nodes"] if node["type"] == "MarkdownNote"]
+    assert len(notes) == 1
+    assert notes[0].startswith("## ")
+    assert "`" not in notes[0]  # Nodes 2.0 writes code blue on a note's brown
 
 
 @pytest.mark.parametrize("document", documents())
