@@ -24,11 +24,13 @@ def flow_matching(
     *,
     drop_condition: float = DROP_CONDITION,
     channel_weight: Tensor | None = None,
+    time_mean: float = 0.0,
 ) -> dict[str, Tensor]:
     """Mean squared error of the velocity; the model is a VideoDiT or a wrapper with its interface.
 
     `channel_weight` [C], of mean 1, says how much each latent channel counts; the best prediction stays the same, but
-    a small network spends itself where it shows.
+    a small network spends itself where it shows. Times are logit-normal about `time_mean` (paper: 0); below 0 more of
+    them lie near the noise, where it is decided what a clip shows and where.
 
     The batch holds "latent" [B, C, T, H, W] (unit variance), and for each encoder "context.NAME" [B, L, De] with
     "context_mask.NAME" [B, L]. Returns "loss" and detached "loss_0" ... "loss_3": the mean within each quarter of
@@ -37,7 +39,7 @@ def flow_matching(
     latent = batch["latent"]
     size, device = latent.shape[0], latent.device
     noise = torch.randn(latent.shape, generator=generator, dtype=torch.float32).to(device, latent.dtype)
-    time = times.logit_normal(size, generator=generator).to(device)
+    time = times.logit_normal(size, mean=time_mean, generator=generator).to(device)
     keep = (torch.rand(size, generator=generator) >= drop_condition).to(device)
     context = {key[len(CONTEXT_KEY) :]: value for key, value in batch.items() if key.startswith(CONTEXT_KEY)}
     masks = {key[len(MASK_KEY) :]: value for key, value in batch.items() if key.startswith(MASK_KEY)}

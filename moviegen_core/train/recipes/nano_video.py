@@ -92,6 +92,7 @@ class VideoRecipe:
         ema_decay=0.98, best_share=0.4, snapshots=(0.6, 0.8, 1.0),
     )  # fmt: skip
     weight_power: float = 0.5  # on how much each latent channel shows; 0 counts all alike, as the paper does
+    time_mean: float = 0.0  # of the logit-normal times; below 0 outlines are learned more than details
     guidance_scale: float = 4.0  # what the nano model is best sampled with
 
 
@@ -103,7 +104,7 @@ def run(recipe: VideoRecipe, workspace: Workspace) -> None:
     """Fill the caches, train every stage, average, export as nano/video; adapters stay in the recipe's folder."""
     data = Data(recipe, workspace)
     folder = workspace.folder("nano-video")
-    objective = partial(flow_matching, channel_weight=data.channel_weight())
+    objective = partial(flow_matching, channel_weight=data.channel_weight(), time_mean=recipe.time_mean)
     torch.manual_seed(recipe.seed)
     model = catalog.build("video_dit", recipe.preset, device="cpu")
     if recipe.start:

@@ -62,6 +62,11 @@ def test_a_channel_without_weight_teaches_nothing(model):
     assert more > 5 * losses[0]
 
 
+def test_mean_of_the_times_moves_them_towards_the_noise(model):
+    losses = flow_matching(model, make_batch(), torch.Generator().manual_seed(3), time_mean=-6.0)
+    assert set(losses) == {"loss", "loss_0"}
+
+
 def test_dropping_every_condition_trains_the_null_token_only(model):
     with torch.no_grad():
         for parameter in model.parameters():
