@@ -15,6 +15,7 @@ BENCHES = {
     "video": ".text_to_video",
     "sound": ".sound",
     "codec": ".codec",
+    "match": ".match",
 }
 
 

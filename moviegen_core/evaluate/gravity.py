@@ -1,4 +1,4 @@
-"""Does what falls in a clip fall as it should? Tracks the one moving thing and fits a parabola.
+"""Does what falls in a clip fall as it should, and when does it land? Tracks the one moving thing and fits parabolas.
 
 Works on pixels alone, for clips with a static camera: what differs from the clip's temporal median
 is the thing that moves.
@@ -17,6 +17,7 @@ SHARE_OF_PEAK = 0.35  # of the strongest difference in a frame: what counts as t
 REFINEMENTS = 2
 CLEARANCE = 0.32  # frame heights from the thing's centre at which a pixel shows what is behind it
 WINDOW, WINDOW_STEPS = 0.36, 4  # frame heights round the centre in which the thing is weighed
+LANDING_FRAMES = 3  # at most, between two flights that are parted by an impact
 MIN_DIFFERENCE = 0.12  # of the full range, below which a frame shows nothing that moved
 
 
@@ -118,3 +119,25 @@ def fitted_gravity(pixels: Tensor, fps: float) -> float | None:
         heights.append(centres[flight.start : flight.stop, 1])
     solution, *_ = np.linalg.lstsq(np.concatenate(rows), np.concatenate(heights), rcond=None)
     return float(solution[0])
+
+
+def impacts(pixels: Tensor, fps: float) -> list[float]:
+    """Seconds at which what moves in a clip [3, T, H, W] lands and leaves again: where two flights' curves meet."""
+    centres = track(pixels)
+    rows, found = centres[:, 1], []
+    for before, after in pairwise(sorted(flights(centres, fps), key=lambda flight: flight.start)):
+        if after.start - before.stop > LANDING_FRAMES:
+            continue
+        middle = (before.stop - 1 + after.start) / 2
+        falling, rising = (_curve(rows, flight) for flight in (before, after))
+        if falling.deriv()(middle) <= 0 or rising.deriv()(middle) >= 0:
+            continue
+        meetings = [root.real for root in (falling - rising).roots if abs(root.imag) < 1e-9]
+        meeting = min(meetings, key=lambda frame: abs(frame - middle), default=middle)
+        found.append((meeting if abs(meeting - middle) < LANDING_FRAMES / 2 else middle) / fps)
+    return found
+
+
+def _curve(rows: np.ndarray, flight: Flight) -> np.poly1d:
+    """The parabola, over frames of the clip, that fits a flight."""
+    return np.poly1d(np.polyfit(np.arange(flight.start, flight.stop), rows[flight.start : flight.stop], 2))

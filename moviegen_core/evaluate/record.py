@@ -13,6 +13,13 @@ from ..errors import ConfigError
 FAMILY = "nano"
 LEFT_OUT = ("commonest mistakes", "length")  # for reading beside the figures, not figures of the weights
 DIGITS = 4
+MEASURES = {
+    "tae": "nano/tae",
+    "judge": "nano/judge",
+    "video": "nano/video",
+    "codec": "nano/audio_codec",
+    "match": "nano/sound_match",
+}
 
 
 def record(bench: str, report: Mapping[str, Any], folder: Path = weights.SHIPPED_FOLDER) -> list[str]:
@@ -33,11 +40,10 @@ def by_weights(bench: str, report: Mapping[str, Any]) -> dict[str, Mapping[str, 
     """What a report says of which shipped weights."""
     if bench == "sound":
         sources = report["sources"]
-        told = {"nano/audio": sources.get("generated"), "nano/sound_judge": sources.get("real", {}).get("heard")}
+        made = {**sources.get("generated", {}), **{name: report[name] for name in ("films",) if name in report}}
+        told = {"nano/audio": made, "nano/sound_judge": sources.get("real", {}).get("heard")}
         return {name: found for name, found in told.items() if found}
-    return {
-        {"tae": "nano/tae", "judge": "nano/judge", "video": "nano/video", "codec": "nano/audio_codec"}[bench]: report
-    }
+    return {MEASURES[bench]: report}
 
 
 def figures(report: Mapping[str, Any]) -> dict[str, Any]:

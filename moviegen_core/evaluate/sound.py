@@ -19,9 +19,13 @@ from .. import weights
 from ..errors import ConfigError
 from ..models import loading
 from ..models.sound_judge.model import SoundJudge
+from ..pipelines.movie import MovieGenPipeline
 from ..pipelines.sound import CONTEXT_SECONDS, WINDOW_SECONDS, joins
+from ..pipelines.sound_parts import load_codec
+from ..pipelines.soundtrack import SoundPipeline
 from ..shapes import SOUND_SAMPLE_RATE, sound_latent_frames
 from ..toybox import Scene, sample_scene, sound, sound_labels
+from .films import film_table, hear_films
 from .onsets import Agreement, agreement, onsets, true_hits
 from .seams import length_table, loudest_dbfs, seam_report
 
@@ -44,12 +48,15 @@ def evaluate(
     seconds: float = 4.0,
     silent: int = 10,
     long_seconds: float = 60.0,
+    films: int = 20,
+    film_steps: int = 25,
     on_clip: OnClip | None = None,
 ) -> dict[str, Any]:
     """Measures the `sources` (names joined by commas: real, codec, generated); writes sound.json and sound.md.
 
     clips: how many scenes with hits, and how many scenes for the judge. silent: scenes that must stay silent.
-    long_seconds: length of the sound that is searched for seams, 0 for none.
+    long_seconds: length of the sound that is searched for seams, 0 for none. films: how many films of the video model
+    are heard when `generated` is measured, each made in `film_steps`; their landings must be heard when they are seen.
     """
     if clips < 1:
         raise ConfigError(f"{clips} clips were asked for; at least 1 is needed")
@@ -65,9 +72,18 @@ def evaluate(
             maker(name, model), judge, clips=clips, seconds=seconds, silent=silent, long_seconds=long_seconds,
             meetings=long_joins(model, long_seconds), tell=tell,
         )  # fmt: skip
+    if films and "generated" in report["sources"]:
+        on_film: OnClip = on_clip or (lambda what, done, count: None)
+        report["films"] = hear_films(*film_makers(model), films, seconds, film_steps, on_film)
     (output / "sound.json").write_text(json.dumps(report, indent=2) + "\n")
     (output / "sound.md").write_text(as_markdown(report))
     return report
+
+
+def film_makers(model: str) -> tuple[MovieGenPipeline, SoundPipeline]:
+    """What films and what hears the films."""
+    place: dict[str, Any] = {"device": "cpu", "dtype": "float32"}
+    return MovieGenPipeline.from_pretrained(model, **place), SoundPipeline.from_pretrained(model, **place)
 
 
 def long_joins(model: str, seconds: float) -> list[float]:
@@ -91,8 +107,6 @@ def maker(name: str, model: str) -> Make:
     if name == "real":
         return real_sound
     if name in ("codec", "generated"):
-        from ..pipelines.sound_parts import load_codec
-        from ..pipelines.soundtrack import SoundPipeline
         from .sound_sources import generated, through_codec
 
         if name == "codec":
@@ -218,4 +232,6 @@ def as_markdown(report: dict[str, Any]) -> str:
     lines = ["| | " + " | ".join(sources) + " |", "|---|" + "---|" * len(sources)]
     for name, cell in rows:
         lines.append(f"| {name} | " + " | ".join(cell(found) for found in sources.values()) + " |")
+    if "films" in report:
+        lines += ["", *film_table(report["films"])]
     return "\n".join([*lines, ""])

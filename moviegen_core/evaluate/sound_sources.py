@@ -37,15 +37,15 @@ def generated(pipeline: SoundPipeline) -> Make:
         said = sound_captions(scene, seed, music=music)
         made = pipeline(
             said.description, music=said.music_description, music_likelihood=said.music, quality=said.quality,
-            frames=_pictures(scene, seconds), fps=CLIP_FPS, seconds=seconds, seed=seed,
+            frames=pictures(scene, seconds), fps=CLIP_FPS, seconds=seconds, seed=seed,
         )  # fmt: skip
         return made.waveform
 
     return make
 
 
-def _pictures(scene: Scene, seconds: float) -> Iterator[Tensor]:
-    """Windows [3, t, H, W] in [-1, 1] of the scene."""
+def pictures(scene: Scene, seconds: float) -> Iterator[Tensor]:
+    """A scene as the toybox draws it: windows [3, t, H, W] in [-1, 1]."""
     total = max(1, round(seconds * CLIP_FPS))
     for start, stop in itertools.pairwise([*range(0, total, PICTURE_FRAMES), total]):
         frames = render(

@@ -1,8 +1,10 @@
+import math
+
 import numpy as np
 import pytest
 import torch
 
-from moviegen_core.evaluate.gravity import fitted_gravity, flights, track
+from moviegen_core.evaluate.gravity import fitted_gravity, flights, impacts, track
 
 FPS, SIZE, GRAVITY = 16, 64, 2.4
 
@@ -39,6 +41,19 @@ def test_weaker_gravity_is_told_apart():
 
 def test_impact_ends_a_flight():
     assert len(flights(track(bouncing_dot()), FPS)) >= 2
+
+
+@pytest.mark.parametrize("gravity", [GRAVITY, 1.6])
+def test_impact_is_found_between_frames(gravity):
+    fall = math.sqrt(2 * 0.7 / gravity)  # seconds from 0.15 to 0.85 of the frame
+    assert impacts(bouncing_dot(gravity), FPS) == pytest.approx([fall], abs=0.01)
+
+
+def test_rolling_disc_never_lands():
+    clip = torch.zeros(3, 32, SIZE, SIZE)
+    for frame in range(32):
+        clip[:, frame, 40:48, 2 * frame : 2 * frame + 8] = 1.0
+    assert impacts(clip, FPS) == []
 
 
 def test_still_picture_has_no_gravity():

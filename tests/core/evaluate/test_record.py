@@ -34,6 +34,12 @@ def test_sounds_tell_of_the_model_and_real_sounds_of_the_judge(folder):
     assert weights.shipped(folder)["nano/sound_judge"].evaluation == {"accuracy": accuracy}
 
 
+def test_films_are_entered_beside_the_sounds_that_were_generated(folder):
+    report = {"model": "nano", "sources": {"generated": {"sync": {"recall": 0.5}}}, "films": {"films": 3}}
+    assert record("sound", report, folder) == ["nano/audio"]
+    assert weights.shipped(folder)["nano/audio"].evaluation == {"sync": {"recall": 0.5}, "films": {"films": 3}}
+
+
 def test_weights_that_are_not_shipped_get_no_figures(folder):
     assert record("video", {"model": "nano", "test": {"thing": 0.5}}, folder) == []
     with pytest.raises(ConfigError, match="not shipped"):

@@ -1,0 +1,89 @@
+"""The sound match as a judge of candidates: does it prefer a held-out clip's own sound, and at its own time?
+
+Every figure is a share of choices between two, so that chance is a half.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..conditioning.sound import SoundConditioning
+from ..devices import choose
+from ..errors import ConfigError
+from ..pipelines.sound import MatchScorer
+from ..pipelines.sound_parts import SoundParts, load_sound_parts
+from ..pipelines.soundtrack import condition_sound, request_caption, watch_frames
+from ..shapes import SOUND_SAMPLE_RATE, sound_latent_frames
+from ..toybox import Scene, sound, sound_captions
+from .sound import scenes_with_hits
+from .sound_sources import CLIP_FPS, pictures
+
+SHIFTS = (0.1, 0.2, 0.5)  # seconds by which a clip's own sound comes late
+BY_PICTURES, BY_WORDS = "own sound by its pictures", "own sound by its words"
+
+
+def evaluate(
+    output: Path,
+    *,
+    model: str = "nano",
+    clips: int = 100,
+    seconds: float = 4.0,
+    on_clip: Callable[[str, int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Measures the sound match of `model` on real sounds of scenes with hits; writes match.json and match.md."""
+    if clips < 2:
+        raise ConfigError(f"{clips} clips were asked for; at least 2 are needed, so that there is another sound")
+    parts = load_sound_parts(model, choose("cpu", "float32"))
+    if parts.match is None or parts.eyes is None or parts.eyes.motion is None:
+        raise ConfigError(f"{model} has no sound match that its sound model reads; there is nothing to measure")
+    tell = on_clip or (lambda what, done, count: None)
+    report = {"model": model, "clips": clips, "seconds": seconds, **measure(parts, clips, seconds, tell)}
+    (output / "match.json").write_text(json.dumps(report, indent=2) + "\n")
+    (output / "match.md").write_text(as_markdown(report))
+    return report
+
+
+def measure(
+    parts: SoundParts, clips: int, seconds: float, tell: Callable[[str, int, int], None]
+) -> dict[str, dict[str, float]]:
+    """Share of the clips whose own sound is preferred to that of the clip before, and to itself come late."""
+    assert parts.match is not None
+    scorer = MatchScorer(match=parts.match, codec=parts.codec)
+    preferred: dict[str, list[bool]] = {}
+    known = (known_clip(parts, scene, number, seconds) for number, scene in enumerate(scenes_with_hits(clips, seconds)))
+    for number, ((_, _, other), (shown, said, own)) in enumerate(pairwise(known)):
+        late = [own.roll(round(shift * SOUND_SAMPLE_RATE), dims=1) for shift in SHIFTS]
+        latents = torch.cat([parts.codec.encode(waveform[None]) for waveform in (own, other, *late)])
+        by_pictures, by_words = (scorer(latents, condition.repeat(len(latents))) for condition in (shown, said))
+        names = (BY_PICTURES, *(f"own time, not {shift:g} s later" for shift in SHIFTS))
+        for name, rival in zip(names, by_pictures[1:], strict=True):
+            preferred.setdefault(name, []).append(bool(by_pictures[0] > rival))
+        preferred.setdefault(BY_WORDS, []).append(bool(by_words[0] > by_words[1]))
+        tell("match", number + 2, clips)
+    return {"preferred": {name: float(np.mean(wins)) for name, wins in preferred.items()}}
+
+
+def known_clip(
+    parts: SoundParts, scene: Scene, number: int, seconds: float
+) -> tuple[SoundConditioning, SoundConditioning, Tensor]:
+    """What is shown of a scene, what is said of it, and how it sounds: mono [1, N] without music."""
+    assert parts.eyes is not None
+    watched, samples = watch_frames(parts.eyes, pictures(scene, seconds), CLIP_FPS, seconds)
+    shown = condition_sound(parts.words, "", watched.features(sound_latent_frames(samples)))
+    said = condition_sound(parts.words, request_caption(sound_captions(scene, number, music=False).description))
+    return shown, said, torch.from_numpy(sound(scene, seconds=seconds, channels=1, music=False))
+
+
+def as_markdown(report: dict[str, Any]) -> str:
+    """The report as a table for docs/nano.md."""
+    lines = ["| the sound match prefers | of choices between two |", "|---|---|"]
+    lines += [f"| {name} | {share:.1%} |" for name, share in report["preferred"].items()]
+    return "\n".join([*lines, ""])
