@@ -168,9 +168,10 @@ def _check_lengths(arguments: argparse.Namespace) -> None:
 
 def _output(arguments: argparse.Namespace) -> Path:
     """Where the result goes, checked before the work."""
-    from ..media.mux import check_container, container_ending
+    from ..media.mux import check_container, check_gains, container_ending
 
     video, output = arguments.video, arguments.output
+    check_gains(arguments.gain, arguments.original_gain)
     if output is None:
         output = Path("sound.wav") if video is None else Path(f"{video.stem}_sound{container_ending(video)}")
     check_target(output, SOUNDS if video is None else FILMS + SOUNDS)

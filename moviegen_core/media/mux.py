@@ -68,6 +68,13 @@ def check_container(source: str | os.PathLike[str], path: str | os.PathLike[str]
         raise MediaError(f"{final.name} cannot hold {codec} pictures; choose a name that ends in .mkv")
 
 
+def check_gains(*gains_db: float) -> None:
+    """ConfigError for a gain in dB that is no number."""
+    for gain in gains_db:
+        if not math.isfinite(gain):
+            raise ConfigError(f"a gain of {gain:g} dB was given; use a number, such as -6 for half the amplitude")
+
+
 def set_audio(
     source: str | os.PathLike[str],
     sound: Tensor | str | os.PathLike[str] | None,
@@ -90,6 +97,7 @@ def set_audio(
     origin, final = existing(source), Path(path)
     if mode not in MODES:
         raise ConfigError(f"the mode {mode!r} was given; choose from {', '.join(MODES)}")
+    check_gains(gain_db, original_gain_db)
     if final.exists() and final.samefile(origin):
         raise MediaError(f"{final} is the film itself and would be overwritten; choose another name")
     check_container(origin, final)

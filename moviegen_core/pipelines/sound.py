@@ -6,6 +6,7 @@ conditioning's context. Long sounds are made segment by segment, or all at once 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -328,7 +329,7 @@ def triangle(length: int) -> Tensor:
 
 def window_frames(window_seconds: float, context_seconds: float) -> tuple[int, int]:
     """Seconds of a window and of what neighbours share -> sound frames of both; ConfigError where they do not fit."""
-    if not 0 <= context_seconds < window_seconds:
+    if not 0 <= context_seconds < window_seconds < math.inf:
         raise ConfigError(
             f"windows of {window_seconds:g} s cannot share {context_seconds:g} s; give a context from 0 up that is "
             "shorter than the window"

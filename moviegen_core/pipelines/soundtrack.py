@@ -42,7 +42,7 @@ from ..models.audio_codec.model import AudioCodec
 from ..ops.attention import Attend
 from ..shapes import SOUND_SAMPLE_RATE, sound_latent_frames
 from .known_sound import Known, covers, encode_known, paste_known
-from .sound import CONTEXT_SECONDS, GUIDANCE_SCALE, STEPS, WINDOW_SECONDS, MatchScorer, long_sound
+from .sound import CONTEXT_SECONDS, GUIDANCE_SCALE, STEPS, WINDOW_SECONDS, MatchScorer, long_sound, window_frames
 from .sound_codec import decode_pieces
 from .sound_parts import SoundParts, load_sound_parts
 
@@ -259,6 +259,7 @@ class SoundPipeline:
         check_sampling(seed, settings["steps"], settings["guidance_scale"], channels)
         if min(settings["candidates"], beams) < 1:
             raise ConfigError(f"{settings['candidates']} candidates and {beams} beams were asked for; use at least 1")
+        window_frames(settings["window_seconds"], settings["context_seconds"])
         caption = request_caption(prompt, music, quality=quality, music_likelihood=music_likelihood)
         against = request_caption(negative, quality=quality) if negative.strip() else ""
         watched, samples = self._watch(video, frames, fps, seconds, on_frames)

@@ -202,6 +202,8 @@ def test_known_sound_of_any_kind_is_understood(run, files, tmp_path, name):
         (["--seconds", "1", "--mix"], "give the film"),
         (["--seconds", "1", "--gap", "0", "1"], "name it with --known"),
         (["--seconds", "1", "--window", "2", "--context", "2"], "shorter than the window"),
+        (["{files}/silent.mp4", "--window", "inf"], "shorter than the window"),
+        (["{files}/silent.mp4", "--mix", "--gain", "nan"], "a gain of nan dB was given"),
         (["--seconds", "1", "--candidates", "0"], "at least 1"),
         (["--seconds", "1", "--method", "magic"], "use one of extend"),
         (["--known", "{files}/tone.wav"], "add --seconds or --gap"),
