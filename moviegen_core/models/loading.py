@@ -80,7 +80,10 @@ def write_tensors(
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        partial.touch()
+        permissions = partial.stat().st_mode
         save_file({key: value.contiguous() for key, value in tensors.items()}, partial, metadata=dict(metadata or {}))
+        partial.chmod(permissions)  # some versions of safetensors make the file private
         _sort_metadata(partial)
         os.replace(partial, path)
     except MovieGenError:

@@ -1,4 +1,5 @@
 import json
+import os
 import pickle
 import struct
 import zipfile
@@ -73,6 +74,13 @@ def test_sharded_index_and_its_folder_load_like_one_file(model, file, tmp_path):
     (folder / "b.safetensors").unlink()
     with pytest.raises(CheckpointError, match=r"1 are missing \(b.safetensors\)"):
         loading.load(index)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="permissions of POSIX")
+def test_saved_file_may_be_read_by_whoever_may_read_new_files(model, tmp_path):
+    (tmp_path / "plain").touch()
+    saved = loading.save(model, tmp_path / "video.safetensors")
+    assert saved.stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 def test_wrong_keys_are_counted_and_the_first_five_named(model, file, tmp_path):
