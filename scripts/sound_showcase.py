@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from moviegen_core import toybox
-from moviegen_core.evaluate.onsets import true_hits
+from moviegen_core.evaluate.onsets import agreement, onsets, true_hits
 from moviegen_core.media.frames import from_uint8, save_webp, to_images
 from moviegen_core.media.movie import write_movie
 from moviegen_core.media.spectrogram import BACKGROUND, LEFT, sound_picture
@@ -70,6 +70,8 @@ def seen_and_heard(pipeline: SoundPipeline, seed: int) -> list[Path]:
         scene, pixels = clip(motion, seed)
         said = toybox.sound_captions(scene, seed, music=False).description
         waveform = pipeline(said, frames=pixels, fps=FPS, seed=seed).waveform
+        heard = agreement(true_hits(scene, SECONDS), onsets(waveform))
+        print(f"{said} {len(heard.errors)} of {heard.hits} hits heard, median error {1e3 * heard.median_error:.0f} ms")
         films.append(pixels)
         sounds.append(waveform)
         columns.append(playing(scene, pixels, waveform))
