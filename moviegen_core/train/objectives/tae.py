@@ -50,22 +50,14 @@ class TAELoss:
         if self.latent_noise and module.training:
             latent = blurred(latent, module.latent_std, self.latent_noise, generator)  # type: ignore[arg-type]
         rebuilt = module.decode_raw(latent, pixels.shape[2])  # type: ignore[operator]
-        kl, outlier = posterior.kl(), outlier_penalty(posterior.mean, self.outlier_radius)
-        beside = self.kl_weight * kl + self.outlier_weight * outlier
-        return {**self._compare(module, rebuilt, pixels, beside), "kl": kl.detach(), "outlier": outlier.detach()}
-
-    def decoding(self, module: nn.Module, batch: dict[str, Tensor], _: torch.Generator) -> dict[str, Tensor]:
-        """The same for the decoder alone, on "latent" [B, C, t, h, w] of unit variance that comes with the pixels."""
-        pixels = batch["pixels"]
-        rebuilt = module.decode(batch["latent"], pixels.shape[2])  # type: ignore[operator]
-        return self._compare(module, rebuilt, pixels, pixels.new_zeros(()))
-
-    def _compare(self, module: nn.Module, rebuilt: Tensor, pixels: Tensor, loss: Tensor) -> dict[str, Tensor]:
-        """How far `rebuilt` is from `pixels`, on top of `loss`."""
         frames, target = as_images(rebuilt), as_images(pixels)
         squared = F.mse_loss(frames, target)
-        parts = {"absolute": F.l1_loss(frames, target)}
-        loss = loss + parts["absolute"]
+        parts = {
+            "absolute": F.l1_loss(frames, target),
+            "kl": posterior.kl(),
+            "outlier": outlier_penalty(posterior.mean, self.outlier_radius),
+        }
+        loss = parts["absolute"] + self.kl_weight * parts["kl"] + self.outlier_weight * parts["outlier"]
         if self.squared_weight:
             loss = loss + self.squared_weight * squared
         if self.perceptual is not None:

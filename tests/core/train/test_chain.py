@@ -36,7 +36,6 @@ SETTINGS = {
         "stills": {"count": 4, "size": 32},
         **dict.fromkeys(("images", "joint", "long", "best"), STAGE),
     },
-    "nano-decoder": {**STEPS, "clips": CLIPS, "stills": {"count": 4, "size": 32}, "sampling_steps": 4},
     "nano-judge": {**STEPS, "clips": CLIPS, "batch_size": 2},
     "nano-sound-judge": {**STEPS, "sounds": {"count": 3}, "batch_size": 2},
     "nano-sound-match": {**STEPS, "clips": SOUND_CLIPS, "batch_size": 2},
@@ -68,8 +67,7 @@ def test_make_nano_trains_every_shipped_file_from_nothing_and_resumes(tmp_path, 
     command += ["--device", "cpu", "--dtype", "float32"]
     assert main(command) == 0, capsys.readouterr().err
     made = weights.shipped(tmp_path / "ship")
-    # The decoder's recipe ships the autoencoder once more.
-    assert {entry.recipe for entry in made.values()} == set(SETTINGS) - {"nano-tae"}
+    assert {entry.recipe for entry in made.values()} == set(SETTINGS)
     assert set(weights.shipped()) <= set(made)
     pipeline = MovieGenPipeline.from_pretrained(tmp_path / "ship", device="cpu", dtype="float32")
     film = pipeline("a red ball bounces", num_frames=9, height=32, width=32, steps=2, audio_length=9 / 16)

@@ -9,13 +9,12 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from moviegen_core import weights
 from moviegen_core.devices import choose
 from moviegen_core.errors import CheckpointError, ConfigError
 from moviegen_core.media.frames import from_uint8
-from moviegen_core.models import adapters, catalog, loading
+from moviegen_core.models import adapters, loading
 from moviegen_core.models.judge.model import JudgeConfig, prepare_clip
 from moviegen_core.models.tae import presets as tae_presets
 from moviegen_core.models.tae.model import TAE
@@ -28,7 +27,7 @@ from moviegen_core.toybox import sample_scene
 from moviegen_core.train import run
 from moviegen_core.train.clips import ClipConfig
 from moviegen_core.train.crops import CropConfig
-from moviegen_core.train.recipes import RECIPES, nano_decoder, nano_judge, nano_tae, nano_video
+from moviegen_core.train.recipes import RECIPES, nano_judge, nano_tae, nano_video
 from moviegen_core.train.vocabulary import build_tokenizer
 from moviegen_core.train.workspace import Workspace
 
@@ -124,29 +123,6 @@ def test_last_stage_of_the_autoencoder_leaves_the_encoder_alone(trained_tae):
     assert not torch.equal(
         decoder["module"]["decoder.head.linear.weight"], finish["module"]["decoder.head.linear.weight"]
     )
-
-
-def test_decoder_recipe_teaches_the_decoder_alone_on_clips_that_the_transformer_told_again(workspace):
-    ship_untrained_parts(workspace)
-    workspace.export("nano/video", catalog.build("video_dit", "nano", device="cpu"))
-    before = loading.load(workspace.weight_file("nano/tae"), dtype=torch.float32).state_dict()
-    nano_decoder.run(
-        nano_decoder.DecoderRecipe(
-            clips=CLIPS, stills=tiny_video_recipe().stills, variants=2, minutes=None, steps=2, still_batch=2
-        ),
-        workspace,
-    )
-    entry = weights.shipped(workspace.ship)["nano/tae"]
-    assert (entry.recipe, entry.steps) == ("nano-decoder", 2)
-    after = loading.load(workspace.weight_file("nano/tae"), dtype=torch.float32).state_dict()
-    changed = {name.partition(".")[0] for name, value in after.items() if not torch.equal(value, before[name])}
-    assert changed == {"decoder"}
-    told, encoded = (
-        load_file(workspace.folder(name, "00000.safetensors"))["0.latent"] for name in ("retold-32", "latents-32")
-    )
-    assert told.shape == encoded.shape
-    assert not torch.equal(told, encoded)
-    assert list(workspace.folder("nano-decoder", "sheets").glob("step-*.png"))
 
 
 def test_video_recipe_ships_the_average_of_its_last_snapshots(workspace):

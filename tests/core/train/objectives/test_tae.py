@@ -133,17 +133,3 @@ def test_adversary_waits_then_learns_and_judges(tae):
 def test_hinge_is_zero_only_for_scores_on_the_right_sides():
     assert hinge(torch.tensor([1.5]), torch.tensor([-1.5])) == 0
     assert hinge(torch.tensor([0.0]), torch.tensor([0.0])) == 1.0
-
-
-def test_decoder_alone_learns_from_given_latents_and_pays_nothing_for_the_encoder(tae):
-    pixels = batch()["pixels"]
-    given = {"pixels": pixels, "latent": tae.encode(pixels)}
-    loss = TAELoss(squared_weight=2.0)
-    report = loss.decoding(tae, given, torch.Generator())
-    assert set(report) == {"loss", "psnr", "absolute"}
-    worse = loss.decoding(tae, {**given, "latent": given["latent"] + 1.0}, torch.Generator())
-    assert worse["loss"] > report["loss"]
-    tae.zero_grad()
-    loss.decoding(tae, {**given, "latent": given["latent"].detach()}, torch.Generator())["loss"].backward()
-    assert all(parameter.grad is None for parameter in tae.encoder.parameters())
-    assert tae.decoder.head.conv.spatial.weight.grad.abs().sum() > 0
