@@ -13,6 +13,7 @@ BENCHES = {
     "tae": ".autoencoder",
     "judge": ".judge",
     "video": ".text_to_video",
+    "path": ".path",
     "sound": ".sound",
     "codec": ".codec",
     "match": ".match",

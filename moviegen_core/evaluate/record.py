@@ -43,7 +43,7 @@ def by_weights(bench: str, report: Mapping[str, Any]) -> dict[str, Mapping[str, 
         made = {**sources.get("generated", {}), **{name: report[name] for name in ("films",) if name in report}}
         told = {"nano/audio": made, "nano/sound_judge": sources.get("real", {}).get("heard")}
         return {name: found for name, found in told.items() if found}
-    return {MEASURES[bench]: report}
+    return {MEASURES[bench]: report} if bench in MEASURES else {}
 
 
 def figures(report: Mapping[str, Any]) -> dict[str, Any]:

@@ -40,6 +40,10 @@ def test_films_are_entered_beside_the_sounds_that_were_generated(folder):
     assert weights.shipped(folder)["nano/audio"].evaluation == {"sync": {"recall": 0.5}, "films": {"films": 3}}
 
 
+def test_bench_that_only_explains_enters_nothing(folder):
+    assert record("path", {"model": "nano", "joined": {"0": {"thing": 0.5}}}, folder) == []
+
+
 def test_weights_that_are_not_shipped_get_no_figures(folder):
     assert record("video", {"model": "nano", "test": {"thing": 0.5}}, folder) == []
     with pytest.raises(ConfigError, match="not shipped"):
