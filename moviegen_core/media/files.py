@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and how MP4 files are written."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import MediaError
+
+# Of FFmpeg's MP4 writer. By itself it drops every tag that it does not know, and the workflow with it, and says in
+# thousandths of a second where a sound ends, up to 48 samples away.
+MP4_OPTIONS = {"movflags": "use_metadata_tags+faststart", "movie_timescale": "48000"}
 
 
 @contextlib.contextmanager

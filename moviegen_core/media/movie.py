@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from ..errors import MediaError, ShapeError
 from . import waveform as sound
-from .files import codec_errors, existing, replacing
+from .files import MP4_OPTIONS, codec_errors, existing, replacing
 from .frames import from_uint8, to_uint8
 from .sound import read_sound
 
@@ -115,9 +115,8 @@ class _Writer:
     def __init__(self, path: Path, rate: Fraction, metadata: Mapping[str, Any], crf: float, preset: str) -> None:
         import av
 
-        # Without use_metadata_tags MP4 drops every tag it does not know, and the workflow with it.
-        movflags = {} if path.suffix == ".mkv" else {"movflags": "use_metadata_tags+faststart"}
-        self.container = av.open(str(path), mode="w", options=movflags)
+        options = {} if path.suffix == ".mkv" else MP4_OPTIONS
+        self.container = av.open(str(path), mode="w", options=options)
         for key, value in metadata.items():
             self.container.metadata[key] = value if isinstance(value, str) else json.dumps(value)
         self.rate = rate
@@ -303,8 +302,8 @@ def copy_movie(
 
     origin, final = existing(source), Path(path)
     with replacing(final) as temporary, codec_errors(final), av.open(str(origin)) as given:
-        movflags = {} if final.suffix == ".mkv" else {"movflags": "use_metadata_tags+faststart"}
-        with av.open(str(temporary), mode="w", options=movflags) as copy:
+        options = {} if final.suffix == ".mkv" else MP4_OPTIONS
+        with av.open(str(temporary), mode="w", options=options) as copy:
             for key, value in {**given.metadata, **(metadata or {})}.items():
                 copy.metadata[key] = value if isinstance(value, str) else json.dumps(value)
             kept = [stream for stream in given.streams if stream.type in ("video", "audio")]

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ConfigError, MediaError
-from .files import codec_errors, existing, replacing
+from .files import MP4_OPTIONS, codec_errors, existing, replacing
 from .sound import sound_blocks
 from .timeline import Timeline, picture_stream, timeline
 
@@ -110,8 +110,7 @@ def set_audio(
     with replacing(final) as temporary, codec_errors(final), av.open(str(origin)) as given:
         pictures = picture_stream(given, origin)
         tags = {**given.metadata, **(metadata or {})}
-        # Without use_metadata_tags MP4 drops every tag it does not know, and the workflow with it.
-        options = {"movflags": "use_metadata_tags+faststart"} if _is_mp4(final) else {}
+        options = MP4_OPTIONS if _is_mp4(final) else {}
         with av.open(str(temporary), mode="w", options=options) as copy:
             for key, value in tags.items():
                 copy.metadata[key] = value if isinstance(value, str) else json.dumps(value)

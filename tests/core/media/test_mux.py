@@ -75,7 +75,7 @@ def test_pictures_are_identical_and_the_sound_is_as_long_as_them(tmp_path, fps, 
     assert abs(film_seconds(done.path) - float(seconds)) <= AAC_FRAME / 48000 + clock
     heard, rate = read_sound(done.path)
     assert rate == 48000
-    assert abs(heard.shape[1] - done.samples) <= AAC_FRAME
+    assert abs(heard.shape[1] - done.samples) <= (AAC_FRAME if ending == "mkv" else 0)
     middle = heard[:, 2000 : done.samples - 2000]
     wanted = tone(5, 880, channels=2)[:, 2000 : done.samples - 2000]
     assert 10 * float((wanted.square().sum() / (middle - wanted).square().sum()).log10()) > 20  # in time to the sample
