@@ -208,7 +208,7 @@ class _Writer:
             return
         import av
 
-        end = min(self.samples.shape[1], int(self.num_frames / self.rate * self.sample_rate))
+        end = min(self.samples.shape[1], round(self.num_frames / self.rate * self.sample_rate))
         for start in range(self.samples_written, end, AAC_FRAME):
             stop = min(start + AAC_FRAME, end)
             frame = av.AudioFrame.from_ndarray(self.samples[:, start:stop].numpy(), format="fltp", layout=self.layout)

@@ -118,6 +118,12 @@ def test_sound_is_cut_to_the_film_and_comes_back_in_its_length(tmp_path, clip):
     assert (movie.waveform[:, 4000:44000] - tone[:, 4000:44000]).abs().max() < 0.05
 
 
+@pytest.mark.parametrize(("fps", "frames"), [(12, 7), (23.976, 13), (29.97, 31), (60, 1)])
+def test_sound_ends_with_the_pictures_to_the_sample_at_any_rate(tmp_path, fps, frames):
+    write_movie(torch.zeros(3, frames, 16, 16), tmp_path / "film.mp4", fps, waveform=torch.zeros(1, 96_000))
+    assert read_movie(tmp_path / "film.mp4").waveform.shape[1] == round(frames / exact_fps(fps) * 48_000)
+
+
 def test_sound_at_an_odd_rate_with_bad_samples_is_still_written(tmp_path, clip):
     waveform = torch.full((44000,), 0.1)
     waveform[5] = float("nan")
