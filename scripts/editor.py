@@ -109,6 +109,16 @@ def write_media(folder: Path) -> None:
     shutil.copy(ROOT / "workflows/bouncing_ball.mp4", folder)
 
 
+def write_model_names(folder: Path) -> None:
+    """Empty files under the names of other families' models that templates ask for, so that none counts as missing."""
+    for template in (ROOT / "workflows").glob("*.json"):
+        for node in json.loads(template.read_text(encoding="utf-8"))["nodes"]:
+            for model in node["properties"].get("models", []):
+                file = folder / model["directory"] / model["name"]
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.touch()
+
+
 @contextmanager
 def studio(folder: Path) -> Iterator[str]:
     """The address of a studio over `folder`, which ends with the block."""
@@ -130,6 +140,7 @@ def comfyui(base: Path, program: Path, python: str) -> Iterator[str]:
     """The address of the ComfyUI in `program` over an empty `base` folder with this pack; it ends with the block."""
     (base / "custom_nodes").mkdir(parents=True)
     (base / "custom_nodes" / PACK).symlink_to(ROOT)
+    write_model_names(base / "models")
     user = base / "user" / "default"
     for name in ("workflows", "subgraphs"):
         (user / name).mkdir(parents=True)
