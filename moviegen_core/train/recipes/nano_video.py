@@ -95,7 +95,7 @@ class VideoRecipe:
     # Mean of the logit-normal times (assumption). The paper's 0 spends 8 % of a training below time 0.2, where a third of
     # what goes wrong does: `moviegen evaluate path`.
     time_mean: float = -0.8
-    guidance_scale: float = 3.0  # what the nano model is sampled with unless told otherwise
+    guidance_scale: float = 3.0  # unless told otherwise
 
 
 STAGES = ("images", "joint", "long", "best")
