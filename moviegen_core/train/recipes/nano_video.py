@@ -92,8 +92,8 @@ class VideoRecipe:
         ema_decay=0.98, best_share=0.4, snapshots=(0.6, 0.8, 1.0),
     )  # fmt: skip
     weight_power: float = 0.5  # on how much each latent channel shows; 0 counts all alike, as the paper does
-    # Mean of the logit-normal times (assumption). The paper's 0 spends 8 % of a training below time 0.2, where a third of
-    # what goes wrong does: `moviegen evaluate path`.
+    # Mean of the logit-normal times (assumption). The paper's 0 spends 8 % of a training below time 0.2, where a third
+    # of what goes wrong does: `moviegen evaluate path`.
     time_mean: float = -0.8
     guidance_scale: float = 3.0  # unless told otherwise
 
