@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -55,16 +56,26 @@ class PromptKeeper:
         return {}
 
 
+@dataclass
+class Place:
+    """Where to work; known to the module and its parts, so that they need not know each other.
+
+    A module in a circle of references outlives its last user until a full garbage collection: ComfyUI calls it a leak.
+    """
+
+    device: Any
+
+
 class OnDevice:
     """A text encoder that works where ComfyUI says, whatever device its weights wait on."""
 
-    def __init__(self, encoder: TextEncoder, host: HostedEncoders) -> None:
+    def __init__(self, encoder: TextEncoder, place: Place) -> None:
         self.encoder = encoder
-        self.host = host
+        self.place = place
 
     def encode(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """B texts -> features [B, L, De] and mask [B, L]."""
-        ids, mask = (part.to(self.host.device) for part in self.encoder.tokenize(prompts))
+        ids, mask = (part.to(self.place.device) for part in self.encoder.tokenize(prompts))
         features = self.encoder.network(input_ids=ids, attention_mask=mask.long()).last_hidden_state
         return features * mask.unsqueeze(-1), mask
 
@@ -76,9 +87,9 @@ class HostedEncoders(nn.Module):
         super().__init__()
         self.encoders = nn.ModuleDict(encoders)
         self.dtypes = {dtype}
-        self.device = device
+        self.place = Place(device)
         self.width = max(encoder.dim for encoder in encoders.values())
-        self.roles = TextEncoders(**{role: OnDevice(encoder, self) for role, encoder in encoders.items()})
+        self.roles = TextEncoders(**{role: OnDevice(encoder, self.place) for role, encoder in encoders.items()})
         for module in self.encoders.modules():
             # transformers makes plain layers; ComfyUI's own class is what streams weights on small GPUs.
             hosted = getattr(comfy.ops.manual_cast, type(module).__name__, None)
@@ -89,7 +100,7 @@ class HostedEncoders(nn.Module):
 
     def set_clip_options(self, options: dict[str, Any]) -> None:
         """ComfyUI says where to work; skipping layers has no meaning here."""
-        self.device = options.get("execution_device", self.device)
+        self.place.device = options.get("execution_device", self.place.device)
 
     def reset_clip_options(self) -> None:
         """Nothing to undo: the device is said before each run."""

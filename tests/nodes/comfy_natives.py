@@ -5,8 +5,10 @@ usage: comfy_natives.py PACK WEIGHTS; the last line printed is a JSON object of 
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +17,7 @@ sys.path[0] = os.getcwd()
 sys.path.append(str(Path(__file__).parent))
 
 import comfy_kit  # noqa: E402 - before anything of ComfyUI
-from comfy_kit import SCALE, SEED, STEPS, Kit, call, core, custom, gap  # noqa: E402
+from comfy_kit import SCALE, SEED, STEPS, WEIGHTS, Kit, call, core, custom, gap  # noqa: E402
 
 # isort: split
 import comfy.model_management  # noqa: E402
@@ -164,6 +166,28 @@ class Checks(Kit):
         core.NODE_CLASS_MAPPINGS["MovieGenPlanFrames"] = self.nodes["MovieGenPlanFrames"]
         manager.apply_replacements(prompt)
         return [prompt["1"]["class_type"], prompt["1"]["inputs"]]
+
+    def outlives_its_last_user(self):
+        """Which of our modules wait for a full garbage collection when nobody holds them any more."""
+        roles = ("ul2", "metaclip", "byt5")
+        holders = {
+            "text encoders": (
+                self.host.load_clip({role: WEIGHTS / f"{role}.safetensors" for role in roles}),
+                "cond_stage_model",
+            ),
+            "transformer": (self.host.load_model(WEIGHTS / "video.safetensors", "auto"), "model"),
+            "autoencoder": (self.host.load_vae(WEIGHTS / "tae.safetensors", "auto"), "first_stage_model"),
+        }
+        core.CLIPTextEncode().encode(holders["text encoders"][0], "a red ball bounces")
+        modules = {name: weakref.ref(getattr(*pair)) for name, pair in holders.items()}
+        comfy.model_management.unload_all_models()
+        gc.collect()
+        gc.disable()
+        try:
+            holders.clear()
+            return [name for name, module in modules.items() if module() is not None]
+        finally:
+            gc.enable()
 
     def previews_and_interrupt(self):
         """Pictures shown, and steps done after the cancel button was pressed in the second one."""

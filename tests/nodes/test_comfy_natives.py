@@ -82,5 +82,9 @@ def test_decode_to_video_streams_our_autoencoder_and_others(measured):
     assert measured["decode_to_video_gap"] < 0.03
 
 
+def test_our_modules_go_with_their_last_user(measured):
+    assert measured["outlives_its_last_user"] == []
+
+
 def test_renamed_nodes_are_replaced(measured):
     assert measured["node_replacement"] == ["MovieGenPlanFrames", {"seconds": 2.0, "family": "wan"}]
