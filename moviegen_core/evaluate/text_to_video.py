@@ -42,22 +42,30 @@ def evaluate(
     guidance_scale: float | None = None,
     on_clip: Callable[[str, int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Generates, judges and writes video.json, video.md and a contact sheet into `output`; returns the figures."""
-    if prompts < 1:
-        raise ConfigError(f"{prompts} prompts were asked for; at least 1 is needed")
+    """Generates, judges and writes video.json, video.md and a contact sheet into `output`; returns the figures.
+
+    Of `held_out` and `falling` clips there may be none; their figures are left out then.
+    """
+    if prompts < 1 or min(held_out, falling) < 0:
+        raise ConfigError(
+            f"{prompts} prompts, {held_out} held-out and {falling} falling clips were asked for; at least 1, 0, 0"
+        )
     pipeline = MovieGenPipeline.from_pretrained(model)
     judge = load_judge()
     clip: dict[str, Any] = {"num_frames": num_frames, "fps": fps, "height": size, "width": size}
     how = {"steps": steps, "guidance_scale": guidance_scale}
     report: dict[str, Any] = {"model": model, "clip": clip, "sampling": how}
     for split, count in (("test", prompts), ("heldout", held_out)):
+        if not count:
+            continue
         scenes = [sample_scene(TEST_SEED + number, split=split) for number in range(count)]
         report[split] = judge_scenes(pipeline, judge, scenes, clip, how, tell=_teller(on_clip, split, count))
     falls = [
         sample_scene(TEST_SEED + 500_000 + number, split="test", motion="bounce", camera="static", weather="clear")
         for number in range(falling)
     ]
-    report["gravity"] = judge_gravity(pipeline, falls, clip, how, tell=_teller(on_clip, "gravity", falling))
+    if falls:
+        report["gravity"] = judge_gravity(pipeline, falls, clip, how, tell=_teller(on_clip, "gravity", falling))
     (output / "video.json").write_text(json.dumps(report, indent=2) + "\n")
     (output / "video.md").write_text(as_markdown(report))
     return report
@@ -90,6 +98,7 @@ def judge_scenes(
 
 
 KINDS = ("generated", "real", "real through the autoencoder")
+SPLITS = {"test": "test", "heldout": "held-out combinations"}
 
 
 def judge_gravity(
@@ -128,21 +137,18 @@ def generate(pipeline: MovieGenPipeline, scene: Scene, seed: int, clip: dict[str
 
 def as_markdown(report: dict[str, Any]) -> str:
     """The report as a table for docs/nano.md."""
-    lines = ["| attribute | " + " | ".join(_columns()) + " |", "|---|" + "---|" * len(_columns())]
+    splits = {split: name for split, name in SPLITS.items() if split in report}
+    columns = [f"{name}: {kind}" for name in splits.values() for kind in KINDS]
+    lines = ["| attribute | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
     for name in ATTRIBUTES:
-        cells = [f"{report[split][kind][name]:.1%}" for split in ("test", "heldout") for kind in KINDS]
+        cells = [f"{report[split][kind][name]:.1%}" for split in splits for kind in KINDS]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    gravity = report["gravity"]
-    lines += [
-        "",
-        f"Gravity within {GRAVITY_TOLERANCE:.0%}: generated {gravity['generated']:.1%}, real {gravity['real']:.1%}",
-    ]
+    if gravity := report.get("gravity"):
+        lines += [
+            "",
+            f"Gravity within {GRAVITY_TOLERANCE:.0%}: generated {gravity['generated']:.1%}, real {gravity['real']:.1%}",
+        ]
     return "\n".join([*lines, ""])
-
-
-def _columns() -> list[str]:
-    names = {"test": "test", "heldout": "held-out combinations"}
-    return [f"{names[split]}: {kind}" for split in names for kind in KINDS]
 
 
 def _teller(on_clip: Callable[[str, int, int], None] | None, name: str, count: int) -> Callable[[int], None]:
