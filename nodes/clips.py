@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -15,6 +14,7 @@ from moviegen_core.ops.windows import CURVES
 
 from .runtime import host
 from .sockets import InputImpl, io
+from .sound_tools import whole_file
 
 CATEGORY = "MovieGen/tools"
 ALIASES = ["movie gen", "moviegen"]
@@ -158,20 +158,18 @@ class DecodeToVideo(io.ComfyNode):
 
 def as_clip(video: Any) -> join.Clip:
     """VIDEO -> a clip that is read from its file where it has one, window by window."""
-    source = video.get_stream_source() if isinstance(video, InputImpl.VideoFromFile) else None
-    if isinstance(source, (str, Path)):
+    source = whole_file(video)
+    if source is not None:
         film, time = read_movie(source), timeline(source)
-        # A trimmed VIDEO names the whole file; only its length tells.
-        if abs(float(time.seconds) - video.get_duration()) * time.num_frames <= 1.5 * float(time.seconds):
-            return join.Clip(
-                windows=lambda: film.windows(WINDOW),
-                num_frames=time.num_frames,
-                height=film.height,
-                width=film.width,
-                fps=time.fps or exact_fps(float(time.num_frames / time.seconds)),
-                waveform=film.waveform,
-                sample_rate=film.sample_rate or 48000,
-            )
+        return join.Clip(
+            windows=lambda: film.windows(WINDOW),
+            num_frames=time.num_frames,
+            height=film.height,
+            width=film.width,
+            fps=time.fps or exact_fps(float(time.num_frames / time.seconds)),
+            waveform=film.waveform,
+            sample_rate=film.sample_rate or 48000,
+        )
     parts = video.get_components()
     images = parts.images[..., :3]
     return join.Clip(

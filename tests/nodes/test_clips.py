@@ -53,6 +53,35 @@ def test_clips_in_memory_join_without_a_file(nodes):
     assert joined.get_frame_count() == 12
 
 
+def test_film_whose_sound_outlasts_its_pictures_is_read_from_its_file_unless_it_is_cut(nodes, part, tmp_path):
+    from moviegen_host.video import VideoFromFile
+
+    class AsComfyUI(VideoFromFile):
+        """Lasts as long as the longest of its tracks, as ComfyUI's does; `duration` seconds of it when it is cut."""
+
+        def __init__(self, file, duration=0.0):
+            super().__init__(file)
+            self.duration, self.held = duration, False
+
+        def get_active_trim_window(self):
+            return 0.0, self.duration
+
+        def get_duration(self):
+            return self.duration or 3.0
+
+        def get_components(self):
+            self.held = True
+            return super().get_components()
+
+    path = tmp_path / "a.mp4"
+    film(path, 0.5, sound=torch.zeros(1, 96000))
+    whole, cut = AsComfyUI(path), AsComfyUI(path, 1.0)
+    clip = part("clips").as_clip(whole)
+    assert (clip.num_frames, clip.fps, whole.held) == (16, 8, False)
+    part("clips").as_clip(cut)
+    assert cut.held
+
+
 def test_crossfade_that_does_not_fit_is_refused(nodes, tmp_path):
     video = film(tmp_path / "a.mp4", 0.0)
     with pytest.raises(ConfigError, match="use at most 2 s"):
