@@ -253,8 +253,7 @@ def watch(
             if chosen:
                 sights.append(_look(encoders, pixels[:, chosen]))
         if encoders.motion is not None:
-            place = encoders.motion.seen.weight
-            seen.append(encoders.motion.see(pixels.transpose(0, 1).to(place)).float().cpu())
+            seen.append(encoders.motion.see(pixels.transpose(0, 1)).float().cpu())
         times += moments
         if on_frames is not None:
             on_frames(len(times))
@@ -353,10 +352,12 @@ def _look(encoders: FrameEncoders, pixels: Tensor) -> Tensor:
     """Pixels [3, t, H, W] -> pooled features of the vision tower [t, F]."""
     tower: Any = encoders.vision
     place = next(tower.parameters())
-    pictures = pixels.transpose(0, 1).to(place)
+    # Made small in fp32 where they lie: not every device can in every precision.
+    pictures = pixels.transpose(0, 1).float()
     size = int(tower.config.image_size)
     if pictures.shape[-2:] != (size, size):
         pictures = functional.interpolate(pictures, size=(size, size), mode="bicubic", antialias=True).clamp(-1, 1)
+    pictures = pictures.to(place)
     if encoders.pixel_mean is not None and encoders.pixel_std is not None:
         mean, std = (torch.tensor(row).to(place)[:, None, None] for row in (encoders.pixel_mean, encoders.pixel_std))
         pictures = ((pictures + 1.0) / 2.0 - mean) / std

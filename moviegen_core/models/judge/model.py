@@ -105,9 +105,10 @@ class Judge(nn.Module):
         return self.norm(tokens)
 
     def read(self, pixels: Tensor, fps: float) -> dict[str, list[str]]:
-        """Any clip [B, 3, T, H, W] in [-1, 1] at `fps` -> the answer for each attribute and clip."""
+        """Any clip [B, 3, T, H, W] in [-1, 1] at `fps`, on any device -> the answer for each attribute and clip."""
         with torch.inference_mode():
-            scores = self(prepare_clip(pixels, fps, self.config))
+            # Made small in fp32 on the CPU: not every device can in every precision.
+            scores = self(prepare_clip(pixels.float().cpu(), fps, self.config).to(self.norm.weight))
         return {
             name: [self.config.classes[name][best] for best in rows.argmax(dim=-1).tolist()]
             for name, rows in scores.items()

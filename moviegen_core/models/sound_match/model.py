@@ -117,11 +117,12 @@ class SoundMatch(nn.Module):
         nn.init.constant_(self.log_scale.weight, math.log(10.0))
 
     def see(self, pictures: Tensor) -> Tensor:
-        """Pictures [N, 3, H, W] in [-1, 1], any size -> what is where in each, [N, W]."""
+        """Pictures [N, 3, H, W] in [-1, 1], of any size on any device -> what is where in each, [N, W]."""
         size = self.config.image_size
         if pictures.shape[-2:] != (size, size):
-            pictures = F.interpolate(pictures, size=(size, size), mode="area")
-        x = pictures
+            # In fp32 where they lie: not every device can in every precision.
+            pictures = F.interpolate(pictures.float(), size=(size, size), mode="area")
+        x = pictures.to(self.seen.weight)
         for convolution, norm in zip(self.looks, self.look_norms, strict=True):
             x = F.silu(norm(convolution(x)))
         return self.seen(x.flatten(1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from fractions import Fraction
 
 import pytest
@@ -106,6 +107,15 @@ def test_windows_do_not_change_the_features(encoders):
     cut = frame_features(encoders, clip(20).split(3, dim=1), 30, fps=16)
     assert whole.shape == (30, encoders.dim)
     assert torch.allclose(whole, cut, atol=1e-5)
+
+
+def test_bf16_encoders_see_what_fp32_ones_do(encoders):
+    halves = FrameEncoders(
+        vision=copy.deepcopy(encoders.vision).bfloat16(), motion=copy.deepcopy(encoders.motion).bfloat16()
+    )
+    pixels = clip(5, size=37)
+    wanted = frame_features(encoders, pixels, 8, fps=16)
+    torch.testing.assert_close(frame_features(halves, pixels, 8, fps=16), wanted, rtol=0, atol=0.1)
 
 
 def test_time_stamps_of_a_constant_rate_are_that_rate(encoders):

@@ -25,6 +25,12 @@ def test_answers_are_words_of_the_config():
     assert len(answers["motion"]) == 2
 
 
+def test_clip_of_another_precision_is_read_as_it_is():
+    torch.manual_seed(0)
+    judge, clip = Judge(CONFIG), torch.rand(2, 3, 9, 32, 48).bfloat16()
+    assert judge.read(clip, fps=16) == judge.read(clip.float(), fps=16)
+
+
 def test_frames_are_taken_by_the_clock():
     ramp = torch.arange(48.0).view(1, 1, 48, 1, 1).expand(1, 3, 48, 16, 16)
     by_16 = prepare_clip(ramp[:, :, :24], 16, CONFIG)[0, 0, :, 0, 0]

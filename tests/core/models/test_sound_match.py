@@ -60,6 +60,12 @@ def test_embeddings_are_unit_vectors_for_any_length_and_size(match):
 
 
 @torch.no_grad()
+def test_pictures_of_another_precision_are_seen_as_they_are(match):
+    pictures = torch.rand(2, 3, 37, 48).bfloat16()
+    assert torch.equal(match.see(pictures), match.see(pictures.float()))
+
+
+@torch.no_grad()
 def test_padding_of_a_text_is_not_read(match):
     text = torch.randn(1, 5, 192)
     padded = torch.cat([text, torch.full((1, 3, 192), 9.0)], dim=1)
