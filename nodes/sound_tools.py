@@ -343,6 +343,8 @@ def trim(video: Any) -> tuple[float, float]:
         return video.get_active_trim_window()
     # ComfyUI before that method keeps them private; there is no other way to know.
     start = getattr(video, "_VideoFromFile__start_time", 0.0)
+    if start < 0:  # counted from the end
+        start = max(0.0, InputImpl.VideoFromFile(video.get_stream_source()).get_duration() + start)
     return start, getattr(video, "_VideoFromFile__duration", 0.0)
 
 

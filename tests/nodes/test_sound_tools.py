@@ -113,6 +113,24 @@ def test_set_audio_works_for_films_in_a_buffer(run, tmp_path):
     assert packets(changed) == packets(video)
 
 
+class Cut(VideoFromFile):
+    """A VIDEO of ComfyUI before `get_active_trim_window`: it keeps its cut, and its buffer, to itself."""
+
+    def __init__(self, file, start_time=0.0, duration=0.0):
+        super().__init__(file)
+        self._VideoFromFile__start_time, self._VideoFromFile__duration = start_time, duration
+        self.file = file
+
+    def get_stream_source(self):
+        return self.file
+
+
+@pytest.mark.parametrize(("start", "wanted"), [(0.25, 0.25), (-0.125, 0.375), (-0.5, 0.0), (-9.0, 0.0)])
+def test_cut_that_counts_from_the_end_starts_there(part, tmp_path, start, wanted):
+    film(tmp_path / "film.mp4")
+    assert part("sound_tools").trim(Cut(str(tmp_path / "film.mp4"), start, 0.2)) == (pytest.approx(wanted), 0.2)
+
+
 def test_set_audio_refuses_no_sound_and_several(run, tmp_path):
     video = film(tmp_path / "film.mp4")
     with pytest.raises(MediaError, match="may be silent"):
