@@ -7,6 +7,7 @@ import io as files
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -21,6 +22,7 @@ from .sockets import InputImpl, io
 CATEGORY = "MovieGen/sound"
 ALIASES = ["movie gen", "moviegen", "sound"]
 CUSTOM = "custom"
+_copies: WeakKeyDictionary[files.BytesIO, Path] = WeakKeyDictionary()  # of films in memory, for what reads files
 GAIN = {"default": 0.0, "min": -60.0, "max": 24.0, "step": 0.5}  # dB
 
 
@@ -331,8 +333,11 @@ def whole_file(video: Any, trimmed: bool = False) -> Path | None:
         return None
     source = video.get_stream_source()
     if isinstance(source, files.BytesIO):
-        path = host.temporary_file(".mp4")
-        path.write_bytes(source.getbuffer())
+        path = _copies.get(source)
+        if path is None or not path.exists():
+            path = host.temporary_file(".mp4")
+            path.write_bytes(source.getbuffer())
+            _copies[source] = path
         return path
     return Path(source)
 

@@ -131,6 +131,17 @@ def test_cut_that_counts_from_the_end_starts_there(part, tmp_path, start, wanted
     assert part("sound_tools").trim(Cut(str(tmp_path / "film.mp4"), start, 0.2)) == (pytest.approx(wanted), 0.2)
 
 
+def test_film_in_a_buffer_is_written_to_one_file(part, tmp_path):
+    import io
+
+    film(tmp_path / "film.mp4")
+    buffer, whole_file = io.BytesIO((tmp_path / "film.mp4").read_bytes()), part("sound_tools").whole_file
+    first = whole_file(Cut(buffer))
+    assert whole_file(Cut(buffer)) == whole_file(Cut(buffer, -0.5), trimmed=True) == first
+    first.unlink()
+    assert whole_file(Cut(buffer)).read_bytes() == buffer.getvalue()
+
+
 def test_set_audio_refuses_no_sound_and_several(run, tmp_path):
     video = film(tmp_path / "film.mp4")
     with pytest.raises(MediaError, match="may be silent"):
