@@ -68,7 +68,8 @@ def timeline(path: str | os.PathLike[str]) -> Timeline:
         tick = float(stream.time_base)
         stamps, durations = [], {}
         for packet in container.demux(stream):
-            if packet.size:
+            # What an edit list leaves out, of a trimmed film, is in the file for the decoder alone.
+            if packet.size and not packet.is_discard:
                 stamp = packet.pts if packet.pts is not None else packet.dts
                 stamps.append(stamp)
                 durations[stamp] = packet.duration or 0

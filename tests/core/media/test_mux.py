@@ -11,6 +11,7 @@ import torch
 from moviegen_core.errors import ConfigError, MediaError
 from moviegen_core.media.movie import exact_fps, read_movie, write_movie
 from moviegen_core.media.mux import container_ending, set_audio
+from moviegen_core.media.pictures import timed_windows
 from moviegen_core.media.sound import BLOCK, read_sound, sound_blocks, write_sound
 from moviegen_core.media.timeline import timeline
 
@@ -59,6 +60,17 @@ def write_stamps(path, stamps, codec="libx264", last=None):
                 frame.duration = last
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+
+
+def trimmed(source, path, seconds):
+    """Copies a film without its first `seconds`, as phones do: the packets stay, an edit list leaves them out."""
+    with av.open(str(source)) as given, av.open(str(path), mode="w") as copy:
+        targets = [copy.add_stream_from_template(stream, opaque=True) for stream in given.streams]
+        for packet in given.demux():
+            if packet.size:
+                packet.pts, packet.dts = (round(one - seconds / packet.time_base) for one in (packet.pts, packet.dts))
+                packet.stream = targets[packet.stream.index]
+                copy.mux(packet)
 
 
 @pytest.mark.parametrize("fps", RATES)
@@ -190,6 +202,20 @@ def test_film_whose_clock_starts_late_has_its_sound_on_the_first_picture(tmp_pat
     with av.open(str(done.path)) as container:
         first = next(container.decode(audio=0))
         assert float(first.pts * first.time_base) == pytest.approx(float(film.start_seconds), abs=0.03)
+
+
+def test_trimmed_film_has_its_sound_on_the_first_picture_that_is_shown(tmp_path):
+    write_movie(noisy_frames(48), tmp_path / "film.mp4", 24, waveform=tone(2, 500), preset="ultrafast")
+    trimmed(tmp_path / "film.mp4", tmp_path / "cut.mp4", Fraction(1, 2))
+    film = timeline(tmp_path / "cut.mp4")
+    assert (film.start_seconds, film.num_frames, film.seconds, film.fps) == (0, 36, Fraction(3, 2), 24)
+    assert [moment for _, moments in timed_windows(tmp_path / "cut.mp4") for moment in moments][-1] == 35 / 24
+    sound = torch.cat([torch.zeros(1, 24000), tone(1, 2000)], dim=1)
+    done = set_audio(tmp_path / "cut.mp4", sound, tmp_path / "new.mp4")
+    assert picture_packets(done.path) == picture_packets(tmp_path / "cut.mp4")
+    heard, rate = read_sound(done.path)
+    assert (heard.shape[1], done.samples, rate) == (72000, 72000, 48000)
+    assert int((heard[0].abs() > 0.1).nonzero()[0]) == pytest.approx(24000, abs=100)
 
 
 @pytest.mark.parametrize(("rate", "channels"), [(8000, 1), (44100, 2), (96000, 2), (48000, 8), (44056, 1)])
