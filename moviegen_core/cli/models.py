@@ -63,10 +63,10 @@ def _short(count: int) -> str:
 def add_convert(commands: Any) -> None:
     """The parser of `convert`."""
     convert = commands.add_parser("convert", help="rewrite a foreign checkpoint as ours; runs no code from it")
-    convert.add_argument("source", type=Path, help="a .safetensors, .pth, .pt, .ckpt or .bin file")
+    convert.add_argument("source", type=Path, help="a .safetensors, .pth, .pt, .ckpt or .bin file, or an index of them")
     convert.add_argument("target", type=Path, help="the .safetensors file to write")
-    convert.add_argument("--network", help="video_dit, tae, ...; not needed for the released DAC-VAE")
-    convert.add_argument("--preset", help="which sizes; moviegen models lists them")
+    convert.add_argument("--network", help="video_dit, tae, text, vision, ...; not needed for the released DAC-VAE")
+    convert.add_argument("--preset", help="which sizes, or ul2, metaclip, byt5 for text; moviegen models lists them")
     convert.set_defaults(run=_convert)
 
 

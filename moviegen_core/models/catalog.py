@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -64,6 +65,11 @@ class Network:
     def complete(self, tensors: Mapping[str, torch.Tensor], config: Any) -> Mapping[str, torch.Tensor]:
         """A foreign file's tensors with those that only ours has, where checkpoint.py knows any."""
         return self._checkpoint("complete", lambda given, _: given)(tensors, config)
+
+    @cached_property
+    def convert(self) -> Callable[..., Path] | None:
+        """convert(tensors, source, target, preset, dtype) of checkpoint.py, where files need more than a key map."""
+        return self._checkpoint("convert", None)
 
     def preset(self, name: str) -> Any:
         """Config of a preset; ConfigError lists the known ones."""

@@ -23,7 +23,7 @@ from ..errors import CheckpointError, ConfigError, MovieGenError
 from . import catalog
 
 FORMAT, VERSION = "moviegen", "1"
-INDEX_SUFFIX = ".safetensors.index.json"
+INDEX_SUFFIX, PICKLE_INDEX_SUFFIX = ".safetensors.index.json", ".bin.index.json"
 MAX_HEADER_BYTES = 100 * 2**20  # safetensors' own limit
 
 
@@ -131,6 +131,10 @@ def load(
             f"{header.path} holds the network {name!r}, but {network!r} is needed; choose such a file"
         )
     entry = catalog.get(name)
+    if entry.convert is not None:
+        raise CheckpointError(
+            f"{header.path} holds the network {name!r}, which has a loader of its own; use models.{name}.checkpoint"
+        )
     try:
         settings = header.config if header.network else config
         settings = from_dict(entry.config_class, settings) if isinstance(settings, Mapping) else settings
@@ -237,28 +241,15 @@ def convert(
     """Rewrite a foreign file (pickle or safetensors) as ours; a pickle is read with weights_only=True.
 
     `config` is a preset's name, a dict or a config object of `network`. Without them a file is rewritten whose
-    layout tells network and sizes: the released DAC-VAE.
+    layout tells network and sizes: the released DAC-VAE. Of a text encoder the preset names the role, and the
+    sizes are those of the config.json beside it.
     """
     source = Path(source)
-    if _is_pickle(_existing(source)):
-        try:
-            content = torch.load(source, map_location="cpu", weights_only=True, mmap=False)
-        except Exception as error:
-            raise CheckpointError(
-                f"{source} holds more than plain tensors and stays closed ({_line(error)}); ask for safetensors"
-            ) from error
-        for wrapper in ("state_dict", "model", "module", "ema"):
-            if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
-                content = content[wrapper]
-                break
-        tensors = {str(key): value for key, value in _items(content) if isinstance(value, Tensor)}
-    else:
-        header = read_header(source)
-        if header.network is not None:
-            raise CheckpointError(f"{source} is a Movie Gen file already ({header.network}); use it as it is")
-        tensors = read_tensors(header)
+    tensors = _foreign_tensors(_existing(source))
     if not tensors:
         raise CheckpointError(f"{source} holds no named tensors; give a state dict")
+    if network is not None and (rewrite := catalog.get(network).convert) is not None:
+        return rewrite(tensors, source, Path(target), config, dtype)
     network, config = _network_of(source, tensors, network, config)
     entry = catalog.get(network)
     tensors = dict(entry.complete(tensors, config))
@@ -268,6 +259,28 @@ def convert(
         built, {renamed.get(key, key): _as(value, dtype) for key, value in tensors.items()}, name=network, path=source
     )
     return save(built, target)
+
+
+def _foreign_tensors(source: Path) -> dict[str, Tensor]:
+    """Named tensors of a pickle, an index of pickles, or a safetensors file that is not ours."""
+    if source.name.endswith(PICKLE_INDEX_SUFFIX):
+        return {key: value for shard in _shards(source) for key, value in _foreign_tensors(shard).items()}
+    if not _is_pickle(source):
+        header = read_header(source)
+        if header.network is not None:
+            raise CheckpointError(f"{source} is a Movie Gen file already ({header.network}); use it as it is")
+        return read_tensors(header)
+    try:
+        content = torch.load(source, map_location="cpu", weights_only=True, mmap=False)
+    except Exception as error:
+        raise CheckpointError(
+            f"{source} holds more than plain tensors and stays closed ({_line(error)}); ask for safetensors"
+        ) from error
+    for wrapper in ("state_dict", "model", "module", "ema"):
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+            break
+    return {str(key): value for key, value in _items(content) if isinstance(value, Tensor)}
 
 
 def _network_of(source: Path, tensors: Mapping[str, Tensor], network: str | None, config: Any) -> tuple[str, Any]:
@@ -299,7 +312,10 @@ def _locate(path: Path) -> Path:
             return found[0]
         if found:
             raise CheckpointError(f"{path} holds {len(found)} checkpoints ({_some([f.name for f in found])}); name one")
-    raise CheckpointError(f"the folder {path} holds no .safetensors file; give the checkpoint itself")
+    raise CheckpointError(
+        f"the folder {path} holds no .safetensors file; give the checkpoint itself, or rewrite a pickle with "
+        "`moviegen convert`"
+    )
 
 
 def _existing(path: Path) -> Path:

@@ -10,7 +10,7 @@ import dataclasses
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,14 +75,30 @@ def load_text_encoder(
     else:
         config = FULL[role]
         tokenizer = find_tokenizer(path.parent, role, config.family)
-    tensors = _read(header, config.family, dtype)
-    if config.family == "clip":
-        if "token_embedding.weight" in tensors or "text.token_embedding.weight" in tensors:
-            tensors = from_openclip(tensors)
-        tensors, config = _fit_positions(tensors, config, positions, path)
-    network = build_network(config, device="meta", dtype=dtype)
-    _assign(network, tensors, role, path)
+    names = _own_names(header.files, config.family)
+    wanted = dataclasses.replace(header, files={key: header.files[key] for key in names})
+    tensors = loading.read_tensors(wanted, dtype=dtype, rename=names)
+    network, config = _built(tensors, config, role, path, positions, dtype)
     return TextEncoder(role, config, network, tokenizer).to(device=device)
+
+
+def convert(
+    tensors: Mapping[str, Tensor], source: Path, target: Path, role: str, dtype: torch.dtype | None = None
+) -> Path:
+    """Write the encoder of `role` among a foreign file's `tensors` as our own file.
+
+    Sizes and tokenizer are those beside `source`; without a config.json the sizes are the published ones.
+    """
+    if role not in ROLES:
+        raise ConfigError(f"a text encoder is converted with --preset {', '.join(ROLES)}; given was {role!r}")
+    folder = source if source.is_dir() else source.parent
+    config = _folder_config(role, folder) if (folder / "config.json").is_file() else FULL[role]
+    tokenizer = find_tokenizer(folder, role, config.family)
+    if role != "byt5" and not isinstance(tokenizer, LibraryTokenizer):
+        raise CheckpointError(f"{folder} holds no tokenizer.json, which the new file needs; put the model's beside it")
+    own = {name: tensors[key] for key, name in _own_names(tensors, config.family).items()}
+    network, config = _built(own, config, role, source, None, None)
+    return save_text_encoder(target, role, config, network, tokenizer, dtype=dtype)
 
 
 def save_text_encoder(
@@ -92,10 +108,13 @@ def save_text_encoder(
     network: nn.Module,
     tokenizer: TextTokenizer,
     *,
-    dtype: torch.dtype = torch.float16,
+    dtype: torch.dtype | None = torch.float16,
     extra: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write one self-contained safetensors file; `extra` is JSON-ready, such as the recipe's name."""
+    """Write one self-contained safetensors file; `extra` is JSON-ready, such as the recipe's name.
+
+    `dtype` is what weights are stored in; None keeps theirs.
+    """
     known: dict[str, Any] = {**(extra or {}), "role": role}
     if isinstance(tokenizer, LibraryTokenizer):
         known["tokenizer"] = tokenizer.tokenizer.to_str()
@@ -241,16 +260,31 @@ def _folder_config(role: str, folder: Path) -> TextConfig:
     )
 
 
-def _read(header: loading.Header, family: str, dtype: torch.dtype) -> dict[str, Tensor]:
-    """Tensors of the encoder only, in `dtype`; a T5 embedding counts under its one public name."""
-    keys = [key for key in header.files if not _FOREIGN[family].match(key)]
+def _own_names(keys: Collection[str], family: str) -> dict[str, str]:
+    """A file's keys of the encoder only -> public names; a T5 embedding counts under its one public name."""
+    names = {key: key for key in keys if not _FOREIGN[family].match(key)}
     tied = "encoder.embed_tokens.weight"
-    rename = {}
-    if family == "t5" and "shared.weight" not in header.files and tied in header.files:
-        keys.append(tied)
-        rename = {tied: "shared.weight"}
-    wanted = dataclasses.replace(header, files={key: header.files[key] for key in keys})
-    return loading.read_tensors(wanted, dtype=dtype, rename=rename)
+    if family == "t5" and "shared.weight" not in keys and tied in keys:
+        names[tied] = "shared.weight"
+    return names
+
+
+def _built(
+    tensors: dict[str, Tensor],
+    config: TextConfig,
+    role: str,
+    path: Path,
+    positions: int | None,
+    dtype: torch.dtype | None,
+) -> tuple[nn.Module, TextConfig]:
+    """Network that holds the encoder's tensors; those of a CLIP tower in either layout."""
+    if config.family == "clip":
+        if "token_embedding.weight" in tensors or "text.token_embedding.weight" in tensors:
+            tensors = from_openclip(tensors)
+        tensors, config = _fit_positions(tensors, config, positions, path)
+    network = build_network(config, device="meta", dtype=dtype)
+    _assign(network, tensors, role, path)
+    return network, config
 
 
 def _fit_positions(

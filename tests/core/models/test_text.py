@@ -6,8 +6,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from moviegen_core.errors import CheckpointError, ConfigError
-from moviegen_core.models import catalog
+from moviegen_core.cli import main
+from moviegen_core.errors import CheckpointError, ConfigError, MovieGenError
+from moviegen_core.models import catalog, loading
 from moviegen_core.models.text import TextConfig, build_network, load_text_encoder, save_text_encoder
 from moviegen_core.models.text import checkpoint as files
 from moviegen_core.models.text.presets import FULL, NANO
@@ -157,6 +158,61 @@ def test_presets_have_the_published_widths_and_the_nano_ones_fit_six_megabytes()
     assert counts["byt5"] == 217_657_472  # the encoder of google/byt5-small
     assert counts["metaclip"] == pytest.approx(694e6, rel=0.01)
     assert 2 * sum(counts[f"nano-{role}"] for role in NANO) < 6e6
+
+
+def pickled(folder: Path, shards: int = 0) -> Path:
+    """Put the folder's weights into one pickle, or into `shards` with an index, in place of safetensors."""
+    tensors = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    if not shards:
+        torch.save(tensors, folder / "pytorch_model.bin")
+        return folder / "pytorch_model.bin"
+    places = {key: f"pytorch_model-{number % shards}.bin" for number, key in enumerate(tensors)}
+    for name in set(places.values()):
+        torch.save({key: value for key, value in tensors.items() if places[key] == name}, folder / name)
+    index = folder / "pytorch_model.bin.index.json"
+    index.write_text(json.dumps({"weight_map": places}))
+    return index
+
+
+@pytest.mark.parametrize("shards", [0, 2])
+@pytest.mark.parametrize(("role", "config"), [("ul2", T5), ("metaclip", CLIP), ("byt5", T5)])
+def test_a_folder_that_holds_only_pickles_is_converted(role, config, shards, tmp_path):
+    folder = tmp_path / "model"
+    hugging_face_folder(folder, config)
+    expected = load_text_encoder(role, folder).encode(PROMPTS)[0]
+    source, target = pickled(folder, shards), tmp_path / "ours" / f"{role}.safetensors"
+    with pytest.raises(CheckpointError, match="moviegen convert"):
+        load_text_encoder(role, folder)
+    assert main(["convert", str(source), str(target), "--network", "text", "--preset", role]) == 0
+    torch.testing.assert_close(load_text_encoder(role, target).encode(PROMPTS)[0], expected)
+    assert {path.name for path in target.parent.iterdir()} == {target.name}
+
+
+@pytest.mark.parametrize(
+    ("change", "preset", "message"),
+    [
+        ("nothing", None, "with --preset ul2, metaclip, byt5"),
+        ("nothing", "metaclip", "choose another folder"),
+        ("no tokenizer", "ul2", "put tokenizer.json or spiece.model beside"),
+        ("no config", "ul2", "give the Hugging Face folder with its config.json"),
+    ],
+)
+def test_a_pickle_that_does_not_tell_its_encoder_is_refused(change, preset, message, tmp_path):
+    hugging_face_folder(tmp_path, T5)
+    source = pickled(tmp_path)
+    if change != "nothing":
+        (tmp_path / {"no tokenizer": "tokenizer.json", "no config": "config.json"}[change]).unlink()
+    with pytest.raises(MovieGenError, match=message) as refusal:
+        loading.convert(source, tmp_path / "ours.safetensors", network="text", config=preset)
+    assert "\n" not in str(refusal.value)
+    assert not (tmp_path / "ours.safetensors").exists()
+
+
+def test_a_text_encoder_is_not_loaded_as_a_network_of_ours(tmp_path):
+    path = save_text_encoder(tmp_path / "t.safetensors", "byt5", NANO["byt5"], network(NANO["byt5"]), ByteTokenizer())
+    with pytest.raises(CheckpointError, match=r"use models\.text\.checkpoint"):
+        loading.load(path)
 
 
 @pytest.mark.parametrize(
