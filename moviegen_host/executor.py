@@ -55,15 +55,19 @@ class Executor:
         import torch
 
         run = _Run(graph, session, self.registry, self._kept, self.keep)
+        self._kept = {}  # what this graph no longer needs is freed before it runs, not after
         with sessions.active(session), torch.inference_mode():
             try:
                 for node_id in graph.outputs:
                     run.need(node_id)
             finally:
-                # What a failed run has computed is still good; what this graph no longer holds is not needed.
-                current = set(run.keys.values())
-                self._kept = {key: value for key, value in run.results.items() if self.keep and key in current}
+                # What a failed run has computed is still good.
+                self._kept = dict(run.results) if self.keep else {}
         return run.report
+
+    def forget(self) -> None:
+        """Drops the results that are kept for the next run."""
+        self._kept = {}
 
 
 class _Run:
@@ -71,12 +75,13 @@ class _Run:
         self, graph: Graph, session: Session, registry: Registry, results: dict[str, _Result], keep: bool
     ) -> None:
         self.graph, self.session, self.registry, self.keep = graph, session, registry, keep
-        self.results = dict(results)
         self.report = Report()
         self.keys: dict[str, str] = {}
         self.done: set[str] = set()
         for node_id in graph.nodes:
             self._key(node_id)
+        current = set(self.keys.values())
+        self.results = {key: value for key, value in results.items() if key in current}
         self.uses = Counter(self.keys[link.node_id] for node in graph.nodes.values() for link in node.links())
 
     def need(self, node_id: str) -> None:

@@ -282,18 +282,8 @@ def coerced(one: Input, value: Any, *, checked: bool = True) -> Any:
         return _combo(one, value, checked)
     kind = one.io_type
     if kind == "BOOLEAN":
-        texts = {
-            "true": True,
-            "1": True,
-            "yes": True,
-            "on": True,
-            "false": False,
-            "0": False,
-            "no": False,
-            "off": False,
-        }
-        if isinstance(value, str) and value.lower() in texts:
-            return texts[value.lower()]
+        if isinstance(value, str) and value.lower() in BOOLEANS:
+            return BOOLEANS[value.lower()]
         if not isinstance(value, (bool, int)):
             raise ValueError(f"is {value!r}; it needs true or false")
         return bool(value)

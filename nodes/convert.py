@@ -18,7 +18,7 @@ from torch import Tensor
 
 from moviegen_core.conditioning.types import Conditioning
 from moviegen_core.errors import ShapeError
-from moviegen_core.shapes import LATENT_CHANNELS, SIZE_MULTIPLE
+from moviegen_core.shapes import LATENT_CHANNELS, SIZE_MULTIPLE, latent_frames
 
 ENCODERS = ("ul2", "metaclip", "byt5")
 NO_VIDEO = "this MODEL makes no video; connect Load Movie Gen Model"
@@ -58,6 +58,13 @@ def times(sigmas: Tensor) -> Tensor:
 def latent(samples: Tensor, num_frames: int | None = None) -> dict[str, Any]:
     """Latent clip [B, C, T, H, W] -> LATENT; `num_frames` tells the decoder which frames are spurious."""
     return {"samples": samples} if num_frames is None else {"samples": samples, "num_frames": num_frames}
+
+
+def shown_frames(latent: Mapping[str, Any]) -> int | None:
+    """Frames that a clip's latent is to be decoded to, where it says so; None also where nodes changed its length."""
+    known = latent.get("num_frames")
+    fits = isinstance(known, int) and known > 0 and latent_frames(known) == latent["samples"].shape[2]
+    return known if fits else None
 
 
 def check_clip_latent(samples: Any) -> Tensor:

@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from moviegen_core.errors import ConfigError, ShapeError
+from moviegen_core.errors import ShapeError
 from moviegen_core.ops.windows import CURVES, join
 from moviegen_core.shapes import LENGTH_RULES, ROUNDINGS, decoded_frames, latent_frames, plan_frames
 
+from . import convert
 from .sockets import io
+from .sound_latent import LENGTH_KEY, PIECES_KEY, joined_sound, part_of_sound
 
 CATEGORY = "MovieGen/tools"
 ALIASES = ["movie gen", "moviegen"]
@@ -128,13 +130,15 @@ class JoinLatents(io.ComfyNode):
         axis = time_axis(first)
         if time_axis(second) != axis:
             raise ShapeError("a video latent and an audio latent cannot follow each other; join those of one kind")
-        joined = {**first, "samples": join(first["samples"], second["samples"], overlap, axis, curve)}
-        joined.pop("num_frames", None)
+        joined = {**_plain(first), "samples": join(first["samples"], second["samples"], overlap, axis, curve)}
         if "noise_mask" in first or "noise_mask" in second:
             joined["noise_mask"] = join(_mask(first), _mask(second), overlap, axis, curve)
-        if "num_frames" in second:
-            spurious = decoded_frames(second["samples"].shape[axis]) - second["num_frames"]
+        shown = convert.shown_frames(second)
+        if shown is not None:
+            spurious = decoded_frames(second["samples"].shape[axis]) - shown
             joined["num_frames"] = decoded_frames(joined["samples"].shape[axis]) - spurious
+        if first["samples"].ndim == 3:
+            joined |= joined_sound(first, second, overlap)
         return io.NodeOutput(joined)
 
 
@@ -149,20 +153,27 @@ def time_axis(latent: dict[str, Any]) -> int:
         # LTX's audio latents say their sample rate, and keep time before frequency.
         return 2 if "sample_rate" in latent else 3
     raise ShapeError(
-        f"a latent of shape {tuple(samples.shape)} is a picture without time; connect a video or audio latent"
+        f"a latent of shape {tuple(samples.shape)} is a picture without time, or a sound that does not say so, as VAE "
+        "Encode Audio gives it; connect a video or audio latent of an empty latent or a sampler"
     )
+
+
+def _plain(latent: dict[str, Any]) -> dict[str, Any]:
+    """The latent without what holds for its own length alone."""
+    return {key: value for key, value in latent.items() if key not in ("num_frames", LENGTH_KEY, PIECES_KEY)}
 
 
 def _part(latent: dict[str, Any], start: int, stop: int) -> dict[str, Any]:
     axis = time_axis(latent)
     samples = latent["samples"]
-    part = {**latent, "samples": samples.narrow(axis, start, stop - start).clone()}
+    part = {**_plain(latent), "samples": samples.narrow(axis, start, stop - start).clone()}
     if latent.get("noise_mask") is not None:
         part["noise_mask"] = _mask(latent).narrow(axis, start, stop - start).clone()
-    if "num_frames" in latent:
-        part["num_frames"] = min(latent["num_frames"], decoded_frames(stop)) - decoded_frames(start)
-        if part["num_frames"] < 1:
-            raise ConfigError("num_frames of this latent does not fit its length; make it with Empty Video Latent")
+    shown = convert.shown_frames(latent)
+    if shown is not None:
+        part["num_frames"] = min(shown, decoded_frames(stop)) - decoded_frames(start)
+    if samples.ndim == 3:
+        part |= part_of_sound(latent, start, stop)
     return part
 
 

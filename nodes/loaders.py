@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from moviegen_core.errors import ConfigError
+
 from .runtime import files, host
 from .sockets import io
 
@@ -70,15 +72,13 @@ class TextEncoderLoader(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, ul2: str, metaclip: str, byt5: str) -> bool | str:
-        """At least one encoder must be chosen."""
-        if {ul2, metaclip, byt5} == {files.NONE}:
-            return "ul2, metaclip and byt5 are all none; choose at least one text encoder"
-        return True
-
-    @classmethod
     def execute(cls, ul2: str, metaclip: str, byt5: str) -> io.NodeOutput:
-        """Load the chosen files."""
+        """Load the chosen files; ConfigError where there are none.
+
+        Not a matter of `validate_inputs`: hosts do not check the choices of inputs that it names.
+        """
+        if {ul2, metaclip, byt5} == {files.NONE}:
+            raise ConfigError("ul2, metaclip and byt5 are all none; choose at least one text encoder")
         chosen = {"ul2": ul2, "metaclip": metaclip, "byt5": byt5}
         paths = {role: host.locate(role, choice) for role, choice in chosen.items() if choice != files.NONE}
         return io.NodeOutput(host.load_clip(paths))

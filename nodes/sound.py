@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from moviegen_core.errors import ConfigError
 from moviegen_core.media.timeline import clip_samples
 from moviegen_core.pipelines.soundtrack import check_length
 from moviegen_core.shapes import SOUND_SAMPLE_RATE
@@ -91,15 +92,10 @@ class FrameEncodersLoader(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, vision: str, motion: str) -> bool | str:
-        """At least one must be chosen."""
-        if vision == motion == files.NONE:
-            return "vision and motion are both none; choose at least one frame encoder"
-        return True
-
-    @classmethod
     def execute(cls, vision: str, motion: str) -> io.NodeOutput:
-        """Load the chosen files."""
+        """Load the chosen files; ConfigError where there are none."""
+        if vision == motion == files.NONE:
+            raise ConfigError("vision and motion are both none; choose at least one frame encoder")
         chosen = {VISION: vision, MATCH: motion}
         paths = {part: host.locate(part, choice) for part, choice in chosen.items() if choice != files.NONE}
         return io.NodeOutput(host.load_frame_encoders(paths))

@@ -11,7 +11,6 @@ Core therefore cuts them like latents, and zeros mean that nothing is seen or kn
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -86,11 +85,6 @@ def check_frames(frames: Tensor, frame_dim: int, length: int) -> None:
             f"the video has {frames.shape[2]} sound frames, the latent {length}; connect the latent that Video to "
             "Sound gave for this video"
         )
-
-
-def entry_frames(entry: list[Any]) -> Tensor | None:
-    """What a CONDITIONING entry says is seen, or None."""
-    return entry[1].get(FRAMES)
 
 
 def _unflagged(values: Tensor | None) -> tuple[Tensor | None, Tensor | None]:

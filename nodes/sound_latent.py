@@ -35,6 +35,28 @@ def length_of(latent: Mapping[str, Any]) -> int:
     return known if fits else frames * SOUND_HOP
 
 
+def part_of_sound(latent: Mapping[str, Any], start: int, stop: int) -> dict[str, Any]:
+    """Length and known pieces of latent frames `start` to `stop`, on a clock that begins with them."""
+    if latent.get(LENGTH_KEY) is None and not latent.get(PIECES_KEY):
+        return {}
+    first, last = start * SOUND_HOP, min(stop * SOUND_HOP, length_of(latent))
+    moved = (Known(piece.waveform, piece.start - first) for piece in latent.get(PIECES_KEY, ()))
+    return _described(last - first, [piece for piece in moved if piece.stop > 0 and piece.start < last - first])
+
+
+def joined_sound(first: Mapping[str, Any], second: Mapping[str, Any], overlap: int) -> dict[str, Any]:
+    """Length and known pieces of two sounds after each other, which share `overlap` latent frames."""
+    if all(one.get(LENGTH_KEY) is None and not one.get(PIECES_KEY) for one in (first, second)):
+        return {}
+    begin = (first["samples"].shape[-1] - overlap) * SOUND_HOP
+    moved = [Known(piece.waveform, piece.start + begin) for piece in second.get(PIECES_KEY, ())]
+    return _described(begin + length_of(second), [*first.get(PIECES_KEY, ()), *moved])
+
+
+def _described(num_samples: int, pieces: list[Known]) -> dict[str, Any]:
+    return {LENGTH_KEY: num_samples, **({PIECES_KEY: pieces} if pieces else {})}
+
+
 def with_known(
     latent: Mapping[str, Any], vae: Any, known: Sequence[Known], context_seconds: float | None = None
 ) -> dict[str, Any]:

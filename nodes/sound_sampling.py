@@ -181,6 +181,7 @@ class SoundDecode(io.ComfyNode):
                 io.Custom("AUDIO_UI").Input("audioUI", optional=True, tooltip="Plays the sound that was made."),
             ],
             outputs=[io.Audio.Output(tooltip="The sound at 48 kHz, for Set Video Audio or Save Audio.")],
+            is_output_node=True,  # the editor gives a player to no other
         )
 
     @classmethod

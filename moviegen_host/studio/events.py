@@ -12,12 +12,14 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
+from .media import LARGEST_UPLOAD
+
 PREVIEW, TEXT, PREVIEW_NAMED = 1, 3, 4  # kinds of binary frames
 JPEG = 1
 WAITING = 256  # messages a slow browser may lag behind before previews are left out
 FEATURES = {
     "supports_preview_metadata": True,
-    "max_upload_size": 512 << 20,
+    "max_upload_size": LARGEST_UPLOAD,
     "node_replacements": True,
     "assets": False,
     "extension": {"manager": {"supports_v4": False}},

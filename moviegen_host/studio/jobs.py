@@ -55,7 +55,7 @@ class JobQueue:
         self.number = 0
         self.using = threading.RLock()  # held while schemas are read or a graph is checked
         self._changed = threading.Condition()
-        self._stopped = False
+        self._stopped = self._freeing = False
         self._progress: dict[str, dict[str, Any]] = {}
         self._node, self._reported = "", 0.0
         self._started = self._paced = 0.0  # of the node that runs: when it began, and when its pace was told last
@@ -102,6 +102,13 @@ class JobQueue:
             for key in list(self.finished) if job_ids is None else job_ids:
                 self.finished.pop(key, None)
 
+    def free(self) -> None:
+        """Drops models and other results that are kept for the next job; a running job drops them at its end."""
+        with self._changed:
+            self._freeing = self.running is not None
+            if not self._freeing:
+                self.host.executor.forget()
+
     def find(self, job_id: str) -> Job | None:
         """A job by its id, whatever its state."""
         return next((job for job in self.all() if job.id == job_id), None)
@@ -145,6 +152,9 @@ class JobQueue:
             finally:
                 with self._changed:
                     job.ended, self.running = _now(), None
+                    if self._freeing:
+                        self._freeing = False
+                        self.host.executor.forget()
                     self._remember(job)
                 self._tell("executing", {"node": None}, job)
                 self._status()

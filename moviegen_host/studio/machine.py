@@ -47,7 +47,6 @@ class MachineRoutes(logging.Handler):
             web.get("/experiment/models", self.nothing),
             web.get("/models/{folder}", self.nothing),
             web.get("/experiment/models/{folder}", self.nothing),
-            web.post("/free", self.free),
         ]
 
     def internal(self) -> list[web.RouteDef]:
@@ -71,10 +70,6 @@ class MachineRoutes(logging.Handler):
     async def folders(self, request: web.Request) -> web.Response:
         """Folders of models: none that the editor could fill."""
         return web.json_response({})
-
-    async def free(self, request: web.Request) -> web.Response:
-        """Nothing is held that a run would not free by itself."""
-        return web.Response()
 
     async def replacements(self, request: web.Request) -> web.Response:
         """Old node ids and what they became."""

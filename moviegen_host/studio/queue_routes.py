@@ -35,6 +35,7 @@ class QueueRoutes:
             web.get("/prompt", self.remaining),
             web.post("/prompt", self.submit),
             web.post("/interrupt", self.interrupt),
+            web.post("/free", self.free),
             web.get("/queue", self.show_queue),
             web.post("/queue", self.change_queue),
             web.get("/history", self.history),
@@ -75,6 +76,9 @@ class QueueRoutes:
         extra: dict[str, Any] = body["extra_data"] if isinstance(body.get("extra_data"), dict) else {}
         if not isinstance(prompt, dict):
             return _refused("no_prompt", "the request holds no prompt; send {'prompt': {...}}", {})
+        info = extra.get("extra_pnginfo") or {}
+        if not isinstance(info, dict) or not isinstance(info.get("workflow") or {}, dict):
+            return _refused("invalid_prompt", "extra_pnginfo must be {'workflow': {...}}; send objects, not text", {})
         if len(self.queue.waiting) >= MOST_JOBS:
             return _refused("queue_full", f"{MOST_JOBS} jobs wait already; let some finish", {})
         try:
@@ -103,6 +107,11 @@ class QueueRoutes:
         """Stops the running job."""
         body = await _body(request)
         self.queue.interrupt(body.get("prompt_id"))
+        return web.Response()
+
+    async def free(self, request: web.Request) -> web.Response:
+        """Frees the memory of models and results that wait for the next job."""
+        self.queue.free()
         return web.Response()
 
     async def show_queue(self, request: web.Request) -> web.Response:

@@ -1,6 +1,7 @@
 """What runs, how often, and in which shape values arrive."""
 
 import logging
+import weakref
 
 import pytest
 
@@ -72,6 +73,27 @@ def test_results_are_freed_after_their_last_use_when_nothing_is_kept(pack, tmp_p
     assert host.executor._kept == {}
     host.run(workflow)
     assert [call for call in pack_module.CALLS if call[0] == "Add"] == [("Add", 3, 3)] * 2
+
+
+def test_results_that_a_run_does_not_need_are_freed_before_it_begins(host, pack_module, api):
+    class Big(str):
+        pass
+
+    held, alive = [Big("one")], []
+
+    def workflow(stamp):
+        pack_module.STAMP[0] = stamp
+        return api(n1=("TestStamp", {}), n2=("TestSave", {"value": ["1", 0]}))
+
+    host.run(workflow(1))
+    (result,) = (value for value in host.executor._kept.values() if not value.shown)
+    result.slots[0][0] = held.pop()
+    gone = weakref.ref(result.slots[0][0])
+    del result
+    host.session.on_node = lambda event: alive.append(gone() is not None)
+    host.run(workflow(2))
+    assert alive
+    assert not any(alive)
 
 
 def test_changed_fingerprint_runs_a_node_anew(host, pack_module, api):

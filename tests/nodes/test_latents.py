@@ -6,6 +6,10 @@ import pytest
 import torch
 
 from moviegen_core.errors import ShapeError
+from moviegen_core.pipelines.known_sound import Known
+from moviegen_core.shapes import sound_latent_frames
+
+PIECES = "moviegen_known_sound"
 
 GENERATOR = torch.Generator().manual_seed(0)
 KINDS = {
@@ -57,6 +61,44 @@ def test_length_in_frames_follows_the_cuts(nodes):
     assert (tail["num_frames"], rest["num_frames"]) == (3, 24)
     [joined] = nodes["MovieGenJoinLatents"].execute(rest, given, 2).args
     assert (joined["samples"].shape[2], joined["num_frames"]) == (5, 35)
+
+
+def test_length_in_frames_that_no_longer_fits_is_forgotten(nodes):
+    given = {"samples": torch.zeros(1, 16, 4, 2, 2), "num_frames": 128}  # as a stock node leaves it that cuts latents
+    for one in nodes["MovieGenTakeLatentTail"].execute(given, 1).args:
+        assert "num_frames" not in one
+    [joined] = nodes["MovieGenJoinLatents"].execute(given, given, 0).args
+    assert "num_frames" not in joined
+
+
+def known_at(start_seconds, seconds, level):
+    """LATENT of a sound of `seconds` and a bit, of which the second from `start_seconds` on is known."""
+    samples = round(seconds * 48000) + 500
+    piece = Known(torch.full((1, 48000), level), round(start_seconds * 48000))
+    zeros = torch.zeros(1, 128, sound_latent_frames(samples))
+    return {"samples": zeros, "type": "audio", "num_samples": samples, PIECES: [piece]}
+
+
+def test_known_sound_is_cut_along(nodes):
+    tail, rest = nodes["MovieGenTakeLatentTail"].execute(known_at(2.5, 6.0, 0.5), 75).args
+    assert (tail["num_samples"], rest["num_samples"]) == (75 * 1920 - 1420, 76 * 1920)
+    [piece] = tail[PIECES]
+    assert piece.start == 120000 - 76 * 1920
+    assert rest[PIECES][0].start == 120000
+    tail, rest = nodes["MovieGenTakeLatentTail"].execute(known_at(0.0, 6.0, 0.5), 25).args
+    assert PIECES not in tail
+    assert len(rest[PIECES]) == 1
+
+
+def test_known_sound_is_joined_along(nodes):
+    first, second = known_at(0.0, 3.0, 0.25), known_at(1.0, 2.0, 0.75)
+    [joined] = nodes["MovieGenJoinLatents"].execute(first, second, 10).args
+    begin = (first["samples"].shape[2] - 10) * 1920
+    assert joined["num_samples"] == begin + 96500
+    assert [piece.start for piece in joined[PIECES]] == [0, begin + 48000]
+    tail, _ = nodes["MovieGenTakeLatentTail"].execute(joined, second["samples"].shape[2]).args
+    assert tail["num_samples"] == second["num_samples"]
+    assert [piece.start for piece in tail[PIECES]][-1] == 48000
 
 
 def test_masks_are_cut_and_joined_along(nodes):

@@ -374,10 +374,9 @@ def test_model_that_makes_no_sound_is_refused(parts, weights):
         parts.run("LongSound", video_model)
 
 
-def test_no_encoder_at_all_is_refused_before_anything_runs(nodes):
-    check = nodes["MovieGenFrameEncodersLoader"].validate_inputs
-    assert "choose at least one" in check("none", "none")
-    assert check("nano (shipped)", "none") is True
+def test_no_encoder_at_all_is_refused(parts):
+    with pytest.raises(ConfigError, match="choose at least one"):
+        parts.run("FrameEncodersLoader", "none", "none")
 
 
 def test_text_without_ul2_is_refused(parts, weights):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from moviegen_core.errors import ConfigError
+
 
 @pytest.fixture(scope="module")
 def clip(nodes, weights):
@@ -43,5 +45,5 @@ def test_encoder_that_is_none_is_left_out(nodes, weights):
 
 
 def test_leaving_out_every_encoder_is_refused(nodes):
-    assert "at least one" in nodes["MovieGenTextEncoderLoader"].validate_inputs("none", "none", "none")
-    assert nodes["MovieGenTextEncoderLoader"].validate_inputs("none", "none", "nano (shipped)") is True
+    with pytest.raises(ConfigError, match="at least one"):
+        nodes["MovieGenTextEncoderLoader"].execute("none", "none", "none")

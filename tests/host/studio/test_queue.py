@@ -5,6 +5,8 @@ import json
 
 from aiohttp import WSMsgType
 
+from moviegen_host.studio.app import QUEUE
+
 
 def add(a=1, b=2, then="TestSave"):
     """TestAdd -> an output node."""
@@ -285,3 +287,40 @@ def test_damaged_prompts_are_refused_and_the_queue_goes_on(visit):
     assert all(answer["error"]["message"] for _, answer in refused)
     assert set(strange) <= {200, 400}
     assert (status, job["status"]) == (200, "completed")
+
+
+def test_free_drops_what_is_kept_for_the_next_run(visit, home):
+    async def scenario(client):
+        kept = client.app[QUEUE].host.executor
+        _, first = await queue(client, add())
+        await ended(client, first["prompt_id"])
+        before = len(kept._kept)
+        assert (await client.post("/api/free", json={"unload_models": True})).status == 200
+        after = len(kept._kept)
+        found = []
+        for freed in (False, True):
+            endless = {str(int(key) + 2): node for key, node in steps(10**9).items()}
+            endless["4"]["inputs"]["value"] = ["3", 0]
+            _, running = await queue(client, {**add(a=2 + freed), **endless})
+            while len(written := list((home / "output").glob("*.txt"))) < 2 + freed:
+                await asyncio.sleep(0.01)
+            if freed:
+                await client.post("/api/free")
+            await client.post("/api/interrupt", json={"prompt_id": running["prompt_id"]})
+            assert (await ended(client, running["prompt_id"]))["status"] == "cancelled", written
+            found.append(len(kept._kept))
+        return before, after, found
+
+    assert visit(scenario) == (2, 0, [2, 0])
+
+
+def test_workflow_that_is_no_object_is_refused_and_the_job_list_stays_whole(visit):
+    async def scenario(client):
+        answers = [
+            (await queue(client, add(), extra_data={"extra_pnginfo": info}))[0]
+            for info in ({"workflow": "text"}, ["workflow"], {"workflow": {"id": "a"}}, None)
+        ]
+        listed = await client.get("/api/jobs")
+        return answers, listed.status
+
+    assert visit(scenario) == ([400, 400, 200, 200], 200)
