@@ -9,7 +9,7 @@ import torch
 from moviegen_core.errors import ConfigError
 from moviegen_core.flow import solver as solvers
 from moviegen_core.flow import times
-from moviegen_core.shapes import clip_latent, decoded_frames, latent_frames
+from moviegen_core.shapes import clip_latent, decoded_frames
 
 from . import convert
 from .runtime import host
@@ -203,9 +203,7 @@ class TAEDecode(io.ComfyNode):
         if overlap >= window:
             raise ConfigError(f"overlap {overlap} is not less than window {window}; use at most {window - 8}")
         clip = convert.check_clip_latent(samples["samples"])
-        num_frames = samples.get("num_frames")
-        if num_frames is None or latent_frames(num_frames) != clip.shape[2]:
-            num_frames = decoded_frames(clip.shape[2])
+        num_frames = convert.shown_frames(samples) or decoded_frames(clip.shape[2])
         progress, frames, done = host.Progress(num_frames), None, 0
         for pixels in host.decode(vae, clip, num_frames, window, overlap):
             images = convert.to_images(pixels).unflatten(0, (clip.shape[0], -1))
