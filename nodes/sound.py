@@ -158,7 +158,7 @@ class EmptySoundLatent(io.ComfyNode):
                     "seconds",
                     default=10.0,
                     min=0.01,
-                    max=3600.0,
+                    max=1800.0,
                     step=0.1,
                     tooltip="Length, when neither video nor images are connected.",
                 ),
