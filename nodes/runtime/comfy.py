@@ -27,7 +27,7 @@ from moviegen_core.pipelines.decode import decode_video, encode_video
 
 from .. import convert, preview
 from . import files
-from .streams import STREAM_FRAMES, clip_frames, decode_in_windows
+from .streams import STREAM_FRAMES, clip_frames, decode_in_windows, moved_windows
 
 FOLDERS = {
     "video": "diffusion_models",
@@ -252,8 +252,10 @@ def encode(vae: Any, pixels: Tensor, window: int) -> Tensor:
 
     if not isinstance(vae, MovieGenVAE):
         raise BackendError(convert.NO_TAE.format(verb="Encode"))
-    on_device = vae.bring(vae.memory_used_encode(pixels.shape, vae.vae_dtype), pixels)
-    samples = encode_video(vae.network, on_device, window_frames=window)
+    memory, progress = vae.memory_used_encode(pixels.shape, vae.vae_dtype), Progress(pixels.shape[2])
+    windows = moved_windows(pixels, window, lambda piece: vae.bring(memory, piece), progress)
+    samples = encode_video(vae.network, windows, window_frames=window)
+    progress(pixels.shape[2])
     return samples.to(vae.output_device, torch.float32)
 
 

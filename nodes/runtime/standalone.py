@@ -37,7 +37,7 @@ from .standalone_sound import (  # noqa: F401 - part of this side of the seam
     sound_codec,
     windows_of,
 )
-from .streams import STREAM_FRAMES, clip_frames
+from .streams import STREAM_FRAMES, clip_frames, moved_windows
 
 DTYPES = {"auto": "auto", "fp32": "fp32", "bf16": "bf16"}
 
@@ -149,8 +149,11 @@ def stream_frames(vae: NetworkHandle, samples: Tensor, num_frames: int | None) -
 
 def encode(vae: NetworkHandle, pixels: Tensor, window: int) -> Tensor:
     """Pixels [1, 3, T, H, W] in [-1, 1] -> samples [1, C, T/8, H/8, W/8]."""
-    place = vae.placement
-    return encode_video(_tae(vae, "Encode"), pixels.to(place.device, place.dtype), window_frames=window).float().cpu()
+    network, place, progress = _tae(vae, "Encode"), vae.placement, Progress(pixels.shape[2])
+    windows = moved_windows(pixels, window, lambda piece: piece.to(place.device, place.dtype), progress)
+    samples = encode_video(network, windows, window_frames=window)
+    progress(pixels.shape[2])
+    return samples.float().cpu()
 
 
 def _tae(vae: NetworkHandle, verb: str) -> TAE:

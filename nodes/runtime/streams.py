@@ -1,4 +1,4 @@
-"""Decoding in pieces, so that a film of any length needs little memory: ours, and any VAE that decodes a clip.
+"""Pixels in pieces, so that a film of any length needs little memory: of ours, and of any VAE that decodes a clip.
 
 Shape letters: B batch, C channels, T latent frames, t frames, H W pixels, h w latent grid.
 """
@@ -22,6 +22,15 @@ def clip_frames(samples: Tensor, num_frames: int | None) -> int:
     if num_frames is None or latent_frames(num_frames) != samples.shape[2]:
         return decoded_frames(samples.shape[2])
     return num_frames
+
+
+def moved_windows(
+    pixels: Tensor, window: int, move: Callable[[Tensor], Tensor], progress: Callable[[int], None]
+) -> Iterator[Tensor]:
+    """Pixels [B, 3, T, H, W] -> windows of them, each moved to where it is encoded when its turn comes."""
+    for start in range(0, pixels.shape[2], window):
+        progress(start)
+        yield move(pixels[:, :, start : start + window])
 
 
 def steady_stride(length: Callable[[int], int]) -> int | None:

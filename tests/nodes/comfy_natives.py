@@ -191,16 +191,24 @@ class Checks(Kit):
 
     def previews_and_interrupt(self):
         """Pictures shown, and steps done after the cancel button was pressed in the second one."""
+        return self._interrupted(self.sampled)
+
+    def encoded_windows_and_interrupt(self):
+        """What TAE Encode reports when the cancel button is pressed in its first window."""
+        return self._interrupted(lambda: self.ours("MovieGenTAEEncode", torch.rand(40, 32, 48, 3), self.vae, 16), 0)
+
+    def _interrupted(self, work, moment=2):
+        """What `work` reports until the cancel button is pressed at `moment`."""
         shown = []
 
         def hook(value, total, preview, node_id=None):
             shown.append((value, total, None if preview is None else list(preview[1].size)))
-            if value == 2:
+            if value == moment:
                 comfy.model_management.interrupt_current_processing(True)
 
         comfy.utils.set_progress_bar_global_hook(hook)
         try:
-            self.sampled()
+            work()
         except comfy.model_management.InterruptProcessingException:
             return shown
         finally:

@@ -73,6 +73,10 @@ def test_sampler_shows_pictures_and_stops_within_one_step(measured):
     assert all(picture == [3 * 6 * 8, 4 * 8] for _, _, picture in shown)
 
 
+def test_encoding_stops_between_its_windows(measured):
+    assert measured["encoded_windows_and_interrupt"] == [[0, 40, None]]
+
+
 def test_any_sampler_shows_a_strip_of_the_clip(measured):
     assert measured["stock_preview"] == [4 * 6, 4]  # four frames side by side, one pixel a latent
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from moviegen_core.errors import ConfigError, ShapeError
 from moviegen_core.flow import times
@@ -118,6 +119,48 @@ def test_encode_rounds_the_length_up_and_decode_restores_it(nodes, vae):
     latent = nodes["MovieGenTAEEncode"].execute(torch.rand(11, 32, 48, 3), vae)[0]
     assert latent["samples"].shape == (1, 16, 2, 4, 6)
     assert nodes["MovieGenTAEDecode"].execute(latent, vae)[0].shape == (11, 32, 48, 3)
+
+
+class Moved(TorchDispatchMode):
+    """Frames of each clip [B, 3, T, H, W] that is copied to another place or precision."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.frames = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        if function is torch.ops.aten._to_copy.default and result.ndim == 5 and result.shape[1] == 3:
+            self.frames.append(result.shape[2])
+        return result
+
+
+def test_encode_moves_one_window_at_a_time(nodes, weights):
+    small = nodes["MovieGenTAELoader"].execute(weights["tae"], "bf16")[0]
+    with Moved() as moved:
+        latent = nodes["MovieGenTAEEncode"].execute(torch.rand(40, 16, 16, 3), small, 16)[0]
+    assert latent["samples"].shape == (1, 16, 5, 2, 2)
+    assert moved.frames == [16, 16, 8]
+
+
+def test_encode_reports_its_windows_and_stops_between_them(nodes, vae):
+    from moviegen_host import errors, session
+
+    running, reports = session.Session(), []
+
+    def note(report):
+        reports.append((report.value, report.maximum))
+        if len(reports) == 6:
+            running.cancel.set()
+
+    running.on_progress = note
+    images = torch.rand(40, 16, 16, 3)
+    with session.active(running):
+        nodes["MovieGenTAEEncode"].execute(images, vae, 16)
+        assert reports == [(0, 40), (16, 40), (32, 40), (40, 40)]
+        with pytest.raises(errors.Cancelled):
+            nodes["MovieGenTAEEncode"].execute(images, vae, 16)
+    assert reports[4:] == [(0, 40), (16, 40)]
 
 
 def test_sigmas_are_the_schedule_turned_over(nodes):
