@@ -38,19 +38,21 @@ def read_sound(path: str | os.PathLike[str], *, most_seconds: float | None = Non
         resampler = av.AudioResampler(format="flt", layout=stream.layout, rate=rate)
         most = math.inf if most_seconds is None else round(most_seconds * rate)
         pieces: list[Tensor] = []
-        held = 0
+        held = longest = 0
         for frame in container.decode(stream):
             for piece in resampler.resample(frame):
                 pieces.append(torch.from_numpy(piece.to_ndarray()).view(-1, channels).T)
                 held += pieces[-1].shape[1]
+            longest = max(longest, frame.samples)
             if held >= most:
                 break
         length = None if held < most else int(most)
         if length is None and stream.duration is not None and stream.time_base is not None:
-            length = round(stream.duration * stream.time_base * rate)
+            stated = round(stream.duration * stream.time_base * rate)
+            # AAC fills its last frame with silence. What is longer by more has a length guessed from its bit rate.
+            length = stated if stated > held - longest else None
     if not pieces:
         return torch.zeros(channels, 0), rate
-    # AAC fills its last frame with silence: the container's length is the true one.
     return torch.cat(pieces, dim=1)[:, :length].clone(), rate
 
 

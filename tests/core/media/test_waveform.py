@@ -1,5 +1,6 @@
 """Sound as tensors and files."""
 
+import av
 import pytest
 import torch
 
@@ -57,6 +58,25 @@ def test_sound_file_gives_back_the_samples(tmp_path, ending, channels):
     assert rate == 44100
     assert samples.shape == given.shape
     assert (samples - given).abs().max() < 1e-4
+
+
+def test_sound_whose_length_is_a_guess_of_the_bit_rate_is_read_to_its_end(tmp_path):
+    with (tmp_path / "tone.aac").open("wb") as joined:
+        for bit_rate, seconds in ((256_000, 1.0), (16_000, 9.0)):
+            with av.open(joined, mode="w", format="adts") as container:
+                stream = container.add_stream("aac", rate=48000, layout="mono")
+                stream.bit_rate = bit_rate
+                given = 0.5 * tone(48000, seconds=seconds)[None].numpy()
+                frame = av.AudioFrame.from_ndarray(given, format="fltp", layout="mono")
+                frame.sample_rate, frame.pts = 48000, 0
+                container.mux(stream.encode(frame))
+                container.mux(stream.encode(None))
+    with av.open(str(tmp_path / "tone.aac")) as container:
+        stream = container.streams.audio[0]
+        assert stream.duration * stream.time_base < 8
+    samples, rate = sound.read_sound(tmp_path / "tone.aac")
+    assert 10.0 <= samples.shape[1] / rate < 10.15
+    assert samples[:, 470_000:480_000].abs().max() > 0.3
 
 
 def test_foreign_sound_file_is_refused(tmp_path):
