@@ -37,6 +37,7 @@ FOLDERS = {
     "metaclip_vision": "clip_vision",
     "sound_match": "audio_encoders",
 }  # text encoders have one folder for all roles
+ZEROED = ("pooled_output", "conditioning_lyrics", "conditioning_scale")  # beside the text, as core's Zero Out does
 PREVIEW_PIXELS = 512
 TELL_EVERY = 0.5  # s between two texts below a node
 
@@ -150,7 +151,7 @@ def sample(
     start = comfy.sample.fix_empty_latent_channels(model, latent["samples"])
     noise = comfy.sample.prepare_noise(start, seed, latent.get("batch_index"))
     guider = comfy.samplers.CFGGuider(model)
-    guider.set_conds(positive, positive_without_tokens(positive) if negative is None else negative)
+    guider.set_conds(positive, null_condition(model, positive) if negative is None else negative)
     guider.set_cfg(guidance_scale)
     progress = Progress(steps)
     samples = guider.sample(
@@ -176,9 +177,26 @@ def _check_flow(model: Any) -> None:
         raise BackendError(convert.NO_VIDEO)
 
 
-def positive_without_tokens(positive: list[Any]) -> list[Any]:
-    """The null condition in the form of `positive`."""
-    return [[torch.zeros_like(positive[0][0])[:, :1], {}]]
+def is_ours(model: Any) -> bool:
+    """Whether a MODEL is a transformer of Movie Gen."""
+    from .comfy_audio_model import MovieGenSound
+    from .comfy_model import MovieGenVideo
+
+    return isinstance(model.model, (MovieGenVideo, MovieGenSound))
+
+
+def null_condition(model: Any, positive: list[Any]) -> list[Any]:
+    """What guidance leads away from if nothing is said: no token for our models, zeroed words for all others.
+
+    Others may need what else `positive` holds, such as reference pictures.
+    """
+    if is_ours(model):
+        return [[torch.zeros_like(positive[0][0])[:, :1], {}]]
+    null = []
+    for text, values in positive:
+        zeros = {key: torch.zeros_like(values[key]) for key in ZEROED if values.get(key) is not None}
+        null.append([torch.zeros_like(text), {**values, **zeros}])
+    return null
 
 
 def along_the_flow(solver: str) -> Callable[..., Tensor]:

@@ -167,10 +167,10 @@ class _Run:
         self, model: Any, positive: list[Any], negative: list[Any] | None, steps: int, guidance_scale: float,
         solver: str, progress: Progress,
     ) -> None:  # fmt: skip
-        from .comfy import along_the_flow, positive_without_tokens
+        from .comfy import along_the_flow, null_condition
 
         self.model, self.positive = model, positive
-        self.negative = positive_without_tokens(positive) if negative is None else negative
+        self.negative = null_condition(model, positive) if negative is None else negative
         self.sigmas = convert.sigmas(times.linear(steps))
         self.guidance_scale, self.progress = guidance_scale, progress
         self.sampler = comfy.samplers.KSAMPLER(along_the_flow(solver))

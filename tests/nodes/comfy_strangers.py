@@ -40,6 +40,13 @@ FLOW_MODEL = {
     "multiple_of": 16, "ffn_dim_multiplier": 1.0, "norm_eps": 1e-5, "qk_norm": True, "rope_theta": 10000.0,
 }  # fmt: skip
 
+POOLED_MODEL = {
+    "image_model": "hunyuan_video", "in_channels": 16, "out_channels": 16, "vec_in_dim": 24, "context_in_dim": 24,
+    "hidden_size": 48, "mlp_ratio": 2.0, "num_heads": 2, "depth": 1, "depth_single_blocks": 1, "axes_dim": [8, 8, 8],
+    "theta": 256, "patch_size": [1, 2, 2], "qkv_bias": True, "guidance_embed": False, "byt5": False, "meanflow": False,
+    "use_cond_type_embedding": False, "vision_in_dim": None, "meanflow_sum": False,
+}  # fmt: skip
+
 
 def stranger(config):
     """A model of core's own families, with small random weights."""
@@ -59,6 +66,7 @@ class Cases(Kit):
         self.sound_model = self.host.load_audio_model(WEIGHTS / "audio.safetensors", "auto")
         self.codec = self.host.load_sound_vae(WEIGHTS / "audio_codec.safetensors", "auto")
         self.picture_model = stranger(comfy.supported_models.SD15(PICTURE_MODEL))
+        self.pooled_model = stranger(comfy.supported_models.HunyuanVideo(POOLED_MODEL))
         self.flow_model = stranger(comfy.supported_models.Lumina2(FLOW_MODEL))
         tiny = {f"taesd_{key}": value for key, value in TAESD().state_dict().items() if key.startswith("decoder.")}
         tiny |= {f"taesd_{key}": value for key, value in TAESD().state_dict().items() if key.startswith("encoder.")}
@@ -102,6 +110,13 @@ class Cases(Kit):
     def flow_model_in_our_sampler(self):
         latent = {"samples": torch.zeros(1, 16, 8, 8)}
         return self.sampled(self.flow_model, positive=self.lumina_prompt, negative=self.lumina_prompt, latent=latent)
+
+    def model_of_pooled_text_without_a_negative_in_our_sampler(self):
+        """As with the positive that core has zeroed."""
+        prompt = [[torch.randn(1, 9, 24), {"pooled_output": torch.randn(1, 24), "guidance": 3.0}]]
+        given = {"positive": prompt, "latent": {"samples": torch.zeros(1, 16, 2, 8, 8)}}
+        wanted = self.sampled(self.pooled_model, negative=core.ConditioningZeroOut().zero_out(prompt)[0], **given)
+        assert torch.equal(self.sampled(self.pooled_model, **given), wanted)
 
     def picture_model_in_the_sound_sampler(self):
         return self.ours("MovieGenSoundSampler", self.picture_model, self.other_prompt, self.sound, SEED, 2, SCALE)

@@ -15,6 +15,7 @@ SAID = {
     "our_model_with_eps_sampling_in_our_sampler": "connect a flow-matching model",
     "sound_model_in_our_sampler": "connect Load Movie Gen Model",
     "flow_model_in_our_sampler": WORKS,
+    "model_of_pooled_text_without_a_negative_in_our_sampler": WORKS,
     "picture_model_in_the_sound_sampler": "connect Load Movie Gen Audio Model",
     "picture_latent_in_vae_decode": "is not of this video model",
     "sound_latent_in_vae_decode": "is not of this video model",
