@@ -147,7 +147,9 @@ def sample(
     seed: int, steps: int, guidance_scale: float, schedule: str, solver: str,
 ) -> Tensor:  # fmt: skip
     """Sample a clip of the LATENT's size with any flow MODEL -> samples [B, C, T, h, w]."""
-    _check_flow(model)
+    check_flow(model)
+    if model.get_model_object("latent_format").latent_dimensions == 1:
+        raise BackendError(convert.NO_VIDEO)
     start = comfy.sample.fix_empty_latent_channels(model, latent["samples"])
     noise = comfy.sample.prepare_noise(start, seed, latent.get("batch_index"))
     guider = comfy.samplers.CFGGuider(model)
@@ -167,14 +169,13 @@ def sample(
     return samples.to(comfy.model_management.intermediate_device())
 
 
-def _check_flow(model: Any) -> None:
+def check_flow(model: Any) -> None:
+    """BackendError for a MODEL that does not go straight from noise to data."""
     if not isinstance(model.get_model_object("model_sampling"), comfy.model_sampling.CONST):
         raise BackendError(
             "this MODEL does not go straight from noise to data, as our schedule and solver need it; connect a "
             "flow-matching model, or sample it with KSampler"
         )
-    if model.get_model_object("latent_format").latent_dimensions == 1:
-        raise BackendError(convert.NO_VIDEO)
 
 
 def is_ours(model: Any) -> bool:

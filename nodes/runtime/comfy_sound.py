@@ -109,7 +109,15 @@ def sample_sound(
     seed: int, steps: int, guidance_scale: float, solver: str, candidates: int, scorer: Scorer | None,
 ) -> Tensor:  # fmt: skip
     """Fill the unknown part of a LATENT with any sound MODEL -> samples [B, C, L]; each item in windows of its own."""
+    from .comfy import check_flow, is_ours
+
     windows, channels = windows_of(model), _sound_channels(model)
+    check_flow(model)
+    if scorer is not None and not is_ours(model):
+        raise BackendError(
+            "only Movie Gen's own sounds can be ranked; connect Load Movie Gen Audio Model, or set candidates and "
+            "beams to 1"
+        )
     samples, kept = check_sound_latent(latent, channels), kept_frames(latent)
     part = span(kept, float(latent.get(CONTEXT_KEY, windows.context_seconds)))
     length = part.stop - part.start

@@ -121,6 +121,19 @@ class Cases(Kit):
     def picture_model_in_the_sound_sampler(self):
         return self.ours("MovieGenSoundSampler", self.picture_model, self.other_prompt, self.sound, SEED, 2, SCALE)
 
+    def our_sound_model_with_v_sampling_in_the_sound_sampler(self):
+        patched = advanced.ModelSamplingContinuousEDM().patch(self.sound_model, "v_prediction", 120.0, 0.002)[0]
+        return self.ours("MovieGenSoundSampler", patched, self.positive, self.sound, SEED, 2, SCALE)
+
+    def candidates_of_another_sound_model_in_the_sound_sampler(self):
+        other = self.flow_model.clone()
+        other.add_object_patch("latent_format", self.sound_model.get_model_object("latent_format"))
+        eyes = {part: WEIGHTS / f"{part}.safetensors" for part in ("metaclip_vision", "sound_match")}
+        return self.ours(
+            "MovieGenSoundSampler", other, self.lumina_prompt, self.sound, SEED, 2, SCALE, 2,
+            frame_encoders=self.host.load_frame_encoders(eyes), vae=self.codec,
+        )  # fmt: skip
+
     def picture_latent_in_vae_decode(self):
         return core.VAEDecode().decode(self.vae, self.picture)[0]
 

@@ -17,6 +17,8 @@ SAID = {
     "flow_model_in_our_sampler": WORKS,
     "model_of_pooled_text_without_a_negative_in_our_sampler": WORKS,
     "picture_model_in_the_sound_sampler": "connect Load Movie Gen Audio Model",
+    "our_sound_model_with_v_sampling_in_the_sound_sampler": "connect a flow-matching model",
+    "candidates_of_another_sound_model_in_the_sound_sampler": "set candidates and beams to 1",
     "picture_latent_in_vae_decode": "is not of this video model",
     "sound_latent_in_vae_decode": "is not of this video model",
     "picture_latent_in_vae_decode_tiled": "is not of this video model",
