@@ -33,7 +33,7 @@ class Flight:
 
 def track(pixels: Tensor) -> np.ndarray:
     """Clip [3, T, H, W] in [-1, 1] -> centre of what moves [T, 2] (column, row) in frame heights; NaN where unseen."""
-    clip = pixels.float().add(1).div(2).numpy()
+    clip = pixels.float().cpu().add(1).div(2).numpy()
     centres = _centres(clip, np.median(clip, axis=1, keepdims=True))
     for _ in range(REFINEMENTS):
         # A thing that stays about where it is hides in the median; look behind it while it is elsewhere.

@@ -42,7 +42,7 @@ def evaluate(
     guidance_scale: float | None = None,
     on_clip: Callable[[str, int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Generates, judges and writes video.json, video.md and a contact sheet into `output`; returns the figures.
+    """Generates, judges and writes video.json and video.md into `output`; returns the figures.
 
     Of `held_out` and `falling` clips there may be none; their figures are left out then.
     """
@@ -85,7 +85,7 @@ def judge_scenes(
     for number, scene in enumerate(scenes):
         real = real_clip(scene, clip)
         made = generate(pipeline, scene, number, clip, how)
-        through = torch.cat(list(pipeline.reconstruct(real)), dim=2)
+        through = torch.cat([window.float().cpu() for window in pipeline.reconstruct(real)], dim=2)
         labels = scene.labels()
         for kind, pixels in zip(KINDS, (made, real, through), strict=True):
             answers = judge.read(pixels, clip["fps"])
@@ -131,8 +131,7 @@ def real_clip(scene: Scene, clip: dict[str, Any]) -> Tensor:
 
 def generate(pipeline: MovieGenPipeline, scene: Scene, seed: int, clip: dict[str, Any], how: dict[str, Any]) -> Tensor:
     """The scene's short caption through the model: pixels [1, 3, T, H, W] in [-1, 1]."""
-    film = pipeline(captions(scene, seed).short, seed=seed, **clip, **how)
-    return torch.cat(list(film.windows()), dim=2)
+    return pipeline(captions(scene, seed).short, seed=seed, **clip, **how).frames()
 
 
 def as_markdown(report: dict[str, Any]) -> str:
