@@ -82,9 +82,9 @@ class MatchScorer:
 def make_noise(batch: int, channels: int, num_latents: int, seed: int) -> Tensor:
     """Standard normal [B, C, L], fp32 on the CPU, so that a seed means the same sound on any device.
 
-    Drawn frame by frame: a shorter sound of the same seed starts from the same noise.
+    Drawn frame by frame: a shorter sound of the same seed starts from the same noise. Seed 2**64 is seed 0 again.
     """
-    generator = torch.Generator("cpu").manual_seed(seed)
+    generator = torch.Generator("cpu").manual_seed(seed % 2**64)
     return torch.randn((num_latents, batch, channels), generator=generator, dtype=torch.float32).permute(1, 2, 0)
 
 

@@ -212,6 +212,13 @@ def test_each_sound_of_a_batch_has_noise_of_its_own(parts):
     assert parts.decoded(latent).shape == (2, 1, 48000)
 
 
+def test_sound_after_the_highest_seed_has_seed_zero(parts):
+    positive, _, _ = parts.asked(text="rain")
+    two, one = (parts.run("EmptySoundLatent", seconds=1.0, batch_size=size)[0] for size in (2, 1))
+    both = parts.sampled(positive, two, seed=2**64 - 1)["samples"]
+    assert torch.equal(both[1:], parts.sampled(positive, one, seed=0)["samples"])
+
+
 def test_cancel_stops_after_the_step_in_progress(parts):
     positive, _, latent = parts.asked(text="rain", seconds=1.0)
     cancel, seen = threading.Event(), []

@@ -51,6 +51,12 @@ def test_seed_fixes_the_sound_and_a_shorter_one_starts_from_the_same_noise(model
     assert torch.equal(make_noise(2, 128, 20, 3)[:, :, :7], make_noise(2, 128, 7, 3))
 
 
+def test_candidate_after_the_highest_seed_has_seed_zero(model):
+    best = sample_sound(model, conditioning(), 20, seed=2**64 - 1, candidates=2, scorer=loudest, **FAST)
+    alone = [sample_sound(model, conditioning(), 20, seed=seed, **FAST) for seed in (2**64 - 1, 0)]
+    assert torch.equal(best, max(alone, key=lambda latent: float(loudest(latent, None))))
+
+
 def test_guidance_of_one_is_the_condition_alone(model):
     recorder = Recorder(model)
     sample_sound(model, conditioning(), 20, guidance_scale=1.0, **FAST)
