@@ -6,6 +6,7 @@ long name ("bf16", "bfloat16", "fp32", ...); "auto" asks this module.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -38,7 +39,10 @@ class Placement:
 
 
 def choose(device: str | torch.device = "auto", dtype: str | torch.dtype = "auto") -> Placement:
-    """Place networks on `device` in `dtype`; BackendError when this machine cannot run there."""
+    """Place networks on `device` in `dtype`; BackendError when this machine cannot run there.
+
+    Each of several processes that torchrun started here gets a GPU of its own, unless `device` names one.
+    """
     chosen, device_reason = _choose_device(device)
     precision, dtype_reason = _choose_dtype(dtype, chosen)
     return Placement(chosen, precision, f"{device_reason}; {dtype_reason}")
@@ -62,11 +66,17 @@ def cpu_has_fast_bfloat16() -> bool:
 
 def _choose_device(device: str | torch.device) -> tuple[torch.device, str]:
     usable = usable_devices()
+    if device == "auto" and usable[0] == "cpu":
+        return torch.device("cpu"), "no usable GPU was found"
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and str(device) in ("auto", "cuda") and usable[0].startswith("cuda"):
+        own = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+        if own not in usable:
+            raise BackendError(
+                f"this process of torchrun needs {own}, but usable are {', '.join(usable)}; start one process a GPU"
+            )
+        return torch.device(own), f"{_describe(own)} is this process's own"
     if device == "auto":
-        best = usable[0]
-        if best == "cpu":
-            return torch.device("cpu"), "no usable GPU was found"
-        return torch.device(best), f"{_describe(best)} is the first usable GPU"
+        return torch.device(usable[0]), f"{_describe(usable[0])} is the first usable GPU"
     try:
         wanted = torch.device(device)
     except RuntimeError as error:

@@ -117,6 +117,11 @@ def agree(flag: bool, world: World) -> bool:
     return bool(value.item())
 
 
+def meet(world: World) -> None:
+    """Wait until all processes are here."""
+    agree(False, world)
+
+
 def leave() -> None:
     """End the process group, if there is one."""
     if dist.is_initialized():

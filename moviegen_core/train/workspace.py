@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
@@ -15,7 +15,7 @@ from torch import nn
 from .. import weights
 from ..devices import Placement, choose
 from ..models import loading
-from . import state
+from . import distributed, state
 from .clips import ClipConfig, Clips
 
 
@@ -37,6 +37,7 @@ class Workspace:
 
     def steps(self, *names: str) -> int:
         """How many steps the run in a folder below the output has made."""
+        distributed.meet(distributed.join(self.placement.device.type))  # the first may still be writing
         return int(state.load(self.folder(*names) / "checkpoint.pt")["step"])
 
     def clips(self, config: ClipConfig, name: str = "clips") -> Clips:
@@ -59,14 +60,25 @@ class Workspace:
         """Hash of trained weights, to tell which ones a cache was computed with."""
         return weights.shipped(self.ship)[name].sha256
 
+    def once(self, write: Callable[[], object]) -> None:
+        """Call `write` in the first of several processes that train together; the others wait for it."""
+        world = distributed.join(self.placement.device.type)
+        if world.is_main:
+            write()
+        distributed.meet(world)
+
     def export(self, name: str, network: nn.Module, extra: Mapping[str, Any] | None = None, **facts: Any) -> Path:
         """Write `network` in fp16 as shipped weights `name` ("nano/tae") and enter it in the manifest."""
         file = self.ship / f"{name.split('/')[-1]}.safetensors"
         # The file says by itself how it is best sampled: a copy of the folder has no manifest of ours.
         advice = {"sampling": facts["sampling"]} if "sampling" in facts else {}
-        loading.save(network, file, extra={**advice, **(extra or {})}, dtype=torch.float16)
-        network_name = loading.read_header(file).network
-        weights.register(name, file, self.ship, network=network_name, commit=commit(), **facts)
+
+        def write() -> None:
+            loading.save(network, file, extra={**advice, **(extra or {})}, dtype=torch.float16)
+            network_name = loading.read_header(file).network
+            weights.register(name, file, self.ship, network=network_name, commit=commit(), **facts)
+
+        self.once(write)
         return file
 
     def say(self, line: str) -> None:

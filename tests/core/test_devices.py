@@ -33,6 +33,34 @@ def test_explicit_dtype_is_taken_in_short_and_long_form():
     assert devices.choose("cpu", torch.float32).dtype is torch.float32
 
 
+@pytest.fixture
+def two_gpus(monkeypatch):
+    """A machine with two GPUs, as torch tells of it."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda name: "a GPU")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+
+
+def launched(monkeypatch, rank):
+    """The environment of one of several processes that torchrun starts."""
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setenv("LOCAL_RANK", str(rank))
+
+
+@pytest.mark.parametrize("device", ["auto", "cuda"])
+def test_each_process_of_torchrun_gets_a_gpu_of_its_own(monkeypatch, two_gpus, device):
+    assert str(devices.choose(device).device) == "cuda:0"
+    for rank in range(2):
+        launched(monkeypatch, rank)
+        assert str(devices.choose(device).device) == f"cuda:{rank}"
+    assert str(devices.choose("cuda:0").device) == "cuda:0"
+    assert str(devices.choose("cpu").device) == "cpu"
+    launched(monkeypatch, 2)
+    with pytest.raises(BackendError, match=r"needs cuda:2, .*start one process a GPU"):
+        devices.choose(device)
+
+
 @pytest.mark.parametrize("device", ["toaster", "cuda:99", "xpu"])
 def test_unusable_device_is_refused_with_the_usable_ones(device):
     with pytest.raises(BackendError, match=r"use auto or one of .*cpu"):

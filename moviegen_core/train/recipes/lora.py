@@ -96,7 +96,8 @@ def run(recipe: LoraRecipe, workspace: Workspace) -> None:
     )  # fmt: skip
     average.copy_to(model)
     facts = {"base": recipe.model, "steps": str(workspace.steps("lora", recipe.name))}
-    path = adapters.save(model, workspace.folder("lora", f"{recipe.name}.safetensors"), extra=facts)
+    path = workspace.folder("lora", f"{recipe.name}.safetensors")
+    workspace.once(lambda: adapters.save(model, path, extra=facts))
     workspace.say(f"{path}: put it into ComfyUI/models/loras, or add --lora {path} to moviegen make")
 
 

@@ -18,7 +18,6 @@ from ...models.audio_codec.model import AudioCodec
 from ...models.audio_codec.start import linear_start
 from ...pipelines.sound_codec import encode_sound
 from ...shapes import SOUND_SAMPLE_RATE
-from .. import state
 from ..clips import ClipConfig
 from ..data import Batch, Collated
 from ..loop import LoopConfig, fit
@@ -113,7 +112,7 @@ def run(recipe: CodecRecipe, workspace: Workspace) -> None:
             resume=workspace.resume, companions=companions, placement=workspace.placement, out=workspace.out,
         )  # fmt: skip
         average.copy_to(codec)
-        steps += int(state.load(folder / "checkpoint.pt")["step"])
+        steps += workspace.steps("nano-codec", name)
     ship(codec.requires_grad_(True), sounds, recipe, workspace, steps)
 
 

@@ -18,7 +18,6 @@ from ...media.frames import contact_sheet, from_uint8
 from ...models.tae import presets
 from ...models.tae.model import TAE
 from ...models.tae.start import linear_start
-from .. import state
 from ..clips import ClipConfig, Clips
 from ..crops import CropConfig, crops, shrink
 from ..data import Mixture, Source
@@ -130,7 +129,7 @@ def run(recipe: TAERecipe, workspace: Workspace) -> None:
             placement=workspace.placement, out=workspace.out,
         )  # fmt: skip
         ema.copy_to(tae)
-        steps += int(state.load(folder / name / "checkpoint.pt")["step"])
+        steps += workspace.steps("nano-tae", name)
     ship(tae.requires_grad_(True), clips, recipe, workspace, steps)
 
 

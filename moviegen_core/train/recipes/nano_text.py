@@ -7,6 +7,7 @@ denoising and copying the strings that signs show. All three are frozen afterwar
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -92,7 +93,7 @@ def run(recipe: TextRecipe, workspace: Workspace) -> None:
             out=workspace.out,
         )
         with average.applied(module):
-            _ship(role, module, tokenizer, config, workspace)
+            workspace.once(partial(_ship, role, module, tokenizer, config, workspace))
 
 
 def make_tokenizer(role: str) -> TextTokenizer:

@@ -148,11 +148,12 @@ def run(recipe: VideoRecipe, workspace: Workspace) -> None:
             resume=workspace.resume, hooks=[sheet_hook(workspace, data.clips, stage.size)],
             placement=workspace.placement, out=workspace.out,
         )  # fmt: skip
-        steps += int(state.load(folder / name / "checkpoint.pt")["step"])
+        steps += workspace.steps("nano-video", name)
     merge(model, folder / STAGES[-1])
     if recipe.adapter_rank:
-        path = adapters.save(model, folder / ADAPTER, extra={"base": Path(recipe.start).name, "steps": str(steps)})
-        workspace.say(f"adapters: {path}")
+        facts = {"base": Path(recipe.start).name, "steps": str(steps)}
+        workspace.once(lambda: adapters.save(model, folder / ADAPTER, extra=facts))
+        workspace.say(f"adapters: {folder / ADAPTER}")
         return
     workspace.export(
         "nano/video",

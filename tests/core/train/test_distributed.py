@@ -1,4 +1,4 @@
-"""Two processes train as one would on both of their batches."""
+"""Two processes train as one would on both of their batches, and one of them ships."""
 
 from __future__ import annotations
 
@@ -14,12 +14,16 @@ import pytest
 import torch
 from torch import nn
 
+from moviegen_core import weights
 from moviegen_core.devices import choose
 from moviegen_core.errors import ConfigError
+from moviegen_core.models import catalog
+from moviegen_core.models.video_dit.model import VideoDiTConfig
 from moviegen_core.train import distributed
 from moviegen_core.train.data import Collated
 from moviegen_core.train.loop import LoopConfig, fit
 from moviegen_core.train.optim import OptimConfig
+from moviegen_core.train.workspace import Workspace
 
 STEPS = 4
 PLACEMENT = choose("cpu", "fp32")
@@ -53,10 +57,20 @@ def main(folder, strategy):
     """What each of the processes does."""
     module = train(f"{folder}/run", strategy=strategy)
     world = distributed.join()
+    ship(Path(folder), world)
     weight = distributed.whole(module[0].weight).detach()
     if world.is_main:
         torch.save(weight, f"{folder}/weight.pt")
     distributed.leave()
+
+
+def ship(folder, world):
+    """Export a network into a folder of this process; the other one's is there when this returns."""
+    workspace = Workspace(output=folder, ship=folder / f"ship{world.rank}", placement=PLACEMENT)
+    config = VideoDiTConfig(dim=8, num_heads=1, num_layers=1, mlp_dim=8, context_dims={"ul2": 4}, max_grid=(2, 2, 2))
+    workspace.export("nano/video", catalog.build("video_dit", config, device="cpu"))
+    assert (folder / "ship0" / "manifest.json").is_file()
+    assert workspace.steps("run") == STEPS
 
 
 @pytest.mark.slow
@@ -76,6 +90,8 @@ def test_two_processes_equal_one_that_accumulates_both_batches(tmp_path, strateg
     assert [process.wait(timeout=300) for process in processes] == [0, 0]
     alone = train(tmp_path / "alone", accumulate=2)
     assert torch.allclose(torch.load(tmp_path / "weight.pt"), alone[0].weight.detach(), atol=1e-6)
+    assert weights.path("nano/video", tmp_path / "ship0")
+    assert not (tmp_path / "ship1").exists()
 
 
 def test_unknown_strategy_is_refused():
