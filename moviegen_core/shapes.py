@@ -94,15 +94,6 @@ def plan_frames(seconds: float, fps: float, family: str = "any", rounding: str =
     return rest + stride * max(count, 0 if rest else 1)
 
 
-def sound_samples(num_frames: int, fps: float | Fraction) -> int:
-    """Samples at 48 kHz of a clip of `num_frames`, to the nearest: 48 frames at 24 -> 96000."""
-    if num_frames < 1 or not 0 < fps < float("inf"):
-        raise ShapeError(
-            f"{num_frames} frames at {fps} a second have no length; give at least 1 frame and a rate above 0"
-        )
-    return max(1, round(num_frames / Fraction(fps) * SOUND_SAMPLE_RATE))
-
-
 def sound_latent_frames(samples: int) -> int:
     """Samples at 48 kHz -> sound frames, rounded up: 1 -> 1, 1920 -> 1, 1921 -> 2."""
     if samples < 1:
