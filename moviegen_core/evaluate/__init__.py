@@ -21,7 +21,10 @@ BENCHES = {
 
 
 def bench(name: str) -> Callable[..., dict[str, Any]]:
-    """A bench's `evaluate(output, **options)`: measures, writes `<name>.json` and `<name>.md`, returns the figures."""
+    """A bench's `evaluate(output, **options)`: measures, writes `<name>.json` and returns the figures.
+
+    Most write a table as `<name>.md` beside it, some a picture.
+    """
     if name not in BENCHES:
         raise ConfigError(f"there is no bench {name!r}; choose one of {', '.join(BENCHES)}")
     return importlib.import_module(BENCHES[name], __name__).evaluate

@@ -37,7 +37,10 @@ def evaluate(
     device: str = "cpu",
     on_clip: Callable[[str, int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """PSNR and SSIM over `clips` held-out clips; tiled against whole decoding of `tiled` clips of 64 frames."""
+    """PSNR and SSIM over `clips` held-out clips; tiled against whole decoding of `tiled` clips of 64 frames.
+
+    Writes tae.json, and tae.png with clips above what comes back, into `output`.
+    """
     tae = loading.load(weights.resolve(model), device=device, dtype=torch.float32, network="tae")
     assert isinstance(tae, TAE)
     scores: dict[str, list[float]] = {"psnr": [], "ssim": [], "image_psnr": []}

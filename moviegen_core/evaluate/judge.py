@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from .. import weights
+from ..media.frames import from_uint8
 from ..models import loading
 from ..models.judge.model import Judge
 from ..toybox import render, sample_scene
@@ -34,16 +35,15 @@ def evaluate(
     size: int = 128,
     on_clip: Callable[[str, int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Share of right answers per attribute over `clips` clips, half of them held-out combinations."""
+    """Share of right answers per attribute over `clips` clips, half of them held-out combinations; in judge.json."""
     judge = load_judge()
     right: dict[str, list[bool]] = {name: [] for name in judge.config.classes}
     wrong: dict[str, dict[str, int]] = {name: {} for name in judge.config.classes}
     for number in range(clips):
         scene = sample_scene(SEED + number, split=("test", "heldout")[number % 2])
         frames = np.ascontiguousarray(render(scene, num_frames=num_frames, fps=fps, height=size, width=size))
-        pixels = torch.from_numpy(frames).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
         labels = scene.labels()
-        for name, (answer,) in judge.read(pixels, fps).items():
+        for name, (answer,) in judge.read(from_uint8(frames)[None], fps).items():
             right[name].append(answer == labels[name])
             if answer != labels[name]:
                 mistake = f"{labels[name]} read as {answer}"

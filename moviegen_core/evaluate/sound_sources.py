@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..media.frames import from_uint8
 from ..models.audio_codec.model import AudioCodec
 from ..pipelines.soundtrack import SoundPipeline
 from ..toybox import Scene, render, sound, sound_captions
@@ -52,4 +53,4 @@ def pictures(scene: Scene, seconds: float) -> Iterator[Tensor]:
             scene, num_frames=stop - start, fps=CLIP_FPS, height=CLIP_SIZE, width=CLIP_SIZE,
             start_seconds=start / CLIP_FPS,
         )  # fmt: skip
-        yield torch.from_numpy(np.ascontiguousarray(frames)).permute(3, 0, 1, 2).float() / 127.5 - 1
+        yield from_uint8(np.ascontiguousarray(frames))

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ConfigError
+from ..media.frames import from_uint8
 from ..models.judge.model import Judge
 from ..pipelines.movie import MovieGenPipeline
 from ..toybox import Scene, captions, render, sample_scene
@@ -24,7 +25,6 @@ from .judge import load_judge
 
 ATTRIBUTES = ("thing", "colour", "motion", "place", "camera")
 GRAVITY_TOLERANCE = 0.25
-FALLING_MOTIONS = ("bounce", "fall")
 TEST_SEED = 5_000_000  # far from every training seed
 
 
@@ -125,8 +125,7 @@ def judge_gravity(
 
 def real_clip(scene: Scene, clip: dict[str, Any]) -> Tensor:
     """The scene as the world draws it: pixels [1, 3, T, H, W] in [-1, 1]."""
-    frames = torch.from_numpy(np.ascontiguousarray(render(scene, **clip)))
-    return frames.permute(3, 0, 1, 2)[None].float() / 127.5 - 1
+    return from_uint8(np.ascontiguousarray(render(scene, **clip)))[None]
 
 
 def generate(pipeline: MovieGenPipeline, scene: Scene, seed: int, clip: dict[str, Any], how: dict[str, Any]) -> Tensor:

@@ -14,7 +14,6 @@ from ...errors import CheckpointError
 from ...layers.autoencoder_block import TemporalAttention
 from .model import TAE, TAEConfig
 
-LAYOUTS = ("latent_diffusion", "diffusers")
 _MID = {
     "latent_diffusion": ("mid.block_1", "mid.attn_1", "mid.block_2"),
     "diffusers": ("mid_block.resnets.0", "mid_block.attentions.0", "mid_block.resnets.1"),
