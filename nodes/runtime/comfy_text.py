@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from moviegen_core.errors import BackendError
 from moviegen_core.models.text import TextEncoder, load_text_encoder
 
 from .. import convert, sound_convert
+
+logger = logging.getLogger(__name__)
 
 KEY = "moviegen"  # of the one entry in our tokens
 
@@ -123,10 +126,21 @@ class HostedEncoders(nn.Module):
         return packed.to(comfy.model_management.intermediate_device()), None
 
 
+def choose_dtype(device: Any) -> torch.dtype:
+    """What the encoders compute in: T5 overflows in float16, and plain layers cannot add float8."""
+    manage = comfy.model_management
+    wished = manage.text_encoder_dtype(device)
+    if wished in (torch.bfloat16, torch.float32):
+        return wished
+    chosen = torch.bfloat16 if manage.should_use_bf16(device) else torch.float32
+    if wished != torch.float16:  # which is also what ComfyUI says when nobody asks
+        logger.warning("Movie Gen's text encoders cannot compute in %s; they use %s", wished, chosen)
+    return chosen
+
+
 def load_clip(paths: dict[str, Path]) -> Any:
     """Text encoder files by role -> CLIP."""
-    manage = comfy.model_management
-    dtype = torch.float32 if manage.is_device_cpu(manage.text_encoder_device()) else manage.text_encoder_dtype()
+    dtype = choose_dtype(comfy.model_management.text_encoder_device())
     encoders = {role: load_text_encoder(role, path, dtype=dtype) for role, path in paths.items()}
 
     def build(device: Any, dtype: torch.dtype, model_options: dict[str, Any]) -> HostedEncoders:

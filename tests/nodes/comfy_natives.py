@@ -73,6 +73,24 @@ class Checks(Kit):
         mine = self.ours("MovieGenTextEncode", self.clip, 'a red ball bounces "HI"', 16.0)
         return gap(mine[0][0], self.positive[0][0])
 
+    def text_precision(self):
+        """What encoders compute in, by ComfyUI's flag, on a device with bf16 and one without, and if it is finite."""
+        manage, found = comfy.model_management, {}
+        asked = manage.should_use_bf16
+        for flag in ("fp16_text_enc", "bf16_text_enc", "fp8_e4m3fn_text_enc"):
+            for able in (True, False):
+                setattr(args, flag, True)
+                manage.should_use_bf16 = lambda *given, able=able, **named: able
+                try:
+                    clip = self.host.load_clip({"ul2": WEIGHTS / "ul2.safetensors"})
+                finally:
+                    manage.should_use_bf16 = asked
+                    setattr(args, flag, False)
+                context = core.CLIPTextEncode().encode(clip, "a red ball bounces")[0][0][0]
+                dtype = next(clip.cond_stage_model.parameters()).dtype
+                found.setdefault(flag, []).append([str(dtype), bool(context.isfinite().all())])
+        return found
+
     def zero_out_is_null(self):
         zeroed = core.ConditioningZeroOut().zero_out(self.positive)[0]
         return gap(self.advanced(negative=zeroed), self.expected)

@@ -42,6 +42,12 @@ def test_clip_text_encode_gives_what_our_node_gives(measured):
     assert measured["text_encode"] == 0.0
 
 
+def test_text_is_read_in_bf16_where_the_device_has_it_and_in_fp32_elsewhere(measured):
+    best, asked = [["torch.bfloat16", True], ["torch.float32", True]], [["torch.bfloat16", True]] * 2
+    wanted = {"fp16_text_enc": best, "bf16_text_enc": asked, "fp8_e4m3fn_text_enc": best}
+    assert measured["text_precision"] == wanted
+
+
 def test_other_stock_samplers_and_conditioning_nodes_work(measured):
     assert measured["other_samplers_are_finite"]
     assert measured["averaged_conditioning_is_finite"]
