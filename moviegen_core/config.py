@@ -32,11 +32,15 @@ def from_dict(cls: type[C], values: Mapping[str, Any]) -> C:
     if missing:
         raise ConfigError(f"{cls.__name__} needs {', '.join(missing)}; add the missing values")
     hints = typing.get_type_hints(cls)
-    restored = {name: _restore(value, hints[name]) for name, value in values.items()}
-    for name, value in restored.items():
-        if not _fits(value, hints[name]):
-            raise ConfigError(f"{cls.__name__}.{name} is {value!r}, but needs {_said(hints[name])}; correct it")
-    return cls(**restored)
+    return cls(**{name: fitting(f"{cls.__name__}.{name}", value, hints[name]) for name, value in values.items()})
+
+
+def fitting(name: str, value: Any, hint: Any) -> Any:
+    """A plain value as the type `hint` wants it; ConfigError tells what `name` needs instead."""
+    restored = _restore(value, hint)
+    if not _fits(restored, hint):
+        raise ConfigError(f"{name} is {restored!r}, but needs {_said(hint)}; correct it")
+    return restored
 
 
 def _plain(value: Any) -> Any:

@@ -7,8 +7,9 @@ import inspect
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
+from ..config import fitting
 from ..errors import ConfigError
 from .common import Progress, add_placement, add_settings, plain, say, settings_of
 
@@ -60,13 +61,14 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     from .. import evaluate
     from ..evaluate.record import figures, record
 
-    known = inspect.signature(evaluate.bench(arguments.bench)).parameters
+    bench = evaluate.bench(arguments.bench)
+    known, hints = inspect.signature(bench).parameters, get_type_hints(bench)
     options: dict[str, Any] = {}
     for name, text in settings_of(arguments).items():
         if name not in known or name in ("output", "on_clip"):
             names = ", ".join(name for name in known if name not in ("output", "on_clip"))
             raise ConfigError(f"the bench {arguments.bench} has no option {name!r}; it has {names}")
-        options[name] = plain(text)
+        options[name] = fitting(name, plain(text), hints[name])
     if "on_clip" in known:
         options["on_clip"] = Bars()
     report = evaluate.run(arguments.bench, arguments.output, **options)

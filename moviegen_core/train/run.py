@@ -44,6 +44,8 @@ def run(
     """Train; see the module's text for the arguments."""
     if minutes_scale <= 0:
         raise ConfigError(f"minutes_scale {minutes_scale} must be above 0; 1 is the recipe's own time")
+    if render_workers < 0:
+        raise ConfigError(f"render_workers {render_workers} must be at least 0; 0 renders in this process")
     chosen = names(recipe)
     told = settings_by_recipe(settings or {}, chosen)
     configs = {name: with_settings(RECIPES[name].config, told[name]) for name in chosen}
