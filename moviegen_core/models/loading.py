@@ -223,6 +223,8 @@ def read_header(path: str | os.PathLike[str]) -> Header:
         return Header(path, None, {}, shapes, files, dtypes, metadata)
     try:
         config, extra = json.loads(metadata["config"]), json.loads(metadata.get("extra", "{}"))
+        if not isinstance(config, dict) or not isinstance(extra, dict):
+            raise ValueError("config and extra must be objects")
     except (KeyError, ValueError) as error:
         raise CheckpointError(
             f"{path}: its Movie Gen metadata is damaged ({_line(error)}); fetch the file again"
@@ -356,6 +358,10 @@ def _read_safetensors_header(path: Path) -> dict[str, Any]:
     try:
         entries = json.loads(text)
         tensors = [entry for key, entry in entries.items() if key != "__metadata__"]
+        numbers = [number for entry in tensors for number in (*entry["shape"], *entry["data_offsets"])]
+        texts = [*(entry["dtype"] for entry in tensors), *(entries.get("__metadata__") or {}).values()]
+        if not all(isinstance(number, int) for number in numbers) or not all(isinstance(text, str) for text in texts):
+            raise ValueError("shapes must be numbers, metadata texts")
         needed = 8 + length + max((entry["data_offsets"][1] for entry in tensors), default=0)
     except (ValueError, AttributeError, KeyError, TypeError, IndexError) as error:
         raise CheckpointError(

@@ -51,7 +51,7 @@ class SoundMatchConfig:
                 f"image_size {self.image_size} cannot be halved {len(self.channels)} times; use a multiple of "
                 f"{2 ** len(self.channels)}"
             )
-        if self.dim % self.text_heads:
+        if self.text_heads < 1 or self.dim % self.text_heads:
             raise ConfigError(f"dim {self.dim} must be a multiple of text_heads {self.text_heads}")
         if self.bands < self.onset_bands or any(width % 8 for width in self.channels):
             raise ConfigError("onset_bands must not exceed bands, and channels must be multiples of 8")

@@ -52,6 +52,14 @@ class TAEConfig:
         steps = zip(self.channels, self.channels[1:], self.encoder_blocks[1:], strict=False)
         if any(before != after and blocks == 0 for before, after, blocks in steps):
             raise ConfigError(f"a level that changes the width needs at least one block, given {self.encoder_blocks}")
+        for name in ("stem_fold", "norm_groups", "latent_channels"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if min((*self.channels, *self.spatial_strides, *self.temporal_strides)) < 1:
+            raise ConfigError(
+                f"channels {self.channels} and strides {self.spatial_strides}, {self.temporal_strides} must be at "
+                "least 1 throughout"
+            )
         uneven = [width for width in self.channels if width % self.norm_groups]
         if uneven:
             raise ConfigError(f"channels {uneven} must be multiples of norm_groups {self.norm_groups}")

@@ -44,11 +44,11 @@ class VideoDiTConfig:
     norm_eps: float = 1e-5  # assumption: LLaMa3's value
 
     def __post_init__(self) -> None:
-        if self.dim % self.num_heads:
-            raise ConfigError(f"dim {self.dim} must be a multiple of num_heads {self.num_heads}")
         for name in ("dim", "num_heads", "num_layers", "mlp_dim", "in_channels", "out_channels"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if self.dim % self.num_heads:
+            raise ConfigError(f"dim {self.dim} must be a multiple of num_heads {self.num_heads}")
         if min(*self.patch_size, *self.max_grid) < 1:
             raise ConfigError(
                 f"patch_size {self.patch_size} and max_grid {self.max_grid} must be at least 1 throughout"

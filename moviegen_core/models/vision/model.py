@@ -23,7 +23,7 @@ class VisionConfig:
     activation: str = "quick_gelu"
 
     def __post_init__(self) -> None:
-        if self.image_size % self.patch_size:
+        if self.patch_size < 1 or self.image_size % self.patch_size:
             raise ConfigError(f"image_size {self.image_size} must be a multiple of patch_size {self.patch_size}")
 
 

@@ -3,6 +3,7 @@ import os
 import pickle
 import struct
 import zipfile
+from dataclasses import replace
 
 import pytest
 import torch
@@ -141,6 +142,45 @@ def test_damaged_file_gets_one_clear_line(kind, match, file, tmp_path):
     with pytest.raises(CheckpointError, match=match) as caught:
         loading.load(damaged(kind, file, tmp_path))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "entry", "match"),
+    [
+        ("patch_out.weight", {"dtype": "F32", "data_offsets": [0, 8]}, "its header cannot be read"),
+        ("patch_out.weight", {"shape": [2], "data_offsets": [0, 8]}, "its header cannot be read"),
+        ("patch_out.weight", {"dtype": "F32", "shape": ["two"], "data_offsets": [0, 8]}, "its header cannot be read"),
+        ("__metadata__", ["format"], "its header cannot be read"),
+        ("__metadata__", {"format": "moviegen", "config": 3}, "its header cannot be read"),
+        ("__metadata__", {"format": "moviegen", "network": "tae", "config": "[1]"}, "metadata is damaged"),
+        ("__metadata__", {"format": "moviegen", "config": "{}", "extra": "[1]"}, "metadata is damaged"),
+    ],
+)
+def test_odd_header_gets_one_clear_line(key, entry, match, file, tmp_path):
+    content = file.read_bytes()
+    (length,) = struct.unpack("<Q", content[:8])
+    header = json.dumps(json.loads(content[8 : 8 + length]) | {key: entry}).encode()
+    path = tmp_path / "odd.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header + content[8 + length :])
+    with pytest.raises(CheckpointError, match=match) as caught:
+        loading.load(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("network", "change"),
+    [
+        ("video_dit", {"num_heads": 0}),
+        ("tae", {"norm_groups": 0}),
+        ("tae", {"spatial_strides": (2, 0, 2)}),
+        ("sound_match", {"text_heads": 0}),
+        ("vision", {"patch_size": 0}),
+    ],
+)
+def test_config_that_counts_nothing_is_refused(network, change):
+    entry = catalog.get(network)
+    with pytest.raises(ConfigError, match=next(iter(change)).partition("_")[2]):
+        replace(next(iter(entry.presets.values())), **change)
 
 
 class Trap:
