@@ -47,6 +47,15 @@ def test_command_answers_2_and_one_line_a_problem(saved, pack, tmp_path, api, ca
     assert not (tmp_path / "out").exists()
 
 
+def test_broken_film_given_as_a_workflow_is_told_in_one_line(pack, tmp_path, capsys):
+    path = tmp_path / "broken.mp4"
+    path.write_bytes(b"no film")
+    assert main([str(path), "--pack", str(pack)]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("moviegen: ")
+    assert "broken.mp4 cannot be read" in line
+
+
 def test_command_lists_what_can_be_set(saved, pack, api, capsys):
     path = saved(api(n1=("TestNumber", {"seed": 3}), n2=("TestSave", {"value": ["1", 0]})))
     assert main([str(path), "--pack", str(pack), "--list-settings"]) == 0
