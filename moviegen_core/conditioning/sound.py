@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -164,9 +165,10 @@ def encode_captions(encoder: Encodes, captions: str | Sequence[str]) -> SoundCon
 class FrameEncoders:
     """What looks at the video: a CLIP vision tower, a sound match for what moves, or both (features side by side).
 
-    The paper's model reads the tower alone. `appearance_rate` is how many pictures a second the tower is shown; those
-    that no sound frame would read are always skipped. `pixel_mean` and `pixel_std` [3] are for towers that want
-    normalised colours in 0..1 (public ones: CLIP_MEAN, CLIP_STD); the nano tower reads [-1, 1].
+    The paper's model reads the tower alone. `appearance_rate` is how many pictures a second the tower is shown at most;
+    from 25 on, these are the pictures that a sound frame reads and the last one of every window. `pixel_mean` and
+    `pixel_std` [3] are for towers that want normalised colours in 0..1 (public ones: CLIP_MEAN, CLIP_STD); the nano
+    tower reads [-1, 1].
     """
 
     vision: nn.Module | None = None
@@ -249,8 +251,12 @@ def watch(
         if moments and (sorted(moments) != moments or (times and moments[0] < times[-1])):
             raise ShapeError("the frames' times run backwards; give them in the order in which they are shown")
         if encoders.vision is not None:
-            chosen = _due(moments, sight_times, min(encoders.appearance_rate, float(LATENT_RATE)))
+            if encoders.appearance_rate < LATENT_RATE:
+                chosen = _spaced(moments, sight_times[-1:], encoders.appearance_rate)
+            else:
+                chosen = _read(moments, times[-1:])
             if chosen:
+                sight_times += [moments[index] for index in chosen]
                 sights.append(_look(encoders, pixels[:, chosen]))
         if encoders.motion is not None:
             seen.append(encoders.motion.see(pixels.transpose(0, 1)).float().cpu())
@@ -277,9 +283,9 @@ def frame_features(
 
     windows: pixels [3, t, H, W] in [-1, 1] in order, any size; with `fps`, frame n is shown at n / fps seconds.
     Without, each window comes with the seconds of its frames (variable frame rate): (pixels, seconds). Memory holds
-    one window and a few numbers a frame. The tower's features are those of the nearest frame (assumption: the paper
-    does not say how it resamples), the motion's are interpolated between frames and hold at both ends.
-    `on_frames(frames so far)` follows every window; raising from it cancels.
+    one window and a few numbers a frame. The tower's features are those of the nearest picture that it is shown
+    (assumption: the paper does not say how it resamples), the motion's are interpolated between frames and hold at both
+    ends. `on_frames(frames so far)` follows every window; raising from it cancels.
     """
     if num_latents < 1:
         raise ShapeError(f"features for {num_latents} sound frames were asked for; a clip has at least 1")
@@ -337,15 +343,29 @@ def _timed(window: Window, rate: Fraction | None, before: int) -> tuple[Tensor, 
     return pixels, [float((before + index) / rate) for index in range(pixels.shape[1])]
 
 
-def _due(moments: Sequence[float], shown: list[float], rate: float) -> list[int]:
-    """Which of the frames at `moments` the tower is shown, at most `rate` a second; their times join `shown`."""
-    chosen = []
+def _spaced(moments: Sequence[float], before: Sequence[float], rate: float) -> list[int]:
+    """Which of the frames at `moments` follow the chosen one before them, or that at `before`, by 1 / `rate` s."""
+    chosen, shown = [], list(before)
     for index, moment in enumerate(moments):
         # Half a millisecond of mercy, for time stamps that were rounded.
         if not shown or moment - shown[-1] >= 1.0 / rate - 5e-4:
             chosen.append(index)
             shown.append(moment)
     return chosen
+
+
+def _read(moments: Sequence[float], before: Sequence[float]) -> list[int]:
+    """Which of the frames at `moments`, after one at `before`, are nearest to the middle of a sound frame.
+
+    The last one may be, as far as is known before the next.
+    """
+    if not moments:
+        return []
+    halfway = [(earlier + later) / 2 for earlier, later in pairwise([*before, *moments])]
+    # Sound frames whose middles lie up to there: a tie goes to the earlier frame.
+    reached = [math.floor(second * LATENT_RATE + 0.5 + 1e-6) for second in halfway]
+    limits = [*([] if before else [0]), *reached, math.inf]
+    return [index for index, (low, high) in enumerate(pairwise(limits)) if low < high]
 
 
 def _look(encoders: FrameEncoders, pixels: Tensor) -> Tensor:
