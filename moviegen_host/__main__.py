@@ -10,8 +10,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from moviegen_core.errors import MovieGenError
-
 from .errors import Cancelled, HostError
 from .run import Host
 from .session import Progress
@@ -44,9 +42,9 @@ def run(
                 sys.stdout.write(f"{one.alias or one.full_name} = {one.value!r}\n")
             return DONE
         result = host.run(workflow, settings)
-    except (HostError, MovieGenError) as error:
+    except HostError as error:
         bar.end()
-        for problem in error.problems if isinstance(error, HostError) else [error]:
+        for problem in error.problems:
             sys.stderr.write(f"moviegen: {problem}\n")
         logging.getLogger(__name__).info("where it happened", exc_info=error.__cause__)
         return FAILED

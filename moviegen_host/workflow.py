@@ -89,9 +89,13 @@ def _embedded(path: Path) -> dict[str, Any]:
         with Image.open(path) as image:
             tags = {key: json.loads(value) for key, value in image.info.items() if key in ("workflow", "prompt")}
     else:
+        from moviegen_core.errors import MediaError
         from moviegen_core.media.movie import read_movie
 
-        tags = read_movie(path).metadata
+        try:
+            tags = read_movie(path).metadata
+        except MediaError as error:
+            raise HostError(str(error)) from error
     for key in ("workflow", "prompt"):
         if isinstance(tags.get(key), dict):
             return tags[key]
