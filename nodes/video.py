@@ -17,6 +17,7 @@ from .sockets import io
 
 CATEGORY = "MovieGen/video"
 ALIASES = ["movie gen", "moviegen"]
+EMULATED = 10000  # steps of the longest schedule that a few may imitate
 WINDOW = {"min": 16, "max": 256, "step": 8, "advanced": True}  # frames
 
 
@@ -69,7 +70,7 @@ class LinearQuadraticSigmas(io.ComfyNode):
                     "emulated_steps",
                     default=1000,
                     min=1,
-                    max=10000,
+                    max=EMULATED,
                     tooltip="Length N of the imitated linear schedule, at least steps. More: smaller first steps.",
                 ),
                 io.Combo.Input(
@@ -98,6 +99,11 @@ class LinearQuadraticSigmas(io.ComfyNode):
         if denoise <= 0.0:
             return io.NodeOutput(torch.zeros(0))
         total = max(steps, int(steps / denoise))
+        if total > EMULATED:
+            raise ConfigError(
+                f"{steps} steps for denoise {denoise:g} end a schedule of {total}, but emulated_steps goes up to "
+                f"{EMULATED}; use denoise {steps / EMULATED:g} or more, or fewer steps"
+            )
         if emulated_steps < total:
             raise ConfigError(f"emulated_steps {emulated_steps} is fewer than {total} steps; use {total} or more")
         return io.NodeOutput(convert.sigmas(times.linear_quadratic(total, emulated_steps, kind)[-(steps + 1) :]))

@@ -177,3 +177,10 @@ def test_denoise_keeps_the_end_of_a_longer_schedule(nodes):
 def test_schedule_shorter_than_its_steps_is_refused(nodes):
     with pytest.raises(ConfigError, match="use 20 or more"):
         nodes["MovieGenLinearQuadraticSigmas"].execute(10, 15, "quadratic", 0.5)
+
+
+def test_schedule_longer_than_can_be_imitated_is_refused(nodes):
+    node = nodes["MovieGenLinearQuadraticSigmas"]
+    with pytest.raises(ConfigError, match=r"goes up to 10000; use denoise 0\.005 or more"):
+        node.execute(50, 10000, "quadratic", 0.001)
+    assert len(node.execute(50, 10000, "quadratic", 0.005)[0]) == 51
