@@ -12,6 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from . import session as sessions
 from .errors import HostError
 
 WRITE_FRAMES = 16  # frames that are converted at a time
@@ -155,6 +156,7 @@ class VideoFromComponents(VideoInput):
     def _windows(self) -> Iterator[Any]:
         images = self._components.images
         for start in range(0, len(images), WRITE_FRAMES):
+            sessions.current().check_cancelled()
             window = images[start : start + WRITE_FRAMES, ..., :3]
             yield window.movedim(-1, 0).float() * 2 - 1
 

@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from moviegen_host import comfy_api
+from moviegen_host.errors import Cancelled
+from moviegen_host.session import Session, active
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +88,15 @@ def test_film_in_memory_and_film_in_a_buffer_agree(latest, tmp_path):
     assert (other.get_dimensions(), other.get_frame_count()) == ((48, 32), 5)
     assert other.get_frame_rate() == Fraction(24000, 1001)
     assert (other.get_components().images - images).abs().max() < 0.05
+
+
+def test_film_in_memory_stops_being_written_when_the_run_is_stopped(latest, tmp_path):
+    parts = latest.Types.VideoComponents(images=torch.zeros(40, 32, 48, 3), frame_rate=Fraction(24))
+    stopped = Session()
+    stopped.cancel.set()
+    with active(stopped), pytest.raises(Cancelled):
+        latest.InputImpl.VideoFromComponents(parts).save_to(tmp_path / "film.mp4")
+    assert not list(tmp_path.iterdir())
 
 
 def test_progress_outside_a_run_is_harmless(latest):
