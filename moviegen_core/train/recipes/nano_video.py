@@ -6,6 +6,7 @@ picture throughout, which saves a short run what it would have to learn again af
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -109,6 +110,12 @@ ADAPTER = "adapter.safetensors"
 
 def run(recipe: VideoRecipe, workspace: Workspace) -> None:
     """Fill the caches, train every stage, average, export as nano/video; adapters stay in the recipe's folder."""
+    last: VideoStage = getattr(recipe, STAGES[-1])
+    if not (last.minutes or last.steps) or not any(0 < mark <= 1 for mark in last.snapshots):
+        raise ConfigError(
+            f"the stage {STAGES[-1]} has {last.minutes} minutes, {last.steps} steps and snapshots at {last.snapshots}, "
+            "but their average is what is shipped; give it time or steps, and snapshots above 0 up to 1"
+        )
     data = Data(recipe, workspace)
     folder = workspace.folder("nano-video")
     objective = partial(flow_matching, channel_weight=data.channel_weight(), time_mean=recipe.time_mean)
@@ -149,7 +156,7 @@ def run(recipe: VideoRecipe, workspace: Workspace) -> None:
             placement=workspace.placement, out=workspace.out,
         )  # fmt: skip
         steps += workspace.steps("nano-video", name)
-    merge(model, folder / STAGES[-1])
+    merge(model, folder / STAGES[-1], last.snapshots)
     if recipe.adapter_rank:
         facts = {"base": Path(recipe.start).name, "steps": str(steps)}
         workspace.once(lambda: adapters.save(model, folder / ADAPTER, extra=facts))
@@ -165,11 +172,13 @@ def run(recipe: VideoRecipe, workspace: Workspace) -> None:
     )
 
 
-def merge(model: nn.Module, folder: Path) -> None:
-    """Give the model the average of the snapshots that a stage left in `folder`."""
-    files = sorted(folder.glob("snapshot-*.pt"))
+def merge(model: nn.Module, folder: Path, marks: Sequence[float]) -> None:
+    """Give the model the average of the snapshots that a stage left in `folder` at the shares `marks`."""
+    # The folder may hold those of an earlier training, which had other marks.
+    files = [folder / f"snapshot-{mark:.3f}.pt" for mark in sorted(marks)]
+    files = [file for file in files if file.is_file()]
     if not files:
-        raise CheckpointError(f"{folder} holds no snapshots to average; train the stage to its end")
+        raise CheckpointError(f"{folder} holds no snapshots at {marks}; train the stage anew, with --no-resume")
     mean = average([state.load(file)["shadow"] for file in files])
     missing = model.load_state_dict(mean, strict=False).missing_keys
     trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}

@@ -24,7 +24,7 @@ from moviegen_core.models.text.tokenizer import ByteTokenizer, LibraryTokenizer
 from moviegen_core.models.video_dit import presets as video_presets
 from moviegen_core.models.video_dit.model import VideoDiT
 from moviegen_core.toybox import sample_scene
-from moviegen_core.train import run
+from moviegen_core.train import run, state
 from moviegen_core.train.clips import ClipConfig
 from moviegen_core.train.crops import CropConfig
 from moviegen_core.train.recipes import RECIPES, nano_judge, nano_tae, nano_video
@@ -181,6 +181,24 @@ def test_adapters_without_weights_to_adapt_are_refused(workspace):
     ship_untrained_parts(workspace)
     with pytest.raises(ConfigError, match="start=FILE"):
         nano_video.run(replace(tiny_video_recipe(), adapter_rank=2), workspace)
+
+
+def test_snapshots_of_an_earlier_training_do_not_count(tmp_path):
+    model = torch.nn.Linear(1, 1, bias=False)
+    for mark, value in ((0.25, 100.0), (0.5, 1.0), (1.0, 3.0)):
+        state.save(tmp_path / f"snapshot-{mark:.3f}.pt", {"shadow": {"weight": torch.full((1, 1), value)}})
+    nano_video.merge(model, tmp_path, (0.5, 1.0))
+    assert model.weight.item() == 2.0
+    with pytest.raises(CheckpointError, match="train the stage anew"):
+        nano_video.merge(model, tmp_path, (0.75,))
+
+
+@pytest.mark.parametrize("change", [{"minutes": 0, "steps": None}, {"snapshots": ()}, {"snapshots": (1.5,)}])
+def test_last_stage_that_leaves_nothing_to_average_is_refused_before_the_work(workspace, change):
+    recipe = tiny_video_recipe()
+    with pytest.raises(ConfigError, match=r"the stage best has .*give it time or steps"):
+        nano_video.run(replace(recipe, best=replace(recipe.best, **change)), workspace)
+    assert not workspace.output.exists()
 
 
 def test_a_stage_without_time_is_left_out(workspace):
