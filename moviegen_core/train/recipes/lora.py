@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from ...config import to_dict
-from ...errors import ConfigError
+from ...errors import CheckpointError, ConfigError
 from ...models import adapters
 from ...pipelines.decode import encode_video
 from ...pipelines.movie import ENCODERS, MovieGenPipeline
@@ -112,7 +114,7 @@ def shots_of(recipe: LoraRecipe) -> Shots:
 def encoded_shots(pipeline: MovieGenPipeline, shots: Shots, folder: Path, workspace: Workspace) -> ShardCache:
     """Latent of every shot, computed now where it is missing."""
     tae = pipeline.tae
-    cache = ShardCache(folder, len(shots.captions), {"tae": encoder_hash(tae), **shots.facts})
+    cache = _cache(folder, len(shots.captions), {"tae": encoder_hash(tae), **shots.facts}, workspace)
 
     def make(numbers: Sequence[int]) -> list[Batch]:
         place = pipeline.placement.device
@@ -130,13 +132,24 @@ def encoded_captions(
     told = hashlib.sha256(repr(shots.captions).encode()).hexdigest()
     encoders = {name: getattr(pipeline.encoders, name) for name in ENCODERS}
     hashes = {name: weights_hash(encoder) for name, encoder in encoders.items() if encoder is not None}
-    cache = ShardCache(folder, len(shots.captions), {"captions": told, "fps": fps, **hashes})
+    cache = _cache(folder, len(shots.captions), {"captions": told, "fps": fps, **hashes}, workspace)
 
     def make(numbers: Sequence[int]) -> list[Batch]:
         return [encode_texts(pipeline.encoders, shots.captions[number], fps) for number in numbers]
 
     cache.fill(make, "captions", workspace.out)
     return cache
+
+
+def _cache(folder: Path, count: int, origin: Mapping[str, Any], workspace: Workspace) -> ShardCache:
+    """A cache of this LoRA alone, which a training anew may empty where another one filled it."""
+    try:
+        return ShardCache(folder, count, origin)
+    except CheckpointError:
+        if workspace.resume:
+            raise
+        shutil.rmtree(folder)
+        return ShardCache(folder, count, origin)
 
 
 def sheet_hook(pipeline: MovieGenPipeline, recipe: LoraRecipe, shots: Shots) -> Hook:

@@ -45,10 +45,10 @@ def films(tmp_path_factory):
     return folder
 
 
-def train(output, model, **settings):
+def train(output, model, resume=True, **settings):
     """`moviegen train lora` with tiny sizes -> the file."""
     told = {**SMALL, "model": str(model), **settings}
-    run.run("lora", output, settings=told, device="cpu", dtype="fp32")
+    run.run("lora", output, resume=resume, settings=told, device="cpu", dtype="fp32")
     return output / "lora" / f"{settings.get('name', 'lora')}.safetensors"
 
 
@@ -177,6 +177,17 @@ def test_stopped_run_goes_on_to_the_same_adapters(films, film_folder, tmp_path, 
 def test_another_rank_under_the_same_name_is_refused(trained, films, film_folder):
     with pytest.raises(CheckpointError, match=r"another rank; choose another --set name="):
         train(trained.parents[1], film_folder, films=str(films), rank="3")
+
+
+def test_training_anew_encodes_again_only_what_changed(film_folder, tmp_path):
+    latents, texts = (tmp_path / "lora" / "lora" / name / "00000.safetensors" for name in ("latents", "texts"))
+    train(tmp_path, film_folder, scenes="1")
+    before = latents.stat().st_mtime_ns, texts.stat().st_mtime_ns
+    train(tmp_path, film_folder, resume=False, scenes="1", rank="3")
+    assert (latents.stat().st_mtime_ns, texts.stat().st_mtime_ns) == before
+    train(tmp_path, film_folder, resume=False, scenes="1", **{"shots.width": "48"})
+    assert latents.stat().st_mtime_ns != before[0]
+    assert texts.stat().st_mtime_ns == before[1]
 
 
 def test_clip_that_the_model_cannot_hold_is_refused_before_the_work(films, film_folder, tmp_path):
