@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import struct
-import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 
 from ..config import from_dict, to_dict
 from ..errors import CheckpointError, ConfigError, MovieGenError
+from ..files import replacing
 from . import catalog
 
 FORMAT, VERSION = "moviegen", "1"
@@ -77,23 +77,20 @@ def write_tensors(
     from safetensors.torch import save_file
 
     path = Path(path)
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.touch()
-        permissions = partial.stat().st_mode
-        save_file({key: value.contiguous() for key, value in tensors.items()}, partial, metadata=dict(metadata or {}))
-        partial.chmod(permissions)  # some versions of safetensors make the file private
-        _sort_metadata(partial)
-        os.replace(partial, path)
+        contents = {key: value.contiguous() for key, value in tensors.items()}
+        with replacing(path) as partial:
+            partial.touch()
+            permissions = partial.stat().st_mode
+            save_file(contents, partial, metadata=dict(metadata or {}))
+            partial.chmod(permissions)  # some versions of safetensors make the file private
+            _sort_metadata(partial)
     except MovieGenError:
         raise
     except Exception as error:  # safetensors wraps a full disk in its own error class
         raise CheckpointError(
             f"{path} cannot be written ({_line(error)}); free some space or choose another folder"
         ) from error
-    finally:
-        partial.unlink(missing_ok=True)
     return path
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CheckpointError
+from ..files import replacing
 
 
 def claim(folder: Path, origin: Mapping[str, Any], refusal: str) -> None:
@@ -18,10 +19,15 @@ def claim(folder: Path, origin: Mapping[str, Any], refusal: str) -> None:
     wanted = json.loads(json.dumps(origin))
     manifest = folder / "manifest.json"
     if manifest.is_file():
-        found = json.loads(manifest.read_text())
+        try:
+            found = json.loads(manifest.read_text())
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise CheckpointError(f"{manifest} is damaged; delete its folder, it will be filled again")
         changed = sorted(key for key in {**found, **wanted} if found.get(key) != wanted.get(key))
         if changed:
             raise CheckpointError(refusal.format(folder=folder, changed=", ".join(changed)))
     else:
-        folder.mkdir(parents=True, exist_ok=True)
-        manifest.write_text(json.dumps(wanted, indent=1) + "\n")
+        with replacing(manifest) as partial:
+            partial.write_text(json.dumps(wanted, indent=1) + "\n")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
-import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,6 +18,7 @@ from typing import Any, ClassVar, Generic, Protocol, TextIO, TypeVar
 import numpy as np
 
 from ..errors import ConfigError
+from ..files import replacing
 from .origin import claim
 from .progress import Countdown
 
@@ -86,15 +86,10 @@ class Rendered(ABC, Generic[Config]):
     def render(self, number: int) -> None:
         """Render one into its file, atomically."""
         path = self.path(number)
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(exist_ok=True)  # for what `make` puts beside it
         contents = self.make(number)
-        partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-        try:
-            with partial.open("wb") as stream:
-                np.save(stream, contents)
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with replacing(path) as partial, partial.open("wb") as stream:
+            np.save(stream, contents)
 
     def fill(self, workers: int = 1, out: TextIO = sys.stderr) -> None:
         """Render what is missing, in `workers` background processes (0: in this one)."""

@@ -5,9 +5,7 @@ Written with torch.save and read with weights_only=True: tensors, numbers and st
 
 from __future__ import annotations
 
-import os
 import random
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ import numpy as np
 import torch
 
 from ..errors import CheckpointError
+from ..files import replacing
 
 
 def random_states() -> dict[str, Any]:
@@ -49,15 +48,11 @@ def seed_everything(seed: int) -> None:
 
 def save(path: Path, state: dict[str, Any]) -> None:
     """Write atomically: the old checkpoint stays until the new one is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:
-        torch.save(state, partial)
-        os.replace(partial, path)
+        with replacing(path) as partial:
+            torch.save(state, partial)
     except (OSError, RuntimeError) as error:
         raise CheckpointError(f"{path} cannot be written ({error}); free some space and resume the training") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def load(path: Path) -> dict[str, Any]:

@@ -13,11 +13,11 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from ..errors import CheckpointError, ConfigError
+from ..files import replacing
 
 SHIPPED_FOLDER = Path(__file__).parent / "nano"
 MANIFEST = "manifest.json"
@@ -123,7 +123,8 @@ def register(name: str, file: str | os.PathLike[str], folder: Path = SHIPPED_FOL
         key: {field: value for field, value in dataclasses.asdict(entries[key]).items() if field != "name"}
         for key in sorted(entries)
     }
-    _write_atomically(folder / MANIFEST, json.dumps({"files": files}, indent=2, ensure_ascii=False) + "\n")
+    with replacing(folder / MANIFEST) as partial:
+        partial.write_text(json.dumps({"files": files}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return entry
 
 
@@ -145,16 +146,3 @@ def _sha256(file: Path) -> str:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
-
-
-def _write_atomically(target: Path, text: str) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, target)
-    except BaseException:
-        os.unlink(temporary)
-        raise

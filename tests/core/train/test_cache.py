@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 
 import numpy as np
 import pytest
@@ -44,6 +45,25 @@ def test_cache_of_another_network_is_refused(tmp_path):
     filled(tmp_path)
     with pytest.raises(CheckpointError, match="another tae"):
         ShardCache(tmp_path, 10, {**ORIGIN, "tae": "other"}, shard_size=4)
+
+
+def test_manifest_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    def killed(source, target):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            ShardCache(tmp_path, 10, ORIGIN)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["", '{"tae": "a', "[1]"])
+def test_damaged_manifest_is_named_in_one_line(tmp_path, text):
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(CheckpointError, match=r"manifest\.json is damaged; delete its folder") as caught:
+        ShardCache(tmp_path, 10, ORIGIN)
+    assert "\n" not in str(caught.value)
 
 
 def test_growing_cache_computes_only_what_is_new(tmp_path):
