@@ -37,7 +37,8 @@ class _Attention(nn.Module):
         self.key = ops.Linear(dim, dim, bias=False, **place)
         self.value = ops.Linear(dim, dim, bias=False, **place)
         self.out = ops.Linear(dim, dim, bias=False, **place)
-        # Only the product of both scales reaches a score, so the keys' one is left out.
+        # Only the product of both scales reaches a score, so the keys' one is left out. Rotary positions would tell the
+        # two apart, but one serves there too.
         self.query_scale = ops.Embedding(1, dim // num_heads, **place) if qk_norm else None
 
     def queries(self, x: Tensor) -> Tensor:

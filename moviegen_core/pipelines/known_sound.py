@@ -1,7 +1,7 @@
 """Sound that exists already: where it lies in the one to be made, as the model's context and in the result.
 
 A model is told whole latent frames of 40 ms, counted from the sound's beginning. What is known begins and ends with
-such a frame, so that what is made can go on from it: up to 40 ms beside a join are made anew.
+such a frame, so that what is made can go on from it: up to 40 ms beside a join are made anew, and 10 ms fade.
 """
 
 from __future__ import annotations
@@ -90,7 +90,11 @@ def encode_known(codec: AudioCodec, known: Sequence[Known], num_samples: int) ->
 
 
 def paste_known(made: Tensor, known: Sequence[Known]) -> Tensor:
-    """made [channels, N] with the known pieces in their places, sample for sample, but for 10 ms at each join."""
+    """made [channels, N] with the known pieces in their places, sample for sample.
+
+    But for the joins: a piece that begins or ends inside a latent frame loses that part of it, up to 40 ms, and its
+    next 10 ms are a crossfade.
+    """
     result, total = made.clone(), made.shape[1]
     for piece in known:
         first, last = (frame * SOUND_HOP for frame in _whole_frames(piece, total))

@@ -26,7 +26,6 @@ from ..ops.windows import windows
 
 STEPS = 64  # paper 6.3
 GUIDANCE_SCALE = 3.0  # paper 6.3
-CANDIDATES = 8  # paper 6.3
 CONTEXT_SECONDS = 5.0  # paper, figure 27
 WINDOW_SECONDS = 20.0  # paper, figure 27: chunks of 20 s; the nano model recommends its own
 METHODS = ("extend", "multidiffusion")

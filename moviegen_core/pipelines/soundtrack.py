@@ -159,10 +159,10 @@ def finish_sound(
 ) -> Tensor:  # fmt: skip
     """Latent [1, C, L] -> waveform [channels, num_samples] in [-1, 1] on the CPU, decoded in chunks.
 
-    Known pieces come back sample for sample but for 10 ms at their joins; what is made is held under -1 dBTP. The
-    transformer makes mono: two channels are its sound as middle and a side without colour or bass (`media.sound_edit`),
-    so that both add up to the mono sound. watermark: as in `AudioCodec.decode`; None hides one wherever the codec has
-    the branch for it, as the makers of the released weights intend.
+    Known pieces come back sample for sample but for up to 50 ms at their joins (see `paste_known`); what is made is
+    held under -1 dBTP. The transformer makes mono: two channels are its sound as middle and a side without colour or
+    bass (`media.sound_edit`), so that both add up to the mono sound. watermark: as in `AudioCodec.decode`; None hides
+    one wherever the codec has the branch for it, as the makers of the released weights intend.
     """
     if channels not in (1, 2):
         raise ConfigError(f"a sound of {channels} channels was asked for; choose 1 (mono) or 2 (stereo)")
@@ -252,8 +252,9 @@ class SoundPipeline:
         It is as long as the clip, to the sample. prompt says what is heard, music which music is wanted; with neither
         the pictures alone decide. `known` sound (known_sound.py) stays: the rest goes on from it, leads up to it or
         fills its gaps. What is longer than a window is made by `method` (see `long_sound`). `steps`, guidance, windows
-        and candidates default to what the model's file recommends, else to the paper's. `on_frames(frames so far)`
-        follows the watching, `on_step(step, steps, estimate)` the sampling; both may raise to cancel.
+        and candidates default to what the model's file recommends, else to the paper's, but to 1 candidate in place of
+        the paper's 8. `on_frames(frames so far)` follows the watching, `on_step(step, steps, estimate)` the sampling;
+        both may raise to cancel.
         """
         settings = self._settings(steps, guidance_scale, candidates, window_seconds, context_seconds)
         check_sampling(seed, settings["steps"], settings["guidance_scale"], channels)
@@ -312,8 +313,8 @@ class SoundPipeline:
         self, steps: int | None, guidance_scale: float | None, candidates: int | None, window_seconds: float | None,
         context_seconds: float | None,
     ) -> dict[str, Any]:  # fmt: skip
-        """Arguments of `long_sound`: what was asked for, else what the model recommends, else the paper's."""
-        paper = {
+        """Arguments of `long_sound`: what was asked for, else what the model recommends, else as a rule the paper's."""
+        fallback = {
             "steps": STEPS, "guidance_scale": GUIDANCE_SCALE, "candidates": 1, "window_seconds": WINDOW_SECONDS,
             "context_seconds": CONTEXT_SECONDS,
         }  # fmt: skip
@@ -321,8 +322,8 @@ class SoundPipeline:
             "steps": steps, "guidance_scale": guidance_scale, "candidates": candidates,
             "window_seconds": window_seconds, "context_seconds": context_seconds,
         }  # fmt: skip
-        known = {name: value for name, value in self.parts.sampling.items() if name in paper}
-        return paper | known | {name: value for name, value in asked.items() if value is not None}
+        known = {name: value for name, value in self.parts.sampling.items() if name in fallback}
+        return fallback | known | {name: value for name, value in asked.items() if value is not None}
 
     def _scorer(self, runs: int, sees: bool) -> MatchScorer | None:
         """What ranks candidates, where there are any and the match reads what this model is shown."""

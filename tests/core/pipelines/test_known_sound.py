@@ -83,6 +83,13 @@ def test_known_pieces_are_pasted_and_joins_fade(channels):
     assert not made.any()
 
 
+def test_piece_that_begins_and_ends_inside_latent_frames_changes_by_50_ms_at_most():
+    pasted = paste_known(torch.zeros(1, 40 * HOP), [Known(torch.ones(1, 10 * HOP - 2), 5 * HOP + 1)])
+    kept = (pasted[0] == 1).nonzero()[:, 0]
+    assert (int(kept[0]), int(kept[-1])) == (6 * HOP + 480, 14 * HOP - 481)
+    assert HOP + 480 == 0.05 * 48_000
+
+
 def test_short_piece_is_pasted_though_it_tells_nothing():
     pasted = paste_known(torch.zeros(1, 10 * HOP), [Known(torch.ones(1, 1500), 2000)])
     assert bool((pasted[:, 2480:3020] == 1).all())
