@@ -84,8 +84,10 @@ class Rendered(ABC, Generic[Config]):
         return [number for number in range(len(self)) if not self.path(number).is_file()]
 
     def render(self, number: int) -> None:
-        """Render one into its file, atomically."""
+        """Render one into its file, atomically, unless another process has done so."""
         path = self.path(number)
+        if path.is_file():
+            return
         path.parent.mkdir(exist_ok=True)  # for what `make` puts beside it
         contents = self.make(number)
         with replacing(path) as partial, partial.open("wb") as stream:

@@ -44,6 +44,22 @@ def test_folder_is_filled_on_and_refused_for_another_synthesis(tmp_path):
         more.waveform(3)
 
 
+def test_what_another_process_renders_meanwhile_is_not_rendered_again(tmp_path):
+    class Crowded(Sounds):
+        made = ()
+
+        def make(self, number):
+            self.made += (number,)
+            if number == 0:
+                Sounds(self.folder, self.config).render(1)
+            return super().make(number)
+
+    sounds = Crowded(tmp_path, SoundConfig(count=3, seconds=0.2))
+    sounds.fill(0, io.StringIO())
+    assert sounds.made == (0, 2)
+    assert sounds.missing() == []
+
+
 def test_silent_scenes_are_stored_as_zeros(tmp_path):
     config = SoundConfig(count=400, seconds=0.2)
     number = next(n for n in range(400) if toybox.sound_labels(config.scene(n)).silent)
