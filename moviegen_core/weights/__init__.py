@@ -6,6 +6,7 @@ from (recipe, commit, seed), its sha256 and its evaluation. A shipped file is ha
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import functools
@@ -13,6 +14,8 @@ import hashlib
 import json
 import os
 import re
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ from ..files import replacing
 
 SHIPPED_FOLDER = Path(__file__).parent / "nano"
 MANIFEST = "manifest.json"
+LOCK_SECONDS = 10.0  # a change takes milliseconds
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -103,29 +107,51 @@ def register(name: str, file: str | os.PathLike[str], folder: Path = SHIPPED_FOL
     file = Path(file).resolve()
     if not file.is_relative_to(folder.resolve()):
         raise ConfigError(f"{file} must lie in {folder} to be shipped; copy it there first")
-    previous = shipped(folder)
-    kept: dict[str, Any] = {}
-    if name in previous:
-        kept = {key: value for key, value in dataclasses.asdict(previous[name]).items() if key != "name"}
     measured = {
         "file": file.relative_to(folder.resolve()).as_posix(),
         "sha256": _sha256(file),
         "bytes": file.stat().st_size,
     }
-    if kept and kept["sha256"] != measured["sha256"]:
-        del kept["evaluation"]
-    try:
-        entry = Shipped(name=name, **{"network": "", **kept, **facts, **measured})
-    except TypeError as error:
-        raise ConfigError(f"the manifest does not know one of {', '.join(sorted(facts))}: {error}") from error
-    entries = {**previous, name: entry}
-    files = {
-        key: {field: value for field, value in dataclasses.asdict(entries[key]).items() if field != "name"}
-        for key in sorted(entries)
-    }
-    with replacing(folder / MANIFEST) as partial:
-        partial.write_text(json.dumps({"files": files}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    with _alone(folder / MANIFEST):
+        previous = shipped(folder)
+        kept: dict[str, Any] = {}
+        if name in previous:
+            kept = {key: value for key, value in dataclasses.asdict(previous[name]).items() if key != "name"}
+        if kept and kept["sha256"] != measured["sha256"]:
+            del kept["evaluation"]
+        try:
+            entry = Shipped(name=name, **{"network": "", **kept, **facts, **measured})
+        except TypeError as error:
+            raise ConfigError(f"the manifest does not know one of {', '.join(sorted(facts))}: {error}") from error
+        entries = {**previous, name: entry}
+        files = {
+            key: {field: value for field, value in dataclasses.asdict(entries[key]).items() if field != "name"}
+            for key in sorted(entries)
+        }
+        with replacing(folder / MANIFEST) as partial:
+            partial.write_text(json.dumps({"files": files}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return entry
+
+
+@contextlib.contextmanager
+def _alone(manifest: Path) -> Iterator[None]:
+    """Keeps other processes from changing a manifest during the block, by a file beside it."""
+    lock = manifest.with_name(f".{manifest.name}.lock")
+    last = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            lock.open("x").close()
+            break
+        except FileExistsError:
+            if time.monotonic() > last:
+                raise CheckpointError(
+                    f"{manifest} has been locked for {LOCK_SECONDS:g} s; if no other process writes it, delete {lock}"
+                ) from None
+            time.sleep(0.02)
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
 
 
 def _hint(name: str, known: list[str]) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,26 @@ def test_facts_added_later_keep_the_earlier_ones(folder):
     assert manifest["files"]["nano/video"]["sampling"] == {"guidance_scale": 4.0}
     assert "name" not in manifest["files"]["nano/video"]
     assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == []
+
+
+def test_entries_that_are_registered_at_once_are_all_kept(folder):
+    names = [f"nano/part{number}" for number in range(16)]
+    for name in names:
+        (folder / name.removeprefix("nano/")).write_bytes(name.encode())
+    with ThreadPoolExecutor(len(names)) as pool:
+        list(pool.map(lambda name: weights.register(name, folder / name.removeprefix("nano/"), folder), names))
+    assert set(weights.shipped(folder)) == {"nano/video", *names}
+
+
+def test_manifest_that_another_process_holds_is_left_alone(folder, monkeypatch):
+    monkeypatch.setattr(weights, "LOCK_SECONDS", 0.1)
+    lock = folder / ".manifest.json.lock"
+    lock.touch()
+    before = (folder / "manifest.json").read_bytes()
+    with pytest.raises(CheckpointError, match=r"locked for 0\.1 s; .*delete .*manifest\.json\.lock"):
+        weights.register("nano/video", folder / "video.safetensors", folder, seed=4)
+    assert (folder / "manifest.json").read_bytes() == before
+    assert lock.exists()
 
 
 def test_figures_of_other_weights_are_forgotten(folder):
