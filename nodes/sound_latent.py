@@ -1,7 +1,7 @@
 """LATENTs of sounds: their exact length, and sound in them that exists already.
 
 Beside `samples` [B, C, L] such a LATENT holds `num_samples` (at 48 kHz; the last latent frame may reach beyond it),
-and where something is known the pieces themselves, which come back sample for sample when it is decoded.
+and where something is known the pieces themselves, which come back when it is decoded.
 """
 
 from __future__ import annotations

@@ -186,7 +186,7 @@ class SoundDecode(io.ComfyNode):
 
     @classmethod
     def execute(cls, samples: dict[str, Any], vae: Any, channels: str = "mono", audioUI: Any = None) -> io.NodeOutput:
-        """Item by item; known pieces come back sample for sample but for 10 ms at their joins."""
+        """Item by item; known pieces come back sample for sample but for up to 50 ms beside their joins."""
         latent, length = check_sound_latent(samples, LATENT_CHANNELS), length_of(samples)
         codec, known = host.sound_codec(vae, latent.shape[2]), samples.get(PIECES_KEY, ())
         progress, made = host.Progress(len(latent)), []
