@@ -14,6 +14,7 @@ from .muon import Muon
 
 SCHEDULES = ("constant", "linear", "cosine")
 METHODS = ("adamw", "muon")
+SMALL_TABLE = 8  # rows of modulation offsets and scales, which are vectors by role; null tokens and the like too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +56,7 @@ def rate_scale(config: OptimConfig, step: int, progress: float) -> float:
 
 
 def build(module: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:
-    """Optimiser over the trainable parameters; vectors (norms, biases) are not decayed.
+    """Optimiser over the trainable parameters; vectors (norms, biases, tables of a few rows) are not decayed.
 
     With "muon" the weights of linear layers and convolutions move by Muon, tables and vectors by AdamW.
     """
@@ -64,8 +65,10 @@ def build(module: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
             scale = next((factor for prefix, factor in config.rate_scales.items() if name.startswith(prefix)), 1.0)
-            orthogonal = config.method == "muon" and parameter.ndim >= 2 and id(parameter) not in tables
-            groups.setdefault((parameter.ndim >= 2, orthogonal, scale), []).append(parameter)
+            matrix, table = parameter.numel() > max(parameter.shape, default=1), id(parameter) in tables
+            decayed = matrix and not (table and len(parameter) <= SMALL_TABLE)
+            orthogonal = config.method == "muon" and matrix and not table
+            groups.setdefault((decayed, orthogonal, scale), []).append(parameter)
     if not groups:
         raise ConfigError("the module has no trainable parameters; unfreeze some before training")
     described = [

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from moviegen_core.errors import ConfigError
+from moviegen_core.models.audio_codec.layers import Snake
 from moviegen_core.train.optim import OptimConfig, build, rate_scale, set_rate
 
 
@@ -28,6 +29,26 @@ def test_rate_stays_until_the_decay_starts():
     assert rate_scale(config, 9, 0.79) == pytest.approx(1.0)
     assert rate_scale(config, 9, 0.9) == pytest.approx(0.55)
     assert rate_scale(config, 9, 1.0) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("method", ["adamw", "muon"])
+def test_only_weights_are_decayed_and_only_matrices_made_orthogonal(method):
+    module = nn.ModuleDict(
+        {
+            "linear": nn.Linear(3, 4),
+            "conv": nn.Conv1d(3, 4, 7),
+            "words": nn.Embedding(40, 4),
+            "offsets": nn.Embedding(6, 4),
+            "scale": nn.Embedding(1, 4),
+            "period": Snake(5),
+        }
+    )
+    groups = build(module, OptimConfig(method=method, weight_decay=0.1)).param_groups
+    names = {id(parameter): name for name, parameter in module.named_parameters()}
+    decayed = {names[id(one)] for group in groups if group["weight_decay"] for one in group["params"]}
+    orthogonal = {names[id(one)] for group in groups if group.get("orthogonal") for one in group["params"]}
+    assert decayed == {"linear.weight", "conv.weight", "words.weight"}
+    assert orthogonal == ({"linear.weight", "conv.weight"} if method == "muon" else set())
 
 
 def test_unknown_schedule_is_refused():
