@@ -14,6 +14,7 @@ BENCHES = {
     "judge": ".judge",
     "video": ".text_to_video",
     "path": ".path",
+    "loss": ".loss",
     "sound": ".sound",
     "codec": ".codec",
     "match": ".match",

@@ -1,0 +1,42 @@
+"""The bench that compares trainings by what they predict of clips that none saw."""
+
+import json
+
+import pytest
+import torch
+
+from moviegen_core import MovieGenPipeline
+from moviegen_core.errors import ConfigError
+from moviegen_core.evaluate import loss as bench
+from moviegen_core.toybox import sample_scene
+
+CLIP = {"num_frames": 8, "fps": 16, "height": 32, "width": 32}
+
+
+def test_worse_weights_have_larger_errors_and_the_same_ones_the_same():
+    pipeline = MovieGenPipeline.from_pretrained("nano", device="cpu", dtype="fp32")
+    scene, times = sample_scene(5, split="test"), [0.2, 0.8]
+    first, again = (bench.clip_errors(pipeline, scene, CLIP, 3, times) for _ in range(2))
+    assert first == again
+    with torch.no_grad():
+        pipeline.video.patch_out.weight.zero_()
+        pipeline.video.patch_out.bias.zero_()
+    nothing = bench.clip_errors(pipeline, scene, CLIP, 3, times)
+    assert all(one < 0.9 * other for one, other in zip(first, nothing, strict=True))
+
+
+def test_report_has_a_column_for_each_time(tmp_path):
+    told = []
+    report = bench.evaluate(
+        tmp_path, times="0.1,0.5", clips=2, num_frames=8, size=32, on_clip=lambda *what: told.append(what)
+    )
+    assert set(report["times"]) == {"0.1", "0.5"}
+    assert report["mean"] == pytest.approx(sum(report["times"].values()) / 2)
+    assert told == [("loss", 1, 2), ("loss", 2, 2)]
+    assert json.loads((tmp_path / "loss.json").read_text()) == report
+    assert (tmp_path / "loss.md").read_text().startswith("| time | 0.1 | 0.5 | mean |")
+
+
+def test_no_clips_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match="at least 1"):
+        bench.evaluate(tmp_path, clips=0)
