@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -21,12 +19,11 @@ from ..models import loading
 from ..models.tae.model import TAE
 from ..models.text import load_text_encoder
 from ..pipelines.decode import encode_video
-from ..shapes import PATCH_SIZE, TEMPORAL_STRIDE
+from ..shapes import PATCH_SIZE
 from .cache import ShardCache, pad_features
 from .clips import Clips
 from .crops import shrink
 from .data import Batch, Bucketed, stack
-from .objectives.video import KEEP
 from .workspace import Workspace
 
 ENCODERS = ("ul2", "metaclip", "byt5")
@@ -166,48 +163,6 @@ def encode_texts(encoders: TextEncoders, prompts: Sequence[str], fps: float) -> 
     return found
 
 
-@dataclass(frozen=True)
-class Window:
-    """A square of tokens in every latent frame: the part of a clip that one sample shows.
-
-    Most follow the subject, whose outline is little of the picture and most of what there is to learn; the others
-    stand anywhere.
-    """
-
-    clips: Clips
-    side: int
-    anywhere: float = 0.2  # share of the windows that follow nothing
-
-    def draw(self, number: int, grid: tuple[int, int, int], rng: np.random.Generator) -> torch.Tensor:
-        """Numbers of the tokens of clip `number` that are shown, [n]."""
-        frames, rows, columns = grid
-        if rng.random() < self.anywhere:
-            centres = np.repeat(rng.random((1, 2)), frames, axis=0)
-        else:
-            centres = self._path(number, frames) + rng.normal(scale=0.5, size=2) / (columns, rows)
-        kept = []
-        for frame, (x, y) in enumerate(centres):
-            across, down = (
-                int(np.clip(round(centre * length - self.side / 2), 0, max(length - self.side, 0)))
-                for centre, length in ((x, columns), (y, rows))
-            )
-            place = np.arange(rows * columns).reshape(rows, columns)
-            kept.append(frame * rows * columns + place[down : down + self.side, across : across + self.side].ravel())
-        return torch.from_numpy(np.concatenate(kept))
-
-    def _path(self, number: int, frames: int) -> np.ndarray:
-        """The subject's centre in the middle of each latent frame, [frames, 2] from 0 to 1."""
-        config, scene = self.clips.config, self._scene(number)
-        length, fps = config.kind(number)
-        covered = min(length, TEMPORAL_STRIDE)
-        times = [config.start(number) + (TEMPORAL_STRIDE * frame + (covered - 1) / 2) / fps for frame in range(frames)]
-        return np.array([scene.positions(time) for time in times])
-
-    @lru_cache(maxsize=20_000)  # noqa: B019  a source lives as long as its process
-    def _scene(self, number: int) -> toybox.Scene:
-        return self.clips.scene(number)
-
-
 def samples(
     numbers: Sequence[int],
     latent_cache: ShardCache,
@@ -216,25 +171,20 @@ def samples(
     variants: int,
     tokens_per_batch: int,
     seed: int,
-    window: Window | None = None,
 ) -> Bucketed:
-    """Source of flow-matching batches over the clips `numbers`; with `window` only some tokens of each count."""
+    """Source of flow-matching batches over the clips `numbers`."""
     shapes = latent_cache.sizes(LATENT)
     sizes = [tokens(shapes[number]) for number in numbers]
-    if window is not None:
-        sizes = [(frames, min(window.side, rows), min(window.side, columns)) for frames, rows, columns in sizes]
 
     def sample(index: int, rng: np.random.Generator) -> Batch:
         number = numbers[index]
         variant, held = int(rng.integers(variants)), text_cache.keys(number)
         keys = {name: f"{name}.{variant}" for name in ENCODERS}
         features = {name: text_cache.get(number, wanted) for name, wanted in keys.items() if wanted in held}
-        kept = {} if window is None else {KEEP: window.draw(number, tokens(shapes[number]), rng)}
-        return {LATENT: latent_cache.get(number, LATENT), **kept, **features}
+        return {LATENT: latent_cache.get(number, LATENT), **features}
 
     def collate(items: Sequence[Batch]) -> Batch:
-        plain = [{name: item[name] for name in (LATENT, KEEP) if name in item} for item in items]
-        return {**stack(plain), **pad_features(items, ENCODERS)}
+        return {**stack([{LATENT: item[LATENT]} for item in items]), **pad_features(items, ENCODERS)}
 
     return Bucketed(sample, sizes, tokens_per_batch, seed, collate)
 

@@ -228,30 +228,19 @@ class VideoDiT(nn.Module):
             raise ShapeError(f"the latent has {latent.shape[1]} channels, this network reads {config.in_channels}")
         tokens, grid = patchify(latent, config.patch_size)
         check_grid(grid, config)
-        positions = self.positions(grid, tokens.device, tokens.dtype)
-        return unpatchify(
-            self.read(tokens, positions, time, context, attend), grid, config.patch_size, config.out_channels
-        )
-
-    def read(
-        self, tokens: Tensor, positions: Tensor, time: Tensor | Modulation, context: Context | Any,
-        attend: str | Attend | None = None,
-    ) -> Tensor:  # fmt: skip
-        """tokens [B, N, F] of a patchified latent at positions [1 or B, N, D] -> velocity of each token [B, N, F].
-
-        Training may give some of a clip's tokens only; each sees those that were given.
-        """
         if not isinstance(context, Context):
-            context = self.prepare(context.context, context.context_mask, tokens.shape[0])
-        context = context.expand(tokens.shape[0])
-        modulation = time if isinstance(time, Modulation) else self.modulate(time, tokens.dtype)
-        attend = attention.resolve(attend or self.attend, tokens.device, tokens.dtype)
+            context = self.prepare(context.context, context.context_mask, latent.shape[0])
+        context = context.expand(latent.shape[0])
+        modulation = time if isinstance(time, Modulation) else self.modulate(time, latent.dtype)
+        attend = attention.resolve(attend or self.attend, latent.device, latent.dtype)
         x = self.patch_in(tokens)
         # The same positions enter every block, not only the first: it steadies motion over time.
-        for index in range(self.config.num_layers):
+        positions = self.positions(grid, x.device, x.dtype)
+        for index in range(config.num_layers):
             x = self.run_block(index, x + positions, modulation, context, attend)
         shift, scale = modulation.final.chunk(2, dim=1)
-        return self.patch_out(kernels.rms_modulate(x, scale, shift, self.config.norm_eps))
+        x = self.patch_out(kernels.rms_modulate(x, scale, shift, config.norm_eps))
+        return unpatchify(x, grid, config.patch_size, config.out_channels)
 
     def _blocks(self) -> Iterable[TransformerBlock]:
         return cast("Iterable[TransformerBlock]", self.blocks)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -11,11 +10,9 @@ from torch import Tensor, nn
 
 from ...errors import ConfigError
 from ...flow import path, times
-from ...ops.patchify import patchify
 
 DROP_CONDITION = 0.1  # assumption: the paper does not state the rate for video; 0.1 is usual
 CONTEXT_KEY, MASK_KEY = "context.", "context_mask."  # + encoder name
-KEEP = "keep"
 TIME_BINS = 4
 Objective = Callable[[nn.Module, dict[str, Tensor], torch.Generator], dict[str, Tensor]]
 
@@ -36,10 +33,8 @@ def flow_matching(
     them lie near the noise, where it is decided what a clip shows and where.
 
     The batch holds "latent" [B, C, T, H, W] (unit variance), and for each encoder "context.NAME" [B, L, De] with
-    "context_mask.NAME" [B, L]. Where it holds "keep" [B, n], the network is shown those tokens of each clip alone, at
-    their places, and learns from them alone (as Patch Diffusion does, arXiv 2304.12526). Returns "loss" and detached
-    "loss_0" ... "loss_3": the mean within each quarter of time, absent where no sample fell into it. Noise and times
-    come from `generator` (CPU), so a run can be resumed.
+    "context_mask.NAME" [B, L]. Returns "loss" and detached "loss_0" ... "loss_3": the mean within each quarter of
+    time, absent where no sample fell into it. Noise and times come from `generator` (CPU), so a run can be resumed.
     """
     latent = batch["latent"]
     size, device = latent.shape[0], latent.device
@@ -55,41 +50,13 @@ def flow_matching(
     # A sample without valid tokens reads the learned null token: that is the null condition.
     masks = {name: mask.bool() & keep[:, None] for name, mask in masks.items()}
     prepared = model.prepare(context, masks, size)  # type: ignore[operator]
-    noisy, target = path.interpolate(latent, noise, time), path.velocity(latent, noise)
-    if KEEP in batch:
-        predicted, target = some_tokens(model, noisy, target, batch[KEEP], time, prepared)
-    else:
-        predicted = model(noisy, time, prepared).flatten(2)
-        target = target.flatten(2)
-    error = F.mse_loss(predicted.float(), target.float(), reduction="none").mean(dim=2)
+    predicted = model(path.interpolate(latent, noise, time), time, prepared)
+    target = path.velocity(latent, noise)
+    error = F.mse_loss(predicted.float(), target.float(), reduction="none").mean(dim=(2, 3, 4))
     if channel_weight is not None:
         error = error * channel_weight.to(error)
     error = error.mean(dim=1)
     return {"loss": error.mean(), **by_time(error.detach(), time)}
-
-
-def some_tokens(
-    model: Any, noisy: Tensor, target: Tensor, keep: Tensor, time: Tensor, context: Any
-) -> tuple[Tensor, Tensor]:
-    """What the model predicts for the tokens `keep` [B, n] of a noisy latent when shown no others, and their target.
-
-    Both [B, C, values of a channel].
-    """
-    patch = model.config.patch_size
-    tokens, grid = patchify(noisy, patch)
-    positions = model.positions(grid, tokens.device, tokens.dtype)[0][keep]
-    predicted = model.read(pick(tokens, keep), positions, time, context)
-    return by_channel(predicted, target.shape[1]), by_channel(pick(patchify(target, patch)[0], keep), target.shape[1])
-
-
-def pick(tokens: Tensor, keep: Tensor) -> Tensor:
-    """tokens [B, N, F], numbers [B, n] -> [B, n, F]."""
-    return tokens.gather(1, keep[..., None].expand(-1, -1, tokens.shape[2]))
-
-
-def by_channel(tokens: Tensor, channels: int) -> Tensor:
-    """tokens [B, n, C * p] -> [B, C, n * p]: their features are ordered by channel first."""
-    return tokens.unflatten(2, (channels, -1)).transpose(1, 2).flatten(2)
 
 
 def by_time(error: Tensor, time: Tensor) -> dict[str, Tensor]:

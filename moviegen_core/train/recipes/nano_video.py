@@ -25,7 +25,7 @@ from .. import state
 from ..average import average
 from ..clips import ClipConfig, Clips, best_looking
 from ..data import Mixture, Source
-from ..latents import Window, caption, channel_weights, latents, load_encoders, load_tae, samples, text_features
+from ..latents import caption, channel_weights, latents, load_encoders, load_tae, samples, text_features
 from ..loop import Hook, LoopConfig, fit
 from ..objectives.video import flow_matching
 from ..optim import OptimConfig
@@ -42,11 +42,8 @@ class VideoStage:
     minutes: float | None
     size: int = 128  # pixels; 64 is the 128-pixel clip averaged down
     stills: int = 0
-    still_windows: int = 0  # stills and clips of which a window about the subject is shown
     videos: int = 0
-    video_windows: int = 0
     longs: int = 0
-    window: int = 5  # tokens a side
     tokens_per_batch: int = 2048
     learning_rate: float = 1.5e-3
     warmup_steps: int = 30
@@ -82,20 +79,18 @@ class VideoRecipe:
     )
     variants: int = 4  # captions a clip
     still_variants: int = 2
-    images: VideoStage = VideoStage(
-        minutes=40, stills=1, still_windows=2, tokens_per_batch=4096, learning_rate=4e-3, ema_decay=0.995
-    )
+    images: VideoStage = VideoStage(minutes=22, stills=1, tokens_per_batch=2048, learning_rate=5e-3, ema_decay=0.995)
     joint: VideoStage = VideoStage(
-        minutes=100, stills=1, still_windows=2, videos=3, video_windows=5, longs=1, tokens_per_batch=4096,
-        learning_rate=4e-3, ema_decay=0.995, schedule="linear", final_scale=0.2,
+        minutes=51, stills=1, videos=5, tokens_per_batch=4096, learning_rate=4e-3, ema_decay=0.995,
+        schedule="linear", final_scale=0.25,
     )  # fmt: skip
     long: VideoStage = VideoStage(
-        minutes=15, stills=1, videos=4, video_windows=4, longs=2, tokens_per_batch=4096, learning_rate=1e-3,
-        ema_decay=0.995, schedule="linear", final_scale=0.3,
+        minutes=15, stills=1, videos=8, longs=2, tokens_per_batch=4096, learning_rate=1e-3, ema_decay=0.995,
+        schedule="linear", final_scale=0.3,
     )  # fmt: skip
     best: VideoStage = VideoStage(
-        minutes=4, stills=1, videos=6, video_windows=2, longs=1, tokens_per_batch=4096, learning_rate=3e-4,
-        schedule="linear", ema_decay=0.98, best_share=0.4, snapshots=(0.6, 0.8, 1.0),
+        minutes=4, stills=1, videos=8, longs=1, tokens_per_batch=4096, learning_rate=3e-4, schedule="linear",
+        ema_decay=0.98, best_share=0.4, snapshots=(0.6, 0.8, 1.0),
     )  # fmt: skip
     weight_power: float = 0.5  # on how much each latent channel shows; 0 counts all alike, as the paper does
     # Mean of the logit-normal times (assumption). The paper's 0 spends 8 % of a training below time 0.2, where a third
@@ -198,15 +193,13 @@ class Data:
         """The mixture of a stage; clips stand in the cache, so that any of its batches is quickly read."""
         recipe = self.recipe
         wanted = (
-            (stage.stills, "stills", recipe.still_variants, False),
-            (stage.still_windows, "stills", recipe.still_variants, True),
-            (stage.videos, "clips", recipe.variants, False),
-            (stage.video_windows, "clips", recipe.variants, True),
-            (stage.longs, "longs", recipe.variants, False),
+            (stage.stills, "stills", recipe.still_variants),
+            (stage.videos, "clips", recipe.variants),
+            (stage.longs, "longs", recipe.variants),
         )
         parts = [
-            (share, self._samples(name, variants, stage, seed + number, windowed))
-            for number, (share, name, variants, windowed) in enumerate(wanted)
+            (share, self._samples(name, variants, stage, seed + number))
+            for number, (share, name, variants) in enumerate(wanted)
             if share
         ]
         return Mixture([source for _, source in parts], [share for share, _ in parts])
@@ -218,8 +211,8 @@ class Data:
         cache = latents(self.workspace, clips, 1, f"latents-stills-{self.recipe.stills.size}")
         return channel_weights(tae, cache, count=WEIGHED_STILLS, power=self.recipe.weight_power)
 
-    def _samples(self, name: str, variants: int, stage: VideoStage, seed: int, windowed: bool) -> Source:
-        """One kind of clips, each with texts and latents of its own, whole or in windows."""
+    def _samples(self, name: str, variants: int, stage: VideoStage, seed: int) -> Source:
+        """Batches of one kind of clips, each kind with texts and latents of its own."""
         clips, suffix = self.clips, ""
         if name != "clips":
             clips, suffix = self.workspace.clips(getattr(self.recipe, name), name), f"-{name}"
@@ -230,10 +223,7 @@ class Data:
         numbers: list[int] = list(range(len(clips)))
         if name == "clips" and stage.best_share < 1.0:
             numbers = best_looking(clips, numbers, stage.best_share)
-        return samples(
-            numbers, cache, texts, seed=seed, variants=variants, tokens_per_batch=stage.tokens_per_batch,
-            window=Window(clips, stage.window) if windowed else None,
-        )  # fmt: skip
+        return samples(numbers, cache, texts, seed=seed, variants=variants, tokens_per_batch=stage.tokens_per_batch)
 
 
 def sheet_hook(workspace: Workspace, clips: Clips, size: int) -> Hook:

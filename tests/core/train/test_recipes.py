@@ -96,8 +96,8 @@ def tiny_video_recipe():
         longs=ClipConfig(count=1, size=32, kinds=((24, 16, 1),), first_seed=90),
         stills=ClipConfig(count=3, size=32, kinds=((1, 16, 1),), first_seed=95),
         variants=2,
-        images=replace(stage, videos=0, still_windows=1, window=1, steps=2),
-        joint=replace(stage, size=16, video_windows=1, window=1),
+        images=replace(stage, videos=0),
+        joint=replace(stage, size=16),
         long=replace(stage, longs=1),
         best=replace(stage, steps=2, best_share=0.5, snapshots=(0.5, 1.0)),
     )
@@ -129,7 +129,7 @@ def test_video_recipe_ships_the_average_of_its_last_snapshots(workspace):
     ship_untrained_parts(workspace)
     nano_video.run(tiny_video_recipe(), workspace)
     entry = weights.shipped(workspace.ship)["nano/video"]
-    assert (entry.network, entry.steps) == ("video_dit", 6)
+    assert (entry.network, entry.steps) == ("video_dit", 5)
     assert entry.sampling["guidance_scale"] > 1
     shadows = [
         torch.load(file, weights_only=True)["shadow"]
@@ -204,7 +204,7 @@ def test_last_stage_that_leaves_nothing_to_average_is_refused_before_the_work(wo
 def test_a_stage_without_time_is_left_out(workspace):
     ship_untrained_parts(workspace)
     nano_video.run(replace(tiny_video_recipe(), long=nano_video.VideoStage(minutes=0)), workspace)
-    assert weights.shipped(workspace.ship)["nano/video"].steps == 5
+    assert weights.shipped(workspace.ship)["nano/video"].steps == 4
     assert not workspace.folder("nano-video", "long").exists()
 
 

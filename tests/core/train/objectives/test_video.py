@@ -47,33 +47,6 @@ def test_same_generator_gives_the_same_loss_and_gradients(model):
     assert torch.equal(results[0][1], results[1][1])
 
 
-def test_kept_tokens_alone_are_seen_and_teach(model):
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.normal_(std=0.1)
-    batch = make_batch()
-    batch["keep"] = torch.tensor([[1, 2]]).expand(8, -1)  # of the 2 x 2 tokens the upper right and the lower left
-    losses = []
-    for change in ("nothing", "a token left out", "a kept token"):
-        if change == "a token left out":
-            batch["latent"][..., 2:, 2:] += 5.0
-        elif change == "a kept token":
-            batch["latent"][..., :2, 2:] += 5.0
-        losses.append(float(flow_matching(model, batch, torch.Generator().manual_seed(3))["loss"].detach()))
-    assert losses[0] == losses[1] != losses[2]
-
-
-def test_keeping_every_token_is_the_same_as_keeping_none_apart(model):
-    torch.nn.init.normal_(model.patch_out.weight, std=0.1)
-    batch, losses = make_batch(), []
-    for keep in (None, torch.arange(4).expand(8, -1)):
-        more = {} if keep is None else {"keep": keep}
-        weight = torch.linspace(0, 2, 16)
-        generator = torch.Generator().manual_seed(3)
-        losses.append(flow_matching(model, {**batch, **more}, generator, channel_weight=weight)["loss"])
-    assert torch.allclose(*losses)
-
-
 def test_a_channel_without_weight_teaches_nothing(model):
     weight = torch.zeros(16)
     weight[3] = 16.0
