@@ -26,7 +26,7 @@ EXTRA = {
     "PreviewAudio": PLAYER,
     "SaveImage": PICTURE,
     "MovieGenVideoSampler": PICTURE,
-    "MovieGenSoundSampler": PICTURE,
+    "MovieGenSoundSampler": PICTURE + 90,  # and a line of progress
     "MovieGenSoundDecode": PLAYER,
     "SamplerCustomAdvanced": PICTURE,
 }

@@ -63,6 +63,25 @@ def test_queued_film_shows_progress_and_a_film_strip_and_plays(page, short_film,
     assert page.complaints == []
 
 
+@RENDERERS
+def test_decoded_sound_plays_in_its_node(page, address, editor, new_nodes):
+    editor.open_template(page, address, "text_to_sound", new_nodes=new_nodes)
+    sampler = {"steps": 2, "cfg": 1, "seed": next(SEEDS)}
+    page.evaluate(editor.SET_WIDGETS, {"MovieGenSoundSampler": sampler})
+    page.evaluate(editor.LISTEN)
+    editor.run(page)
+    editor.finish(page)
+    # One player in Sound Decode, one in Save Audio.
+    page.wait_for_function("[...document.querySelectorAll('audio')].filter(one => one.duration === 8).length === 2")
+    page.evaluate(
+        "() => { const sound = document.querySelector('audio'); sound.muted = sound.loop = true; return sound.play(); }"
+    )
+    page.wait_for_function("document.querySelector('audio').currentTime > 0.1")
+    page.wait_for_timeout(SETTLE)
+    assert page.evaluate(editor.FAULTS) == []
+    assert page.complaints == []
+
+
 def test_refused_graph_shows_its_message_on_the_right_node(page, address, editor):
     editor.open_template(page, address, "text_to_video")
     wrong = page.evaluate(
