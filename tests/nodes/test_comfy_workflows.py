@@ -39,11 +39,20 @@ def test_picture_workflow_writes_its_batch(server, info, comfy):
     assert all(file.stat().st_size > 0 for file in files)
 
 
-def test_missing_encoders_are_refused_before_anything_runs(server, info, comfy):
+def test_encoder_that_is_not_there_is_refused_before_anything_runs(server, info, comfy):
+    prompt = comfy.api_prompt(comfy.workflow("text_to_video"), info)
+    loader = next(node for node in prompt.values() if node["class_type"] == "MovieGenTextEncoderLoader")
+    loader["inputs"]["ul2"] = "not_there.safetensors"
+    assert "Value not in list" in json.dumps(server.ask("/prompt", {"prompt": prompt}))
+
+
+def test_leaving_out_every_encoder_is_told_in_our_sentence(server, info, comfy):
     prompt = comfy.api_prompt(comfy.workflow("text_to_video"), info)
     loader = next(node for node in prompt.values() if node["class_type"] == "MovieGenTextEncoderLoader")
     loader["inputs"] = dict.fromkeys(loader["inputs"], "none")
-    assert "choose at least one text encoder" in json.dumps(server.ask("/prompt", {"prompt": prompt}))
+    entry = server.finished(server.queue(prompt))
+    [failure] = [told for kind, told in entry["status"]["messages"] if kind == "execution_error"]
+    assert "choose at least one text encoder" in failure["exception_message"]
 
 
 def test_interrupt_stops_a_run_at_once(server, info, comfy):
