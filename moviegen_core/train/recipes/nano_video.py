@@ -191,18 +191,26 @@ class Data:
 
     def source(self, stage: VideoStage, seed: int) -> Source:
         """The mixture of a stage; clips stand in the cache, so that any of its batches is quickly read."""
-        recipe = self.recipe
-        wanted = (
-            (stage.stills, "stills", recipe.still_variants),
-            (stage.videos, "clips", recipe.variants),
-            (stage.longs, "longs", recipe.variants),
-        )
-        parts = [
-            (share, self._samples(name, variants, stage, seed + number))
-            for number, (share, name, variants) in enumerate(wanted)
-            if share
-        ]
-        return Mixture([source for _, source in parts], [share for share, _ in parts])
+        parts: list[tuple[int, Source]] = []
+        if stage.stills:
+            parts.append((stage.stills, self._others("stills", self.recipe.still_variants, stage, seed + 3)))
+        if stage.videos:
+            parts.append((stage.videos, self._clips(stage, seed + 1)))
+        if stage.longs:
+            parts.append((stage.longs, self._others("longs", self.recipe.variants, stage, seed + 2)))
+        return Mixture([source for _, source in parts], [weight for weight, _ in parts])
+
+    def _clips(self, stage: VideoStage, seed: int) -> Source:
+        factor = self.recipe.clips.size // stage.size
+        clips = self.clips.first(stage.clips or len(self.clips))
+        cache = latents(self.workspace, clips, factor, f"latents-{stage.size}")
+        numbers: list[int] = list(range(len(clips)))
+        if stage.best_share < 1.0:
+            numbers = best_looking(clips, numbers, stage.best_share)
+        return samples(
+            numbers, cache, self.texts, seed=seed, variants=self.recipe.variants,
+            tokens_per_batch=stage.tokens_per_batch,
+        )  # fmt: skip
 
     def channel_weight(self) -> torch.Tensor:
         """How much each latent channel counts, measured on stills."""
@@ -211,18 +219,13 @@ class Data:
         cache = latents(self.workspace, clips, 1, f"latents-stills-{self.recipe.stills.size}")
         return channel_weights(tae, cache, count=WEIGHED_STILLS, power=self.recipe.weight_power)
 
-    def _samples(self, name: str, variants: int, stage: VideoStage, seed: int) -> Source:
-        """Batches of one kind of clips, each kind with texts and latents of its own."""
-        clips, suffix = self.clips, ""
-        if name != "clips":
-            clips, suffix = self.workspace.clips(getattr(self.recipe, name), name), f"-{name}"
-        elif stage.clips:
-            clips = clips.first(stage.clips)
-        texts = self.texts if name == "clips" else text_features(self.workspace, clips, variants, f"text{suffix}")
-        cache = latents(self.workspace, clips, self.recipe.clips.size // stage.size, f"latents{suffix}-{stage.size}")
-        numbers: list[int] = list(range(len(clips)))
-        if name == "clips" and stage.best_share < 1.0:
-            numbers = best_looking(clips, numbers, stage.best_share)
+    def _others(self, name: str, variants: int, stage: VideoStage, seed: int) -> Source:
+        """Stills or long clips: each kind has clips, texts and latents of its own."""
+        clips = self.workspace.clips(getattr(self.recipe, name), name)
+        texts = text_features(self.workspace, clips, variants, f"text-{name}")
+        factor = self.recipe.clips.size // stage.size
+        cache = latents(self.workspace, clips, factor, f"latents-{name}-{stage.size}")
+        numbers = list(range(len(clips)))
         return samples(numbers, cache, texts, seed=seed, variants=variants, tokens_per_batch=stage.tokens_per_batch)
 
 
