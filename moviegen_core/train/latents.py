@@ -24,6 +24,7 @@ from .cache import ShardCache, pad_features
 from .clips import Clips
 from .crops import shrink
 from .data import Batch, Bucketed, stack
+from .hints import HINTS, Hints
 from .workspace import Workspace
 
 ENCODERS = ("ul2", "metaclip", "byt5")
@@ -136,6 +137,15 @@ def text_features(workspace: Workspace, clips: Clips, variants: int, name: str) 
     return cache
 
 
+def tokens_of(cache: ShardCache, count: int) -> dict[str, torch.Tensor]:
+    """Features [N, D] per encoder of all tokens of the first `count` captioned clips."""
+    rows: dict[str, list[torch.Tensor]] = {}
+    for number in range(min(count, len(cache))):
+        for key in cache.keys(number):
+            rows.setdefault(key.partition(".")[0], []).append(cache.get(number, key))
+    return {name: torch.cat(parts) for name, parts in rows.items()}
+
+
 def caption(scene: toybox.Scene, variant: int) -> str:
     """Caption number `variant` of a scene: the even ones short, the odd ones long."""
     pair = toybox.captions(scene, variant // 2)
@@ -171,8 +181,9 @@ def samples(
     variants: int,
     tokens_per_batch: int,
     seed: int,
+    hints: Hints | None = None,
 ) -> Bucketed:
-    """Source of flow-matching batches over the clips `numbers`."""
+    """Source of flow-matching batches over the clips `numbers`, with what `hints` tells of them."""
     shapes = latent_cache.sizes(LATENT)
     sizes = [tokens(shapes[number]) for number in numbers]
 
@@ -181,10 +192,12 @@ def samples(
         variant, held = int(rng.integers(variants)), text_cache.keys(number)
         keys = {name: f"{name}.{variant}" for name in ENCODERS}
         features = {name: text_cache.get(number, wanted) for name, wanted in keys.items() if wanted in held}
-        return {LATENT: latent_cache.get(number, LATENT), **features}
+        told = {} if hints is None else hints.of(number, *shapes[number][2:])
+        return {LATENT: latent_cache.get(number, LATENT), **told, **features}
 
     def collate(items: Sequence[Batch]) -> Batch:
-        return {**stack([{LATENT: item[LATENT]} for item in items]), **pad_features(items, ENCODERS)}
+        even = (LATENT, *HINTS) if hints else (LATENT,)
+        return {**stack([{name: item[name] for name in even} for item in items]), **pad_features(items, ENCODERS)}
 
     return Bucketed(sample, sizes, tokens_per_batch, seed, collate)
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ...errors import ConfigError
 from ...flow import path, times
+from ..hints import HINTS, answer_loss
 
 DROP_CONDITION = 0.1  # assumption: the paper does not state the rate for video; 0.1 is usual
 CONTEXT_KEY, MASK_KEY = "context.", "context_mask."  # + encoder name
@@ -25,12 +26,14 @@ def flow_matching(
     drop_condition: float = DROP_CONDITION,
     channel_weight: Tensor | None = None,
     time_mean: float = 0.0,
+    hint_weight: float = 0.0,
 ) -> dict[str, Tensor]:
     """Mean squared error of the velocity; the model is a VideoDiT or a wrapper with its interface.
 
     `channel_weight` [C], of mean 1, says how much each latent channel counts; the best prediction stays the same, but
     a small network spends itself where it shows. Times are logit-normal about `time_mean` (paper: 0); below 0 more of
-    them lie near the noise, where it is decided what a clip shows and where.
+    them lie near the noise, where it is decided what a clip shows and where. `hint_weight` above 0 adds that much of
+    the hints' loss (train/hints.py); the model is then a VideoPupil, and the batch holds "cells", "move" and "camera".
 
     The batch holds "latent" [B, C, T, H, W] (unit variance), and for each encoder "context.NAME" [B, L, De] with
     "context_mask.NAME" [B, L]. Returns "loss" and detached "loss_0" ... "loss_3": the mean within each quarter of
@@ -56,7 +59,12 @@ def flow_matching(
     if channel_weight is not None:
         error = error * channel_weight.to(error)
     error = error.mean(dim=1)
-    return {"loss": error.mean(), **by_time(error.detach(), time)}
+    loss, report = error.mean(), by_time(error.detach(), time)
+    if hint_weight:
+        told = answer_loss(model.answers, *(batch[name] for name in HINTS))  # type: ignore[arg-type]
+        report |= {"flow": loss.detach(), "hints": told["hints"].detach(), "things": told["things"]}
+        loss = loss + hint_weight * told["hints"]
+    return {"loss": loss, **report}
 
 
 def by_time(error: Tensor, time: Tensor) -> dict[str, Tensor]:

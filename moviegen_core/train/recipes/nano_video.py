@@ -25,13 +25,24 @@ from .. import state
 from ..average import average
 from ..clips import ClipConfig, Clips, best_looking
 from ..data import Mixture, Source
-from ..latents import caption, channel_weights, latents, load_encoders, load_tae, samples, text_features
+from ..hints import Hints
+from ..latents import (
+    caption,
+    channel_weights,
+    latents,
+    load_encoders,
+    load_tae,
+    samples,
+    text_features,
+    tokens_of,
+)
 from ..loop import Hook, LoopConfig, fit
 from ..objectives.video import flow_matching
 from ..optim import OptimConfig
+from ..pupil import VideoPupil
 from ..workspace import Workspace
 
-WEIGHED_STILLS = 16
+WEIGHED_STILLS, WHITENED_CLIPS = 16, 800
 SHEET_STEPS, SHEET_GUIDANCE, SHEET_CLIPS = 12, 4.0, 4
 
 
@@ -96,6 +107,12 @@ class VideoRecipe:
     # Mean of the logit-normal times (assumption). The paper's 0 spends 8 % of a training below time 0.2, where a third
     # of what goes wrong does: `moviegen evaluate path`.
     time_mean: float = -0.8
+    # Aids of the training (assumptions), off with adapters: words are whitened, for the T5's features are 94 % one
+    # vector; `stir` makes heard what checkpoints trained without could not; and half-way the network is asked what is
+    # where, how it moves and how the camera does (train/hints.py).
+    whiten: bool = True
+    stir: float = 0.0
+    hint_weight: float = 0.3
     guidance_scale: float = 3.0  # unless told otherwise
 
 
@@ -113,7 +130,10 @@ def run(recipe: VideoRecipe, workspace: Workspace) -> None:
         )
     data = Data(recipe, workspace)
     folder = workspace.folder("nano-video")
-    objective = partial(flow_matching, channel_weight=data.channel_weight(), time_mean=recipe.time_mean)
+    hint_weight = 0.0 if recipe.adapter_rank else recipe.hint_weight
+    objective = partial(
+        flow_matching, channel_weight=data.channel_weight(), time_mean=recipe.time_mean, hint_weight=hint_weight
+    )
     torch.manual_seed(recipe.seed)
     model = catalog.build("video_dit", recipe.preset, device="cpu")
     if recipe.start:
@@ -123,6 +143,11 @@ def run(recipe: VideoRecipe, workspace: Workspace) -> None:
         if not recipe.start:
             raise ConfigError("adapters need weights to adapt; name a checkpoint with --set start=FILE")
         adapters.adapt(model, recipe.adapter_rank)
+    else:
+        assert isinstance(model, VideoDiT)
+        words = tokens_of(data.texts, WHITENED_CLIPS) if recipe.whiten else {}
+        model = VideoPupil.of(model, words, recipe.stir)
+        model.teller.requires_grad_(hint_weight > 0)
     steps = 0
     for number, name in enumerate(STAGES):
         stage: VideoStage = getattr(recipe, name)
@@ -159,7 +184,7 @@ def run(recipe: VideoRecipe, workspace: Workspace) -> None:
         return
     workspace.export(
         "nano/video",
-        model,
+        model.finished(),
         recipe="nano-video",
         seed=recipe.seed,
         steps=steps,
@@ -209,7 +234,7 @@ class Data:
             numbers = best_looking(clips, numbers, stage.best_share)
         return samples(
             numbers, cache, self.texts, seed=seed, variants=self.recipe.variants,
-            tokens_per_batch=stage.tokens_per_batch,
+            tokens_per_batch=stage.tokens_per_batch, hints=self._hints(clips),
         )  # fmt: skip
 
     def channel_weight(self) -> torch.Tensor:
@@ -226,7 +251,13 @@ class Data:
         factor = self.recipe.clips.size // stage.size
         cache = latents(self.workspace, clips, factor, f"latents-{name}-{stage.size}")
         numbers = list(range(len(clips)))
-        return samples(numbers, cache, texts, seed=seed, variants=variants, tokens_per_batch=stage.tokens_per_batch)
+        return samples(
+            numbers, cache, texts, seed=seed, variants=variants, tokens_per_batch=stage.tokens_per_batch,
+            hints=self._hints(clips),
+        )  # fmt: skip
+
+    def _hints(self, clips: Clips) -> Hints | None:
+        return Hints(clips) if self.recipe.hint_weight and not self.recipe.adapter_rank else None
 
 
 def sheet_hook(workspace: Workspace, clips: Clips, size: int) -> Hook:

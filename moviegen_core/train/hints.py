@@ -1,0 +1,90 @@
+"""What training may tell a network outright about a toybox clip: what is where, how it moves, how the camera does.
+
+The labels come from the scene, the room for the answers is the tokens of a block half-way; so that half of the network
+learns soon what the words say about each place, and the other half to draw it (after REPA, arXiv 2410.06940, which
+aligns the same layers with another network's features).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..ops.patchify import patchify
+from ..shapes import PATCH_SIZE, TEMPORAL_STRIDE
+from ..toybox import CAMERAS, MOTIONS, THINGS, Scene, camera
+from ..toybox.vocabulary import PERSON_MOTIONS
+from .clips import Clips
+
+CLASSES = ("nothing", *THINGS, "person")
+MOVES = (*MOTIONS, *PERSON_MOTIONS)
+CELLS = PATCH_SIZE[0] * PATCH_SIZE[1] * PATCH_SIZE[2]  # latent cells of a token, each with a class of its own
+ANSWERS = CELLS * len(CLASSES) + len(MOVES) + len(CAMERAS)  # numbers a token answers with
+HINTS = ("cells", "move", "camera")  # their names in a batch
+
+MARGIN = 1.15  # of the radius, which wings, fins and strings overstep
+RARE = 5.0  # how much more a cell of the subject counts than one of nothing
+UNTOLD = -100  # what cross-entropy leaves out
+KEPT = 20_000  # clips whose hints a process holds; each is a kilobyte
+
+
+class Hints:
+    """Hints of rendered clips, by number."""
+
+    def __init__(self, clips: Clips) -> None:
+        self.clips = clips
+        self.of = lru_cache(maxsize=KEPT)(self._of)
+
+    def _of(self, number: int, rows: int, columns: int) -> dict[str, Tensor]:
+        """For a latent of T frames, `rows` and `columns`:
+
+        "cells" uint8 [T, rows, columns], numbers of CLASSES: the subject in the square about it, in any frame that a
+        latent frame covers; "move" and "camera" [], numbers of MOVES and CAMERAS, UNTOLD for a still.
+        """
+        config, scene = self.clips.config, self.clips.scene(number)
+        frames, fps = config.kind(number)
+        times = config.start(number) + np.arange(frames) / fps
+        inside = np.stack([square(scene, time, rows, columns) for time in times])
+        inside = np.logical_or.reduceat(inside, np.arange(0, frames, TEMPORAL_STRIDE), axis=0)
+        still = frames == 1
+        return {
+            "cells": torch.from_numpy(inside.astype(np.uint8) * CLASSES.index(scene.subject.thing)),
+            "move": torch.tensor(UNTOLD if still else MOVES.index(scene.motion.kind)),
+            "camera": torch.tensor(UNTOLD if still else CAMERAS.index(scene.camera.move)),
+        }
+
+
+def square(scene: Scene, time: float, rows: int, columns: int) -> np.ndarray:
+    """bool [rows, columns]: which cells of the frame at `time` the square about the subject touches."""
+    x, y = scene.positions(time, columns / rows)
+    radius = MARGIN * scene.subject.radius * camera.view(scene, time).zoom * min(rows, columns) + 0.5
+    across = np.abs(np.arange(columns) + 0.5 - x * columns) < radius
+    down = np.abs(np.arange(rows) + 0.5 - y * rows) < radius
+    return down[:, None] & across
+
+
+def answer_loss(answers: Tensor, cells: Tensor, move: Tensor, camera: Tensor) -> dict[str, Tensor]:
+    """answers [B, N, ANSWERS] of the tokens, hints as of `Hints.of` with a batch axis -> cross-entropies.
+
+    "hints" is their sum; "things" (detached) how many cells of a subject are told right. The motion is asked where
+    the subject is, the camera everywhere.
+    """
+    told = patchify(cells[:, None].float(), PATCH_SIZE)[0].long()  # [B, N, CELLS]
+    things, moves, cameras = answers.float().split([CELLS * len(CLASSES), len(MOVES), len(CAMERAS)], dim=2)
+    things, told_cells = things.reshape(-1, len(CLASSES)), told.flatten()
+    shown = told_cells > 0
+    weight = things.new_ones(len(CLASSES))
+    weight[1:] = RARE
+    here = told.amax(dim=2) > 0
+    move = torch.where(here, move[:, None], UNTOLD)
+    camera = camera[:, None].expand(here.shape)
+    total = F.cross_entropy(things, told_cells, weight=weight)
+    for scores, wanted in ((moves, move), (cameras, camera)):
+        if bool((wanted != UNTOLD).any()):
+            total = total + F.cross_entropy(scores.flatten(0, 1), wanted.flatten(), ignore_index=UNTOLD)
+    right = things[shown, 1:].argmax(dim=1) + 1 == told_cells[shown]
+    return {"hints": total, "things": right.float().mean().detach()}
