@@ -1,4 +1,4 @@
-"""What training may tell a network outright about a toybox clip: what is where, how it moves, how the camera does.
+"""What training may tell a network outright about a toybox clip: what is where, how it moves, and what is heard.
 
 The labels come from the scene, the room for the answers is the tokens of a block half-way; so that half of the network
 learns soon what the words say about each place, and the other half to draw it (after REPA, arXiv 2410.06940, which
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..ops.patchify import patchify
 from ..shapes import PATCH_SIZE, TEMPORAL_STRIDE
-from ..toybox import CAMERAS, MOTIONS, THINGS, Scene, camera
+from ..toybox import AMBIENCES, CAMERAS, MOODS, MOTIONS, SOUND_KINDS, THINGS, Scene, camera, sound_labels
 from ..toybox.vocabulary import PERSON_MOTIONS
 from .clips import Clips
 
@@ -24,6 +24,8 @@ CLASSES = ("nothing", *THINGS, "person")
 MOVES = (*MOTIONS, *PERSON_MOTIONS)
 CELLS = PATCH_SIZE[0] * PATCH_SIZE[1] * PATCH_SIZE[2]  # latent cells of a token, each with a class of its own
 ANSWERS = CELLS * len(CLASSES) + len(MOVES) + len(CAMERAS)  # numbers a token answers with
+SOUND_HINTS = {"kind": SOUND_KINDS, "ambience": AMBIENCES, "mood": MOODS}
+SOUND_ANSWERS = sum(len(known) for known in SOUND_HINTS.values())
 HINTS = ("cells", "move", "camera")  # their names in a batch
 
 MARGIN = 1.15  # of the radius, which wings, fins and strings overstep
@@ -88,3 +90,21 @@ def answer_loss(answers: Tensor, cells: Tensor, move: Tensor, camera: Tensor) ->
             total = total + F.cross_entropy(scores.flatten(0, 1), wanted.flatten(), ignore_index=UNTOLD)
     right = things[shown, 1:].argmax(dim=1) + 1 == told_cells[shown]
     return {"hints": total, "things": right.float().mean().detach()}
+
+
+def sound_hints(scene: Scene) -> dict[str, Tensor]:
+    """What is heard in a scene: numbers [] of SOUND_HINTS under their names."""
+    labels = sound_labels(scene)
+    return {name: torch.tensor(known.index(getattr(labels, name))) for name, known in SOUND_HINTS.items()}
+
+
+def sound_answer_loss(answers: Tensor, labels: dict[str, Tensor]) -> dict[str, Tensor]:
+    """answers [B, L, SOUND_ANSWERS] of the sound frames, labels [B] -> "hints", the sum of the cross-entropies.
+
+    All frames answer together; "kinds" and "moods" (detached) are how many they tell right.
+    """
+    parts = answers.float().mean(dim=1).split([len(known) for known in SOUND_HINTS.values()], dim=1)
+    scores = dict(zip(SOUND_HINTS, parts, strict=True))
+    right = {f"{name}s": (row.argmax(dim=1) == labels[name]).float().mean() for name, row in scores.items()}
+    total = torch.stack([F.cross_entropy(row, labels[name]) for name, row in scores.items()]).sum()
+    return {"hints": total, **right}

@@ -1,4 +1,4 @@
-"""The video transformer as it is trained: it reads whitened words, and tells half-way what it has understood."""
+"""The transformers as they are trained: they read whitened words, and tell half-way what they have understood."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from ..models.audio_dit.model import AudioDiT, Prepared
+from ..models.audio_dit.model import Modulation as SoundModulation
 from ..models.video_dit.model import Context, Modulation, VideoDiT
 from ..ops.attention import Attend
-from .hints import ANSWERS
+from .hints import ANSWERS, SOUND_ANSWERS
 from .whiten import folded, whitened
 
 
@@ -28,15 +30,13 @@ class VideoPupil(VideoDiT):
         """`model`, whose weights it takes over, with words whitened as measured on features [N, D] per encoder."""
         pupil = cls(model.config, device=model.device, dtype=model.dtype)
         pupil.load_state_dict(model.state_dict(), strict=False)
-        nn.init.zeros_(pupil.teller.weight)
-        nn.init.zeros_(pupil.teller.bias)
         for name, rows in features.items():
             pupil.context_in[name] = whitened(pupil.context_in[name].children(), rows, stir)
         return pupil
 
     def __init__(self, *arguments: object, **options: object) -> None:
         super().__init__(*arguments, **options)  # type: ignore[arg-type]
-        self.teller = nn.Linear(self.config.dim, ANSWERS, device=self.device, dtype=self.dtype)
+        self.teller = silent(self.config.dim, ANSWERS).to(self.device, self.dtype)
 
     def run_block(self, index: int, x: Tensor, modulation: Modulation, context: Context, attend: Attend) -> Tensor:
         """One block; the one half-way is asked what it has understood."""
@@ -57,3 +57,51 @@ class VideoPupil(VideoDiT):
         words = {f"context_in.{name}": value for name, value in model.context_in.state_dict().items()}
         model.load_state_dict({**own, **words})
         return model
+
+
+class AudioPupil(AudioDiT):
+    """An AudioDiT with the same two aids; `answers` are read by `hints.sound_answer_loss`."""
+
+    answers: Tensor
+
+    @classmethod
+    def of(cls, model: AudioDiT, features: Tensor | None, stir: float = 0.0) -> AudioPupil:
+        """`model`, whose weights it takes over, with words whitened as measured on text features [N, E], if any."""
+        pupil = cls(model.config, device=model.device, dtype=model.dtype)
+        pupil.load_state_dict(model.state_dict(), strict=False)
+        if features is not None:
+            pupil.text_in = whitened([pupil.text_in], pupil.text_standard(features.to(pupil.device)), stir)
+        return pupil
+
+    def __init__(self, *arguments: object, **options: object) -> None:
+        super().__init__(*arguments, **options)  # type: ignore[arg-type]
+        self.teller = silent(self.config.dim, SOUND_ANSWERS).to(self.device, self.dtype)
+
+    def run_block(
+        self, index: int, x: Tensor, modulation: SoundModulation, conditioning: Prepared, table: Tensor, attend: Attend
+    ) -> Tensor:
+        """One block; the one half-way is asked what it has understood."""
+        x = super().run_block(index, x, modulation, conditioning, table, attend)
+        if index == self.config.num_layers // 2 - 1:
+            self.answers = self.teller(x)
+        return x
+
+    @torch.no_grad()
+    def finished(self) -> AudioDiT:
+        """The network that computes the same without the aids."""
+        model = AudioDiT(self.config, device=self.device, dtype=self.dtype)
+        layers = copy.deepcopy(self.text_in)
+        read = folded(layers.children())[0] if isinstance(layers, nn.Sequential) else layers
+        aids = ("teller.", "text_in.")
+        own = {name: value for name, value in self.state_dict().items() if not name.startswith(aids)}
+        words = {f"text_in.{name}": value for name, value in read.state_dict().items()}
+        model.load_state_dict({**own, **words})
+        return model
+
+
+def silent(dim: int, answers: int) -> nn.Linear:
+    """A linear layer that gives zeros until it is trained."""
+    layer = nn.Linear(dim, answers)
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import nn
@@ -20,11 +20,12 @@ def train_and_ship(
     workspace: Workspace,
     *,
     hooks: Sequence[Hook] = (),
+    finish: Callable[[nn.Module], nn.Module] = lambda network: network,
     **facts: Any,
 ) -> None:
     """Train `network` and ship it; a `loop` called "sound_match" is recipe nano-sound-match and gives nano/sound_match.
 
-    `facts` enter the manifest beside recipe, seed and steps.
+    `finish` turns what was trained into what is shipped; `facts` enter the manifest beside recipe, seed and steps.
     """
     recipe = f"nano-{loop.name.replace('_', '-')}"
     average = fit(
@@ -33,5 +34,5 @@ def train_and_ship(
     )  # fmt: skip
     average.copy_to(network)
     workspace.export(
-        f"nano/{loop.name}", network, recipe=recipe, seed=loop.seed, steps=workspace.steps(recipe), **facts
+        f"nano/{loop.name}", finish(network), recipe=recipe, seed=loop.seed, steps=workspace.steps(recipe), **facts
     )

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...flow import path, times
+from ..hints import sound_answer_loss
 from .video import by_time
 
 DROP_ALL, DROP_TEXT, DROP_VIDEO = 0.2, 0.1, 0.1  # paper 6.1.3; exclusive of each other
@@ -17,7 +18,7 @@ LEAST_MASKED = 0.75  # paper: of the others 75 to 100 % are masked
 def sound_flow_matching(
     model: nn.Module, batch: dict[str, Tensor], generator: torch.Generator, *, fully_masked: float = FULLY_MASKED,
     drop_all: float = DROP_ALL, drop_text: float = DROP_TEXT, drop_video: float = DROP_VIDEO,
-    weights: Tensor | None = None,
+    weights: Tensor | None = None, hint_weight: float = 0.0,
 ) -> dict[str, Tensor]:  # fmt: skip
     """Mean squared error of the velocity over all sound frames; the model is an AudioDiT.
 
@@ -25,6 +26,8 @@ def sound_flow_matching(
     and, where some samples have no video, "frames_mask" [B, L]. Returns "loss" and detached "loss_0" ... "loss_3":
     the mean within each quarter of time. Noise, times and drops come from `generator` (CPU). Dropping all conditions
     drops the known sound too (assumption). `weights` [C], of mean 1, let channels count unequally; the paper's do not.
+    `hint_weight` above 0 adds that much of the hints' loss (train/hints.py); the model is then an AudioPupil, and the
+    batch holds "kind", "ambience" and "mood" [B].
     """
     latent = batch["latent"]
     size, device = latent.shape[0], latent.device
@@ -48,7 +51,12 @@ def sound_flow_matching(
     target = path.velocity(latent, noise)
     error = F.mse_loss(predicted.float(), target.float(), reduction="none").mean(dim=2)
     error = (error if weights is None else error * weights.to(error)).mean(dim=1)
-    return {"loss": error.mean(), **by_time(error.detach(), time)}
+    loss, report = error.mean(), by_time(error.detach(), time)
+    if hint_weight:
+        told = sound_answer_loss(model.answers, batch)  # type: ignore[arg-type]
+        report |= {"flow": loss.detach(), **{name: value.detach() for name, value in told.items()}}
+        loss = loss + hint_weight * told["hints"]
+    return {"loss": loss, **report}
 
 
 def known_frames(size: int, length: int, generator: torch.Generator, fully_masked: float = FULLY_MASKED) -> Tensor:
