@@ -20,7 +20,7 @@ def train_and_ship(
     workspace: Workspace,
     *,
     hooks: Sequence[Hook] = (),
-    finish: Callable[[nn.Module], nn.Module] = lambda network: network,
+    finish: Callable[[Any], nn.Module] = lambda network: network,
     **facts: Any,
 ) -> None:
     """Train `network` and ship it; a `loop` called "sound_match" is recipe nano-sound-match and gives nano/sound_match.

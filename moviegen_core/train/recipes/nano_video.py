@@ -134,20 +134,7 @@ def run(recipe: VideoRecipe, workspace: Workspace) -> None:
     objective = partial(
         flow_matching, channel_weight=data.channel_weight(), time_mean=recipe.time_mean, hint_weight=hint_weight
     )
-    torch.manual_seed(recipe.seed)
-    model = catalog.build("video_dit", recipe.preset, device="cpu")
-    if recipe.start:
-        begun = loading.load(Path(recipe.start), device="cpu", dtype=torch.float32, network="video_dit")
-        model.load_state_dict(begun.state_dict())
-    if recipe.adapter_rank:
-        if not recipe.start:
-            raise ConfigError("adapters need weights to adapt; name a checkpoint with --set start=FILE")
-        adapters.adapt(model, recipe.adapter_rank)
-    else:
-        assert isinstance(model, VideoDiT)
-        words = tokens_of(data.texts, WHITENED_CLIPS) if recipe.whiten else {}
-        model = VideoPupil.of(model, words, recipe.stir)
-        model.teller.requires_grad_(hint_weight > 0)
+    model = begun(recipe, data)
     steps = 0
     for number, name in enumerate(STAGES):
         stage: VideoStage = getattr(recipe, name)
@@ -182,6 +169,7 @@ def run(recipe: VideoRecipe, workspace: Workspace) -> None:
         workspace.once(lambda: adapters.save(model, folder / ADAPTER, extra=facts))
         workspace.say(f"adapters: {folder / ADAPTER}")
         return
+    assert isinstance(model, VideoPupil)
     workspace.export(
         "nano/video",
         model.finished(),
@@ -190,6 +178,24 @@ def run(recipe: VideoRecipe, workspace: Workspace) -> None:
         steps=steps,
         sampling={"guidance_scale": recipe.guidance_scale},
     )
+
+
+def begun(recipe: VideoRecipe, data: Data) -> VideoDiT:
+    """The network that a recipe starts with: a VideoPupil, or a VideoDiT with adapters."""
+    torch.manual_seed(recipe.seed)
+    model = catalog.build("video_dit", recipe.preset, device="cpu")
+    assert isinstance(model, VideoDiT)
+    if recipe.start:
+        weights = loading.load(Path(recipe.start), device="cpu", dtype=torch.float32, network="video_dit")
+        model.load_state_dict(weights.state_dict())
+    if recipe.adapter_rank:
+        if not recipe.start:
+            raise ConfigError("adapters need weights to adapt; name a checkpoint with --set start=FILE")
+        adapters.adapt(model, recipe.adapter_rank)
+        return model
+    pupil = VideoPupil.of(model, tokens_of(data.texts, WHITENED_CLIPS) if recipe.whiten else {}, recipe.stir)
+    pupil.teller.requires_grad_(recipe.hint_weight > 0)
+    return pupil
 
 
 def merge(model: nn.Module, folder: Path, marks: Sequence[float]) -> None:
