@@ -10,13 +10,14 @@ from pathlib import Path
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, ending: str = "") -> Iterator[Path]:
     """Gives a temporary path beside `path`, which takes the final name only when the block ends without an exception.
 
-    The folder is made where it is missing; nothing is left after an error or an interrupt.
+    The folder is made where it is missing; nothing is left after an error or an interrupt. The temporary name ends in
+    `ending`, for writers that choose a format by it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    partial = path.with_name(f".{path.stem[:40]}.{uuid.uuid4().hex[:8]}.part{ending}")
     try:
         yield partial
         os.replace(partial, path)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from .. import files
 from ..errors import MediaError
 
 # Of FFmpeg's MP4 writer. By itself it drops every tag that it does not know, and the workflow with it, and says in
@@ -18,30 +18,15 @@ MP4_OPTIONS = {"movflags": "use_metadata_tags+faststart", "movie_timescale": "48
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Gives a temporary path beside `path`, which takes the final name only when the block ends without an exception.
-
-    Nothing is left after an error, a cancel or a full disk; OSError becomes a MediaError that says what to do.
+    """`files.replacing` for media: the temporary file is there at once, so that a folder that takes none is told before
+    the work, and OSError becomes a MediaError that says what to do.
     """
-    final = Path(path)
     try:
-        final.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{final.stem[:40]}.", suffix=f".part{final.suffix}", dir=final.parent)
-        os.close(handle)
+        with files.replacing(Path(path), ending=Path(path).suffix) as temporary:
+            temporary.touch()
+            yield temporary
     except OSError as error:
-        raise write_error(final, error) from error
-    temporary = Path(name)
-    try:
-        yield temporary
-        # mkstemp makes private files; the result gets the permissions that open() would have given.
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        os.replace(temporary, final)
-    except OSError as error:
-        raise write_error(final, error) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+        raise write_error(Path(path), error) from error
 
 
 def write_error(path: Path, error: OSError) -> MediaError:
