@@ -32,9 +32,9 @@ RECIPES: dict[str, Recipe] = {
     "nano-tae": Recipe(nano_tae.TAERecipe(), nano_tae.run),
     "nano-video": Recipe(nano_video.VideoRecipe(), nano_video.run),
     "nano-judge": Recipe(nano_judge.JudgeRecipe(), nano_judge.run),
-    "nano-sound-judge": Recipe(nano_sound_judge.SoundJudgeRecipe(), nano_sound_judge.run),
     "nano-sound-match": Recipe(nano_sound_match.SoundMatchRecipe(), nano_sound_match.run),
     "nano-codec": Recipe(nano_codec.CodecRecipe(), nano_codec.run),
+    "nano-sound-judge": Recipe(nano_sound_judge.SoundJudgeRecipe(), nano_sound_judge.run),
     "nano-audio": Recipe(nano_audio.AudioRecipe(), nano_audio.run),
     "lora": Recipe(lora.LoraRecipe(), lora.run),
 }

@@ -1,4 +1,8 @@
-"""Recipe nano-sound-judge: the classifier that says what a generated sound is, trained on rendered sounds alone."""
+"""Recipe nano-sound-judge: the classifier that says what a generated sound is, trained on rendered sounds alone.
+
+Half of them have gone through the nano codec (recipe nano-codec, which must have run): whatever is judged comes out of
+it, and a judge must not take its traces for another kind of sound.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ...models import catalog
+from ...models.audio_codec.model import AudioCodec
 from ...models.sound_judge.model import SoundJudgeConfig, hear
 from ...toybox import AMBIENCES, MOODS, SOUND_KINDS, sound_labels
 from ..data import Batch, Collated
@@ -17,6 +22,7 @@ from ..loop import LoopConfig
 from ..objectives.sound_judge import sound_judge_loss
 from ..optim import OptimConfig
 from ..single import train_and_ship
+from ..sound_data import load_codec
 from ..sounds import SoundConfig, Sounds
 from ..workspace import Workspace
 
@@ -33,6 +39,7 @@ class SoundJudgeRecipe:
     sounds: SoundConfig = field(
         default_factory=lambda: SoundConfig(count=1900, seconds=4.0, channels=1, first_seed=3_000_000)
     )
+    codec_share: float = 0.5  # of the sounds
     batch_size: int = 32
     steps: int | None = None
     minutes: float = 10.0
@@ -54,18 +61,29 @@ def run(recipe: SoundJudgeRecipe, workspace: Workspace) -> None:
         ema_decay=0.98,
         optim=OptimConfig(learning_rate=recipe.learning_rate, weight_decay=0.05, warmup_steps=50, final_scale=0.01),
     )
-    train_and_ship(judge, sound_judge_loss, labelled(sounds, config, recipe), loop, workspace)
+    codec = load_codec(workspace) if recipe.codec_share else None
+    train_and_ship(judge, sound_judge_loss, labelled(sounds, config, recipe, codec), loop, workspace)
 
 
-def labelled(sounds: Sounds, config: SoundJudgeConfig, recipe: SoundJudgeRecipe) -> Collated:
-    """Source of {"spectrogram": [B, F, T], attribute: [B]} of crops that begin anywhere."""
+def labelled(
+    sounds: Sounds, config: SoundJudgeConfig, recipe: SoundJudgeRecipe, codec: AudioCodec | None = None
+) -> Collated:
+    """Source of {"spectrogram": [B, F, T], attribute: [B]} of crops that begin anywhere.
+
+    The first `codec_share` of the sounds are those that `codec`, if any, gives back.
+    """
+    coded = round(recipe.codec_share * len(sounds)) if codec is not None else 0
 
     @lru_cache(maxsize=CACHED_SOUNDS)
+    @torch.inference_mode()
     def read(number: int) -> tuple[Tensor, dict[str, int]]:
-        scene = sounds.scene(number)
-        labels = sound_labels(scene)
+        labels = sound_labels(sounds.scene(number))
         answers = {name: known.index(getattr(labels, name)) for name, known in config.classes.items()}
-        return hear(torch.from_numpy(sounds.waveform(number))[None], config)[0].half(), answers
+        waveform = torch.from_numpy(sounds.waveform(number))[None]
+        if codec is not None and number < coded:
+            # The codec works in whole frames: what it adds at the end is cut.
+            waveform = codec.decode(codec.encode(waveform.to(codec.latent_std)))[..., : waveform.shape[-1]].cpu()
+        return hear(waveform, config)[0].half().clone(), answers
 
     def sample(rng: np.random.Generator) -> Batch:
         spectrogram, answers = read(int(rng.integers(len(sounds))))

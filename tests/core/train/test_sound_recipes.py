@@ -11,6 +11,7 @@ from moviegen_core import weights
 from moviegen_core.devices import choose
 from moviegen_core.errors import CheckpointError, ConfigError
 from moviegen_core.models import catalog, loading
+from moviegen_core.models.sound_judge.model import SoundJudgeConfig
 from moviegen_core.models.text import build_network, save_text_encoder
 from moviegen_core.models.text.presets import NANO as NANO_TEXT
 from moviegen_core.models.text.tokenizer import LibraryTokenizer
@@ -18,16 +19,19 @@ from moviegen_core.models.vision import build_network as build_tower
 from moviegen_core.models.vision.checkpoint import save_vision_tower
 from moviegen_core.models.vision.presets import NANO as NANO_VISION
 from moviegen_core.train.clips import ClipConfig
-from moviegen_core.train.recipes import nano_audio, nano_sound_match
+from moviegen_core.train.data import position_rng
+from moviegen_core.train.recipes import nano_audio, nano_sound_judge, nano_sound_match
 from moviegen_core.train.sound_data import (
     EFFECTS,
     band_cache,
     caption,
     effects_of,
     encoder_hash,
+    load_codec,
     sound_clips,
     text_features,
 )
+from moviegen_core.train.sounds import SoundConfig, Sounds
 from moviegen_core.train.vocabulary import build_tokenizer
 from moviegen_core.train.workspace import Workspace
 
@@ -131,3 +135,18 @@ def test_captions_of_training_are_the_template(workspace):
         text = caption(data.sounds.scene(number), 0)
         assert text.startswith("This audio has quality: ")
         assert "likelihood" in text
+
+
+def test_sound_judge_hears_a_share_of_the_sounds_through_the_codec(workspace):
+    config = SoundConfig(count=4, seconds=1.0, channels=1, first_seed=90)
+    sounds = Sounds(workspace.folder("judge-sounds"), config)
+    sounds.fill(0, io.StringIO())
+    judged = SoundJudgeConfig(classes=nano_sound_judge.CLASSES)
+    recipe = nano_sound_judge.SoundJudgeRecipe(batch_size=24)
+    plain = nano_sound_judge.labelled(sounds, judged, recipe).batch(0)
+    coded = nano_sound_judge.labelled(sounds, judged, recipe, load_codec(workspace)).batch(0)
+    chosen = [int(position_rng(recipe.seed, index).integers(4)) for index in range(24)]
+    assert set(chosen) == {0, 1, 2, 3}
+    for row, number in enumerate(chosen):
+        assert torch.equal(plain["spectrogram"][row], coded["spectrogram"][row]) == (number >= 2)
+        assert plain["kind"][row] == coded["kind"][row]
