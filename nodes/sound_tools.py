@@ -67,7 +67,10 @@ class SetVideoAudio(io.ComfyNode):
             return io.NodeOutput(_set_in_memory(video, waveform, rate, mode, gain_db, original_gain_db))
         path = host.temporary_file(mux.container_ending(source))
         gains = {"gain_db": gain_db, "original_gain_db": original_gain_db}
-        mux.set_audio(source, waveform, path, sample_rate=rate, mode=mode, **gains)
+        progress = host.Progress(timeline(source).num_frames)
+        mux.set_audio(
+            source, waveform, path, sample_rate=rate, mode=mode, on_pictures=lambda done, _: progress(done), **gains
+        )
         return io.NodeOutput(InputImpl.VideoFromFile(str(path)))
 
 

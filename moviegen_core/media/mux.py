@@ -7,7 +7,7 @@ import json
 import logging
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 MODES = ("replace", "mix", "remove")
 CEILING = 0.98  # highest sample of a mixture: AAC overshoots a little when it is decoded
+TELL_EVERY = 50  # pictures
 AHEAD_SECONDS = 0.5  # how far the sound runs before the pictures in the file
 WEBM_PICTURES = ("vp8", "vp9", "av1")
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".webm": "webm"}  # those that do not hold every picture
@@ -85,6 +86,7 @@ def set_audio(
     gain_db: float = 0.0,
     original_gain_db: float = 0.0,
     metadata: Mapping[str, Any] | None = None,
+    on_pictures: Callable[[int, int], None] | None = None,
 ) -> Sounded:
     """Writes the film `source` with another sound track to `path`; every packet of its pictures is copied bit for bit.
 
@@ -92,7 +94,8 @@ def set_audio(
     does not grow with its length. It begins with the first picture, is cut where the film ends and followed by silence
     where it is shorter. Modes: "replace" the film's sound, "mix" with it (with both gains; a mixture that would clip
     is lowered as a whole), or "remove" it. The sound becomes AAC (Opus in .webm). Other tracks, such as subtitles,
-    are not kept. Tags are; `metadata` is added. Raises MediaError or ConfigError.
+    are not kept. Tags are; `metadata` is added. `on_pictures(done, all)` follows the copying; raising from it cancels,
+    and nothing is left. Raises MediaError or ConfigError.
     """
     origin, final = existing(source), Path(path)
     if mode not in MODES:
@@ -117,9 +120,13 @@ def set_audio(
             target = copy.add_stream_from_template(pictures, opaque=True)
             if track is not None:
                 track.open(copy)
+            done = 0
             for packet in given.demux(pictures):
                 if not packet.size:
                     continue
+                done += 1
+                if on_pictures is not None and (done % TELL_EVERY == 0 or done == film.num_frames):
+                    on_pictures(min(done, film.num_frames), film.num_frames)
                 if track is not None and packet.dts is not None:
                     track.write_until(packet.dts * pictures.time_base - film.start_seconds + AHEAD_SECONDS)
                 packet.stream = target

@@ -341,3 +341,24 @@ def write_silence(path, seconds):
     with path.open("wb") as stream:
         stream.write(header)
         stream.truncate(44 + size)
+
+
+def test_copying_is_followed_to_its_end_and_can_be_cancelled(tmp_path):
+    class Cancelled(Exception):
+        pass
+
+    film, target = tmp_path / "film.mp4", tmp_path / "out.mp4"
+    write_movie(noisy_frames(120), film, 24)
+    told = []
+    set_audio(film, tone(5.0), target, on_pictures=lambda *done: told.append(done))
+    assert told == [(50, 120), (100, 120), (120, 120)]
+    before = target.read_bytes()
+
+    def cancel(done, _):
+        if done == 100:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        set_audio(film, tone(5.0), target, on_pictures=cancel)
+    assert target.read_bytes() == before
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["film.mp4", "out.mp4"]
