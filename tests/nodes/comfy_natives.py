@@ -101,6 +101,27 @@ class Checks(Kit):
         both = core.ConditioningConcat().concat(self.positive, other)[0]
         return gap(self.sampled(positive=both), self.pipeline(conditioning=both[0][0]))
 
+    def conditions_together(self):
+        """Rows that the network is asked with at once, on a CPU and as on a GPU, and how far apart the results are."""
+        conditions = sys.modules[type(self.model.model).__module__].ContextCond
+        network, on = self.model.model.diffusion_model, conditions.on
+        rows, found, predict = [], [], network.predict
+
+        def watched(x, *given, **named):
+            rows[-1].add(len(x))
+            return predict(x, *given, **named)
+
+        network.predict = watched
+        try:
+            for device in ("cpu", "cuda"):
+                rows.append(set())
+                conditions.on = lambda _, context, device=device: on(torch.device(device), context)
+                found.append(self.advanced())
+        finally:
+            conditions.on = on
+            del network.predict
+        return [[sorted(one) for one in rows], gap(*found)]
+
     def averaged_conditioning_is_finite(self):
         other = core.CLIPTextEncode().encode(self.clip, "a blue cube")[0]
         mixed = core.ConditioningAverage().addWeighted(self.positive, other, 0.5)[0]

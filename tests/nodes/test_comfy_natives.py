@@ -26,6 +26,12 @@ def test_our_euler_and_comfyuis_agree(check, measured):
     assert measured[check] <= 1e-4 * max(1.0, measured["scale"])
 
 
+def test_conditions_are_asked_one_by_one_on_a_cpu_alone(measured):
+    rows, apart = measured["conditions_together"]
+    assert rows == [[1], [2]]
+    assert apart <= 1e-4 * max(1.0, measured["scale"])
+
+
 def test_negative_makes_no_difference_without_guidance(measured):
     assert measured["video_sampler_without_guidance"] == 0.0
 
