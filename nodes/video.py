@@ -9,6 +9,7 @@ import torch
 from moviegen_core.errors import ConfigError
 from moviegen_core.flow import solver as solvers
 from moviegen_core.flow import times
+from moviegen_core.pipelines.sample import MAX_TEMPERATURE
 from moviegen_core.shapes import clip_latent, decoded_frames
 
 from . import convert
@@ -157,6 +158,14 @@ class VideoSampler(io.ComfyNode):
                     advanced=True,
                     tooltip="euler as in the paper; midpoint is more exact and takes twice the time.",
                 ),
+                io.Float.Input(
+                    "temperature",
+                    default=1.0,
+                    min=0.0,
+                    max=MAX_TEMPERATURE,
+                    step=0.05,
+                    tooltip="Strength of the first noise. Below 1: calmer, plainer clips. The nano model wants 0.8.",
+                ),
             ],
             outputs=[io.Latent.Output(tooltip="The sampled clip, for TAE Decode or VAE Decode.")],
         )
@@ -164,12 +173,14 @@ class VideoSampler(io.ComfyNode):
     @classmethod
     def execute(
         cls, model: Any, positive: Any, latent: dict[str, Any], seed: int, steps: int, cfg: float,
-        schedule: str = times.SCHEDULES[0], solver: str = solvers.SOLVERS[0], negative: Any = None,
+        schedule: str = times.SCHEDULES[0], solver: str = solvers.SOLVERS[0], temperature: float = 1.0,
+        negative: Any = None,
     ) -> io.NodeOutput:  # fmt: skip
         """Sample; the length in frames travels on with the latent."""
         samples = host.sample(
             model, positive, negative, latent,
             seed=seed, steps=steps, guidance_scale=cfg, schedule=schedule, solver=solver,
+            temperature=temperature,
         )  # fmt: skip
         return io.NodeOutput(convert.latent(samples, latent.get("num_frames")))
 

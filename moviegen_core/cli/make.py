@@ -36,6 +36,9 @@ def add_make(commands: Any) -> None:
     make.add_argument("--negative", default="", help="what to steer away from")
     make.add_argument("--schedule", default="linear_quadratic", choices=("linear_quadratic", "linear"))
     make.add_argument("--solver", default="euler", choices=("euler", "midpoint"))
+    make.add_argument(
+        "--temperature", type=float, help="of the noise; less is calmer (default: what the model recommends, else 1)"
+    )
     sound = make.add_argument_group("sound")
     sound.add_argument("--no-sound", action="store_true", help="pictures alone")
     sound.add_argument("--sound-prompt", help='what is heard; "" lets the pictures decide (default: the prompt)')
@@ -93,6 +96,7 @@ def _make(arguments: argparse.Namespace) -> None:
         guidance_scale=arguments.guidance,
         schedule=arguments.schedule,
         solver=arguments.solver,
+        temperature=arguments.temperature,
         on_step=lambda step, steps, _: progress.show(step, steps),
     )
     if heard:

@@ -40,6 +40,7 @@ def evaluate(
     size: int = 128,
     steps: int = 50,
     guidance_scale: float | None = None,
+    temperature: float | None = None,
     on_clip: Callable[[str, int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Generates, judges and writes video.json and video.md into `output`; returns the figures.
@@ -53,7 +54,7 @@ def evaluate(
     pipeline = MovieGenPipeline.from_pretrained(model)
     judge = load_judge()
     clip: dict[str, Any] = {"num_frames": num_frames, "fps": fps, "height": size, "width": size}
-    how = {"steps": steps, "guidance_scale": guidance_scale}
+    how = {"steps": steps, "guidance_scale": guidance_scale, "temperature": temperature}
     report: dict[str, Any] = {"model": model, "clip": clip, "sampling": how}
     for split, count in (("test", prompts), ("heldout", held_out)):
         if not count:

@@ -30,7 +30,7 @@ from ..ops.memory import keep_large_buffers
 from ..shapes import SIZE_MULTIPLE, SPATIAL_STRIDE, TEMPORAL_STRIDE, LatentShape, clip_latent
 from .decode import decode_video, encode_video
 from .parts import find_parts, recommended
-from .sample import EMULATED_STEPS, GUIDANCE_SCALE, STEPS, sample_video
+from .sample import EMULATED_STEPS, GUIDANCE_SCALE, STEPS, check_temperature, sample_video
 from .soundtrack import Sound, SoundPipeline
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class MovieGenPipeline:
         residency: Residency = stay,
         load_sound: Callable[[], SoundPipeline] | None = None,
     ) -> None:
-        """`sampling` holds the checkpoint's own recommendation: guidance_scale, steps.
+        """`sampling` holds the checkpoint's own recommendation: guidance_scale, steps, temperature.
 
         `load_sound` is called when a film is to have sound for the first time.
         """
@@ -194,6 +194,7 @@ class MovieGenPipeline:
         schedule: str = "linear_quadratic",
         emulated_steps: int = EMULATED_STEPS,
         solver: Solver = "euler",
+        temperature: float | None = None,
         show_text: str | None = None,
         on_step: OnStep | None = None,
         audio_length: float | None = None,
@@ -203,8 +204,9 @@ class MovieGenPipeline:
     ) -> Film:
         """Sample a clip of `num_frames` at `height` x `width` pixels; the film decodes itself when it is saved.
 
-        An empty prompt asks for nothing in particular. `steps` and `guidance_scale` default to what the checkpoint
-        recommends, else to the paper's 50 and 7.5. `on_step(step, steps, estimate)` may raise to cancel.
+        An empty prompt asks for nothing in particular. `steps`, `guidance_scale` and `temperature` (of the noise, see
+        sample_video) default to what the checkpoint recommends, else to the paper's 50, 7.5 and 1.
+        `on_step(step, steps, estimate)` may raise to cancel.
 
         With `audio_length` (seconds, at most the clip's) the film gets sound, made from its pictures and `sound_prompt`
         ("": from the pictures alone; default: the prompt), with `music` of the kind described. `sound_options` are
@@ -213,6 +215,9 @@ class MovieGenPipeline:
         steps = int(self.sampling.get("steps", STEPS)) if steps is None else steps
         if guidance_scale is None:
             guidance_scale = float(self.sampling.get("guidance_scale", GUIDANCE_SCALE))
+        if temperature is None:
+            temperature = float(self.sampling.get("temperature", 1.0))
+        check_temperature(temperature)
         check_settings(prompt, negative, fps, seed, steps, guidance_scale)
         shape = self.check_size(num_frames, height, width)
         if audio_length is not None:
@@ -235,6 +240,7 @@ class MovieGenPipeline:
                 schedule=schedule,
                 emulated_steps=emulated_steps,
                 solver=solver,
+                temperature=temperature,
                 on_step=on_step,
             )
         facts = {
@@ -245,6 +251,7 @@ class MovieGenPipeline:
             "guidance_scale": guidance_scale,
             "schedule": schedule,
             "solver": solver,
+            "temperature": temperature,
         }
         film = Film(latent.cpu(), num_frames, fps, self.decode, facts)
         if audio_length is None:

@@ -17,6 +17,7 @@ from ..shapes import LatentShape
 
 STEPS = 50  # paper 3.4.2
 GUIDANCE_SCALE = 7.5  # paper 3.4.2
+MAX_TEMPERATURE = 2.0
 EMULATED_STEPS = 1000  # paper 3.4.2, figure 10; its text also names 250
 
 
@@ -31,7 +32,7 @@ def sample_video(
     model: VideoDiT, conditioning: Any, shape: LatentShape, *, seed: int = 0, negative: Any = None,
     steps: int = STEPS, guidance_scale: float = GUIDANCE_SCALE, schedule: str = "linear_quadratic",
     emulated_steps: int = EMULATED_STEPS, kind: times.Kind = "slope_continuous", solver: Solver = "euler",
-    source: Tensor | None = None, source_time: float = 0.0, on_step: OnStep | None = None,
+    source: Tensor | None = None, source_time: float = 0.0, temperature: float = 1.0, on_step: OnStep | None = None,
     attend: str | Attend | None = None,
 ) -> Tensor:  # fmt: skip
     """Latent clip [B, C, T, H, W], unit variance, fp32 on the model's device.
@@ -40,11 +41,14 @@ def sample_video(
     without `negative` guidance starts from the null condition. `guidance_scale` 1 asks the network once per step.
     With a latent `source` [B, C, T, H, W] the clip is made of it: noised to `source_time` (0: nothing of it stays) and
     sampled from there, by the points of the schedule that lie beyond.
+    `temperature` scales the noise (as in Glow, arXiv 1807.03039): 1 as trained, less for calmer, plainer clips, which
+    become small or hardly trained networks.
     `on_step(step, steps, estimate)` follows every step, counted from 1; raising from it cancels.
     """
     check_shape(model, shape)
     if guidance_scale < 0:
         raise ConfigError(f"guidance_scale {guidance_scale} is negative; use 1 (none) to about 10 (paper: 7.5)")
+    check_temperature(temperature)
     points = times.schedule(schedule, steps, emulated_steps, kind)
     if not 0.0 <= source_time < 1.0:
         raise ConfigError(f"source_time {source_time} must lie in [0, 1): 0 is all noise, towards 1 the source stays")
@@ -72,11 +76,19 @@ def sample_video(
             return conditional
         return guidance.classifier_free(conditional, ask(baseline), guidance_scale)
 
-    begun = make_noise(shape, seed).to(model.device)
+    begun = temperature * make_noise(shape, seed).to(model.device)
     if source is not None:
         begun = path.interpolate(source.to(begun), begun, torch.full((shape.batch,), source_time, device=begun.device))
         points = torch.cat([points.new_tensor([source_time]), points[points > source_time]])
     return integrate(velocity, begun, points, solver, on_step)
+
+
+def check_temperature(temperature: float) -> None:
+    """ConfigError for a temperature that no noise can have."""
+    if not 0.0 <= temperature <= MAX_TEMPERATURE:
+        raise ConfigError(
+            f"temperature {temperature} must lie from 0 to {MAX_TEMPERATURE:g}; 1 is the noise as trained"
+        )
 
 
 def check_shape(model: VideoDiT, shape: LatentShape) -> None:

@@ -144,14 +144,14 @@ def encode_text(clip: Any, text: str, fps: float, show_text: str | None) -> list
 
 def sample(
     model: Any, positive: list[Any], negative: list[Any] | None, latent: dict[str, Any], *,
-    seed: int, steps: int, guidance_scale: float, schedule: str, solver: str,
+    seed: int, steps: int, guidance_scale: float, schedule: str, solver: str, temperature: float,
 ) -> Tensor:  # fmt: skip
     """Sample a clip of the LATENT's size with any flow MODEL -> samples [B, C, T, h, w]."""
     check_flow(model)
     if model.get_model_object("latent_format").latent_dimensions == 1:
         raise BackendError(convert.NO_VIDEO)
     start = comfy.sample.fix_empty_latent_channels(model, latent["samples"])
-    noise = comfy.sample.prepare_noise(start, seed, latent.get("batch_index"))
+    noise = temperature * comfy.sample.prepare_noise(start, seed, latent.get("batch_index"))
     guider = comfy.samplers.CFGGuider(model)
     guider.set_conds(positive, null_condition(model, positive) if negative is None else negative)
     guider.set_cfg(guidance_scale)

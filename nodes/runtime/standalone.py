@@ -106,7 +106,7 @@ def encode_text(clip: TextHandle, text: str, fps: float, show_text: str | None) 
 
 def sample(
     model: NetworkHandle, positive: list[Any], negative: list[Any] | None, latent: dict[str, Any], *,
-    seed: int, steps: int, guidance_scale: float, schedule: str, solver: str,
+    seed: int, steps: int, guidance_scale: float, schedule: str, solver: str, temperature: float,
 ) -> Tensor:  # fmt: skip
     """Sample a clip of the LATENT's size -> samples [B, C, T, h, w] on the CPU."""
     if not isinstance(model.network, VideoDiT):
@@ -123,6 +123,7 @@ def sample(
         guidance_scale=guidance_scale,
         schedule=schedule,
         solver=solver,
+        temperature=temperature,
         on_step=lambda step, steps, estimate: progress(step, preview.picture(estimate)),
     )
     return samples.float().cpu()

@@ -80,7 +80,7 @@ class Kit:
     def ours(self, name: str, *arguments, **options):
         return self.nodes[name].execute(*arguments, **options).result[0]
 
-    def pipeline(self, network=None, conditioning=None):
+    def pipeline(self, network=None, conditioning=None, **options):
         """What moviegen_core samples on its own."""
         from moviegen_core.models import loading
         from moviegen_core.pipelines.sample import sample_video
@@ -89,7 +89,8 @@ class Kit:
         network = network or loading.load(WEIGHTS / "video.safetensors").float()
         packed = self.positive[0][0] if conditioning is None else conditioning
         given = self.convert.unpack(packed, network.config.context_dims)
-        return sample_video(network, given, clip_latent(20, 32, 48), seed=SEED, steps=STEPS, guidance_scale=SCALE)
+        options = {"seed": SEED, "steps": STEPS, "guidance_scale": SCALE, **options}
+        return sample_video(network, given, clip_latent(20, 32, 48), **options)
 
     def sampled(self, model=None, **options) -> torch.Tensor:
         given = {"positive": self.positive, "latent": self.latent, "seed": SEED, "steps": STEPS, "cfg": SCALE}

@@ -47,6 +47,9 @@ class Checks(Kit):
     def video_sampler_without_guidance(self):
         return gap(self.sampled(cfg=1.0), self.sampled(cfg=1.0, negative=self.negative))
 
+    def video_sampler_with_less_noise(self):
+        return gap(self.sampled(temperature=0.5), self.pipeline(temperature=0.5))
+
     def midpoint_moves_the_result(self):
         return gap(self.sampled(solver="midpoint"), self.expected)
 

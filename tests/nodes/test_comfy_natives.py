@@ -20,7 +20,14 @@ def test_sockets_hold_comfyuis_own_classes(measured):
 
 @pytest.mark.parametrize(
     "check",
-    ["video_sampler", "sampler_custom_advanced", "zero_out_is_null", "concatenated_conditioning", "ksampler"],
+    [
+        "video_sampler",
+        "video_sampler_with_less_noise",
+        "sampler_custom_advanced",
+        "zero_out_is_null",
+        "concatenated_conditioning",
+        "ksampler",
+    ],
 )
 def test_our_euler_and_comfyuis_agree(check, measured):
     assert measured[check] <= 1e-4 * max(1.0, measured["scale"])

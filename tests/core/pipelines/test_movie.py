@@ -92,6 +92,8 @@ def test_recommended_sampling_of_the_checkpoint_is_the_default(pipeline):
         ({"steps": 0}, ConfigError, "outside of 1 to 1000"),
         ({"seed": -1}, ConfigError, "use a number in that range"),
         ({"guidance_scale": float("inf")}, ConfigError, "the paper uses 7.5"),
+        ({"temperature": -0.1}, ConfigError, "1 is the noise as trained"),
+        ({"temperature": float("nan")}, ConfigError, "must lie from 0 to 2"),
         ({"schedule": "cubic"}, ConfigError, "use one of"),
         ({"solver": "heun"}, ConfigError, "use one of"),
     ],

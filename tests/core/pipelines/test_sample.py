@@ -52,6 +52,16 @@ def test_same_seed_gives_the_same_clip_and_another_seed_another(model, text):
     assert not torch.allclose(draw(1), draw(2))
 
 
+def test_temperature_scales_the_noise(model, text):
+    draw = lambda seed, temperature: sample_video(model, text, SHAPE, seed=seed, steps=1, temperature=temperature)
+    assert torch.equal(draw(1, 0.0), draw(2, 0.0))
+    with torch.no_grad():
+        begun, time = 0.5 * make_noise(SHAPE, 1), torch.zeros(2)
+        velocities = [model(begun, time, condition) for condition in (text, Conditioning.empty(2))]
+        wanted = begun + classifier_free(*velocities, 7.5)
+    torch.testing.assert_close(draw(1, 0.5), wanted, rtol=1e-4, atol=1e-4)
+
+
 def test_guidance_scale_1_asks_the_network_once_per_step(model, text):
     asked = []
     handle = model.patch_in.register_forward_hook(lambda *given: asked.append(1))
