@@ -70,7 +70,7 @@ def film_folder(tmp_path_factory) -> Path:
     video = catalog.build("video_dit", config, device="cpu", dtype=torch.float32)
     for parameter in video.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
-    extra = {"sampling": {"guidance_scale": 2.5, "steps": 3}}
+    extra = {"sampling": {"guidance_scale": 2.5, "steps": 3, "temperature": 0.75}}
     loading.save(video, folder / "video.safetensors", extra=extra)
     loading.save(catalog.build("tae", "nano", device="cpu", dtype=torch.float32), folder / "tae.safetensors")
     for role, tokenizer in (("ul2", words()), ("byt5", ByteTokenizer())):

@@ -75,7 +75,7 @@ def test_unusual_prompts_make_a_film(pipeline, prompt):
 
 def test_recommended_sampling_of_the_checkpoint_is_the_default(pipeline):
     film = pipeline("a ball", num_frames=1, height=16, width=16)
-    assert (film.facts["steps"], film.facts["guidance_scale"]) == (3, 2.5)
+    assert [film.facts[name] for name in ("steps", "guidance_scale", "temperature")] == [3, 2.5, 0.75]
 
 
 @pytest.mark.parametrize(
