@@ -11,6 +11,7 @@ from torch import Tensor
 from moviegen_core.conditioning.sound import SoundConditioning
 from moviegen_core.errors import ConfigError
 from moviegen_core.flow import solver as solvers
+from moviegen_core.pipelines.sample import MAX_TEMPERATURE
 from moviegen_core.pipelines.sound import GUIDANCE_SCALE, METHODS, STEPS, MatchScorer
 from moviegen_core.pipelines.soundtrack import finish_sound
 from moviegen_core.shapes import SOUND_SAMPLE_RATE
@@ -127,6 +128,14 @@ class SoundSampler(io.ComfyNode):
                     advanced=True,
                     tooltip="midpoint as in the paper; euler takes half the time.",
                 ),
+                io.Float.Input(
+                    "temperature",
+                    default=1.0,
+                    min=0.0,
+                    max=MAX_TEMPERATURE,
+                    step=0.05,
+                    tooltip="Strength of the first noise. Below 1: plainer, calmer sounds. The nano model wants 0.8.",
+                ),
                 FrameEncoders.Input(
                     "frame_encoders",
                     optional=True,
@@ -140,8 +149,8 @@ class SoundSampler(io.ComfyNode):
     @classmethod
     def execute(
         cls, model: Any, positive: Any, latent: dict[str, Any], seed: int, steps: int, cfg: float,
-        candidates: int = 1, solver: str = SOLVERS[0], negative: Any = None, frame_encoders: Any = None,
-        vae: Any = None,
+        candidates: int = 1, solver: str = SOLVERS[0], temperature: float = 1.0, negative: Any = None,
+        frame_encoders: Any = None, vae: Any = None,
     ) -> io.NodeOutput:  # fmt: skip
         """Sample; length and known sound travel on with the latent."""
         scorer = None
@@ -153,7 +162,8 @@ class SoundSampler(io.ComfyNode):
             scorer = _Ears(frame_encoders, vae)
         samples = host.sample_sound(
             model, positive, negative, latent,
-            seed=seed, steps=steps, guidance_scale=cfg, solver=solver, candidates=candidates, scorer=scorer,
+            seed=seed, steps=steps, guidance_scale=cfg, solver=solver, temperature=temperature,
+            candidates=candidates, scorer=scorer,
         )  # fmt: skip
         return io.NodeOutput({**latent, "samples": samples})
 

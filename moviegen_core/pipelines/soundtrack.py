@@ -42,6 +42,7 @@ from ..models.audio_codec.model import AudioCodec
 from ..ops.attention import Attend
 from ..shapes import SOUND_SAMPLE_RATE, sound_latent_frames
 from .known_sound import Known, covers, encode_known, paste_known
+from .sample import check_temperature
 from .sound import CONTEXT_SECONDS, GUIDANCE_SCALE, STEPS, WINDOW_SECONDS, MatchScorer, long_sound, window_frames
 from .sound_codec import decode_pieces
 from .sound_parts import SoundParts, load_sound_parts
@@ -237,6 +238,7 @@ class SoundPipeline:
         steps: int | None = None,
         guidance_scale: float | None = None,
         solver: Solver = "midpoint",
+        temperature: float | None = None,
         candidates: int | None = None,
         beams: int = 1,
         method: str = "extend",
@@ -251,12 +253,13 @@ class SoundPipeline:
 
         It is as long as the clip, to the sample. prompt says what is heard, music which music is wanted; with neither
         the pictures alone decide. `known` sound (known_sound.py) stays: the rest goes on from it, leads up to it or
-        fills its gaps. What is longer than a window is made by `method` (see `long_sound`). `steps`, guidance, windows
-        and candidates default to what the model's file recommends, else to the paper's, but to 1 candidate in place of
-        the paper's 8. `on_frames(frames so far)` follows the watching, `on_step(step, steps, estimate)` the sampling;
-        both may raise to cancel.
+        fills its gaps. What is longer than a window is made by `method` (see `long_sound`). `steps`, guidance,
+        temperature of the noise, windows and candidates default to what the model's file recommends, else to the
+        paper's, but to 1 candidate in place of the paper's 8. `on_frames(frames so far)` follows the watching,
+        `on_step(step, steps, estimate)` the sampling; both may raise to cancel.
         """
-        settings = self._settings(steps, guidance_scale, candidates, window_seconds, context_seconds)
+        settings = self._settings(steps, guidance_scale, temperature, candidates, window_seconds, context_seconds)
+        check_temperature(settings["temperature"])
         check_sampling(seed, settings["steps"], settings["guidance_scale"], channels)
         if min(settings["candidates"], beams) < 1:
             raise ConfigError(f"{settings['candidates']} candidates and {beams} beams were asked for; use at least 1")
@@ -310,16 +313,16 @@ class SoundPipeline:
             return watch_frames(eyes, frames, fps, seconds, on_frames)
 
     def _settings(
-        self, steps: int | None, guidance_scale: float | None, candidates: int | None, window_seconds: float | None,
-        context_seconds: float | None,
+        self, steps: int | None, guidance_scale: float | None, temperature: float | None, candidates: int | None,
+        window_seconds: float | None, context_seconds: float | None,
     ) -> dict[str, Any]:  # fmt: skip
         """Arguments of `long_sound`: what was asked for, else what the model recommends, else as a rule the paper's."""
         fallback = {
-            "steps": STEPS, "guidance_scale": GUIDANCE_SCALE, "candidates": 1, "window_seconds": WINDOW_SECONDS,
-            "context_seconds": CONTEXT_SECONDS,
+            "steps": STEPS, "guidance_scale": GUIDANCE_SCALE, "temperature": 1.0, "candidates": 1,
+            "window_seconds": WINDOW_SECONDS, "context_seconds": CONTEXT_SECONDS,
         }  # fmt: skip
         asked = {
-            "steps": steps, "guidance_scale": guidance_scale, "candidates": candidates,
+            "steps": steps, "guidance_scale": guidance_scale, "temperature": temperature, "candidates": candidates,
             "window_seconds": window_seconds, "context_seconds": context_seconds,
         }  # fmt: skip
         known = {name: value for name, value in self.parts.sampling.items() if name in fallback}

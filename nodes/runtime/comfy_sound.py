@@ -106,7 +106,8 @@ def set_windows(model: Any, windows: Windows) -> Any:
 
 def sample_sound(
     model: Any, positive: list[Any], negative: list[Any] | None, latent: dict[str, Any], *,
-    seed: int, steps: int, guidance_scale: float, solver: str, candidates: int, scorer: Scorer | None,
+    seed: int, steps: int, guidance_scale: float, solver: str, temperature: float, candidates: int,
+    scorer: Scorer | None,
 ) -> Tensor:  # fmt: skip
     """Fill the unknown part of a LATENT with any sound MODEL -> samples [B, C, L]; each item in windows of its own."""
     from .comfy import check_flow, is_ours
@@ -129,7 +130,7 @@ def sample_sound(
     slices = [slice(0, length)] if blended else windows.slices(length)
     runs = window_runs(slices, branches, windows.beams)
     progress = Progress(steps * runs * len(samples))
-    run = _Run(model, positive, negative, steps, guidance_scale, solver, progress)
+    run = _Run(model, positive, negative, steps, guidance_scale, solver, temperature, progress)
     made = samples.clone().float()
     for item in range(len(samples)):
 
@@ -173,14 +174,14 @@ class _Run:
 
     def __init__(
         self, model: Any, positive: list[Any], negative: list[Any] | None, steps: int, guidance_scale: float,
-        solver: str, progress: Progress,
+        solver: str, temperature: float, progress: Progress,
     ) -> None:  # fmt: skip
         from .comfy import along_the_flow, null_condition
 
         self.model, self.positive = model, positive
         self.negative = null_condition(model, positive) if negative is None else negative
         self.sigmas = convert.sigmas(times.linear(steps))
-        self.guidance_scale, self.progress = guidance_scale, progress
+        self.guidance_scale, self.temperature, self.progress = guidance_scale, temperature, progress
         self.sampler = comfy.samplers.KSAMPLER(along_the_flow(solver))
 
     def __call__(
@@ -192,7 +193,7 @@ class _Run:
         guider.set_conds(positive, negative)
         guider.set_cfg(self.guidance_scale)
         latent = guider.sample(
-            make_noise(1, start.shape[1], start.shape[2], seed),
+            self.temperature * make_noise(1, start.shape[1], start.shape[2], seed),
             start,
             self.sampler,
             self.sigmas,

@@ -111,6 +111,9 @@ class Checks:
     def sound_sampler_without_negative(self):
         return gap(self.sampled(negative=None), self.expected)
 
+    def less_noise(self):
+        return gap(self.sampled(temperature=0.5), self.pipeline(temperature=0.5))
+
     def midpoint(self):
         return gap(self.sampled(solver="midpoint"), self.pipeline(solver="midpoint"))
 

@@ -115,7 +115,15 @@ def test_sockets_hold_comfyuis_own_classes(measured):
 
 
 @pytest.mark.parametrize(
-    "check", ["sound_sampler", "sound_sampler_without_negative", "midpoint", "sampler_custom_advanced", "ksampler"]
+    "check",
+    [
+        "sound_sampler",
+        "sound_sampler_without_negative",
+        "less_noise",
+        "midpoint",
+        "sampler_custom_advanced",
+        "ksampler",
+    ],
 )
 def test_our_sampler_stock_samplers_and_the_core_agree(check, measured):
     assert measured[check] <= LIMIT * max(1.0, measured["scale"])

@@ -117,6 +117,17 @@ def test_long_form_is_the_cores(method, parts, part):
     assert (made - wanted).abs().max() < 1e-5
 
 
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_sampler_node_starts_from_as_much_noise_as_asked(parts, part, temperature):
+    positive, _, latent = parts.asked(text="rain", seconds=1.0)
+    given = {"seed": 5, "steps": STEPS, "cfg": 3.0, "temperature": temperature}
+    made = parts.run("SoundSampler", parts.model, positive, latent, **given)[0]["samples"]
+    conditions = part("sound_convert").conditioning(positive[0][0], None, None, 1, 32)
+    length = latent["samples"].shape[2]
+    wanted = long_sound(parts.model.network, conditions, length, seed=5, steps=STEPS, temperature=temperature)
+    assert (made - wanted).abs().max() < 1e-5
+
+
 def test_windows_default_to_what_the_file_recommends(parts, part, sound_weights, tmp_path):
     from moviegen_core.models import loading
 

@@ -75,6 +75,7 @@ class AudioRecipe:
     # What the nano model is best sampled with: it learned from sounds of up to eight seconds.
     sampling_steps: int = 16
     guidance_scale: float = 3.0
+    temperature: float = 0.8
     window_seconds: float = 8.0
     context_seconds: float = 2.0
 
@@ -113,7 +114,9 @@ def run(recipe: AudioRecipe, workspace: Workspace) -> None:
     )
     weights = channel_weights(load_codec(workspace), recipe.emphasis, recipe.gain_weight)
     objective = partial(sound_flow_matching, weights=weights, hint_weight=recipe.hint_weight)
-    sampling = {name: getattr(recipe, name) for name in ("guidance_scale", "window_seconds", "context_seconds")}
+    sampling = {
+        name: getattr(recipe, name) for name in ("guidance_scale", "temperature", "window_seconds", "context_seconds")
+    }
     sampling["steps"] = recipe.sampling_steps
     train_and_ship(
         pupil, objective, source(recipe, data, latents, frames, texts), loop, workspace,

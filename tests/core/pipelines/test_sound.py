@@ -57,6 +57,17 @@ def test_candidate_after_the_highest_seed_has_seed_zero(model):
     assert torch.equal(best, max(alone, key=lambda latent: float(loudest(latent, None))))
 
 
+def test_temperature_scales_the_noise(model):
+    draw = lambda seed, temperature: sample_sound(
+        model, conditioning(), 20, seed=seed, temperature=temperature, guidance_scale=1.0, steps=1, solver="euler"
+    )
+    assert torch.equal(draw(1, 0.0), draw(2, 0.0))
+    begun = 0.5 * make_noise(1, model.config.latent_channels, 20, 1)
+    with torch.no_grad():
+        wanted = begun + model(begun, torch.zeros(1), conditioning())
+    assert torch.allclose(draw(1, 0.5), wanted, atol=1e-4)
+
+
 def test_guidance_of_one_is_the_condition_alone(model):
     recorder = Recorder(model)
     sample_sound(model, conditioning(), 20, guidance_scale=1.0, **FAST)

@@ -230,6 +230,7 @@ def test_sound_is_saved_and_drawn(pipeline, tmp_path):
         ({"video": "film.mp4", "seconds": 3}, ConfigError, "give the video alone"),
         ({"seconds": 1, "steps": 0}, ConfigError, "outside of 1 to 1000"),
         ({"seconds": 1, "seed": -1}, ConfigError, "use a number in that range"),
+        ({"seconds": 1, "temperature": 2.5}, ConfigError, "1 is the noise as trained"),
         ({"seconds": 1, "guidance_scale": math.inf}, ConfigError, "the paper uses 3"),
         ({"seconds": 1, "channels": 8}, ConfigError, "choose 1"),
         ({"seconds": 1, "quality": 11}, ConfigError, "from 1 to 10"),
