@@ -90,7 +90,9 @@ def sampled(seed: int, words: Any, prompt: str, width: int = SIDE, height: int =
     say(f"{prompt} ({width} x {height} x {length})")
     asked = node("TextEncode", clip=words, text=prompt, fps=float(FPS), show_text="")
     empty = node("EmptyVideoLatent", width=width, height=height, length=length, batch_size=1)
-    return node("VideoSampler", model=model(), positive=asked, latent=empty, seed=seed, steps=STEPS, cfg=3.0)
+    return node(
+        "VideoSampler", model=model(), positive=asked, latent=empty, seed=seed, steps=STEPS, cfg=3.0, temperature=0.8
+    )
 
 
 def frames(samples: Any) -> list[Image.Image]:
