@@ -10,7 +10,7 @@ from moviegen_core.errors import ConfigError
 from moviegen_core.evaluate import loss as bench
 from moviegen_core.toybox import sample_scene
 
-CLIP = {"num_frames": 8, "fps": 16, "height": 32, "width": 32}
+CLIP = {"num_frames": 8, "fps": 16, "height": 128, "width": 128}  # the size that the model knows
 
 
 def test_worse_weights_have_larger_errors_and_the_same_ones_the_same():

@@ -39,7 +39,7 @@ def test_pipeline_of_another_precision_is_judged_on_its_pixels(monkeypatch, tmp_
     class Half:
         """A pipeline in bf16 that draws one clip, whatever it is told."""
 
-        def __call__(self, prompt, *, seed, steps, guidance_scale, **clip):
+        def __call__(self, prompt, *, seed, steps, guidance_scale, temperature, **clip):
             pixels = text_to_video.real_clip(sample_scene(1), clip).bfloat16()
             return Film(torch.empty(0), clip["num_frames"], clip["fps"], lambda *_: iter(pixels.split(16, dim=2)))
 
