@@ -113,7 +113,7 @@ class MovieGenSound(comfy.model_base.BaseModel):
         context = kwargs.get("cross_attn")
         if context is not None:
             sound_convert.check_text(context, config.text_dim)
-            out["c_crossattn"] = ContextCond.on(kwargs.get("device"), context)
+            out["c_crossattn"] = ContextCond(context)
         frames = kwargs.get(FRAMES)
         if frames is None:
             frames = noise.new_zeros(1, 1 + config.frame_dim, length)

@@ -47,25 +47,9 @@ class MovieGenLatent(comfy.latent_formats.LatentFormat):
 class ContextCond(comfy.conds.CONDRegular):
     """Packed context whose rows are padded to one length with tokens that count for nothing."""
 
-    def __init__(self, cond: Tensor, shared: bool = True) -> None:
-        super().__init__(cond)
-        self.shared = shared
-
-    @classmethod
-    def on(cls, device: torch.device | None, context: Tensor) -> ContextCond:
-        """The condition as a network on `device` is asked it.
-
-        On a CPU one by one: a doubled batch is no faster there, its activations leave the caches, and an empty
-        prompt alone skips its cross-attention.
-        """
-        return cls(context, shared=device is None or device.type != "cpu")
-
-    def _copy_with(self, cond: Tensor) -> ContextCond:
-        return ContextCond(cond, self.shared)
-
     def can_concat(self, other: Any) -> bool:
         """Conditions of any length and width share a batch."""
-        return self.shared and self.cond.device == other.cond.device
+        return self.cond.device == other.cond.device
 
     def concat(self, others: list[Any]) -> Tensor:
         """Join along the batch."""
@@ -105,7 +89,15 @@ class HostedVideoDiT(VideoDiT):
     def predict(
         self, x: Tensor, timestep: Tensor, context: Tensor | None, control: Any, options: dict[str, Any], **unused: Any
     ) -> Tensor:
-        """`forward` without the wrappers."""
+        """`forward` without the wrappers; conditions that share a batch are asked apart where `asked_apart` says so."""
+        parts = comfy_patches.asked_apart(x, options)
+        if parts > 1:
+            contexts = (None,) * parts if context is None else context.chunk(parts)
+            given = zip(x.chunk(parts), timestep.chunk(parts), contexts, strict=True)
+            return torch.cat([self._predict(*one, options) for one in given])
+        return self._predict(x, timestep, context, options)
+
+    def _predict(self, x: Tensor, timestep: Tensor, context: Tensor | None, options: dict[str, Any]) -> Tensor:
         size = x.shape[2:]
         padded = comfy.ldm.common_dit.pad_to_patch_size(x, self.config.patch_size)
         prepared = self.read_context(context, x)
@@ -154,7 +146,7 @@ class MovieGenVideo(comfy.model_base.BaseModel):
         context = kwargs.get("cross_attn")
         if context is not None:
             convert.check_packed(context, self.diffusion_model.config.context_dims)
-            out["c_crossattn"] = ContextCond.on(kwargs.get("device"), context)
+            out["c_crossattn"] = ContextCond(context)
         return out
 
     def resize_cond_for_context_window(

@@ -102,6 +102,19 @@ def run_block(index: int, values: dict[str, Any], block: Callable[[dict[str, Any
     return x
 
 
+def asked_apart(x: Tensor, options: dict[str, Any]) -> int:
+    """In how many parts to ask a network about a batch x [B, ...] that holds several conditions.
+
+    On a CPU one for each condition: a doubled batch is no faster there, its activations leave the caches, and an empty
+    prompt alone skips its cross-attention. Patches that look into the network may want all conditions at once.
+    """
+    conditions = len(options.get("cond_or_uncond", ()))
+    looked_into = any(options.get(name) for name in ("patches", "patches_replace", "optimized_attention_override"))
+    if x.device.type != "cpu" or looked_into or conditions < 2 or len(x) % conditions:
+        return 1
+    return conditions
+
+
 def after_cross_attention(options: dict[str, Any]) -> tuple[Callable[[dict[str, Any]], Tensor], ...]:
     """The patches between a block's cross-attention and its feed-forward."""
     return tuple(options.get("patches", {}).get("attn2_patch", ()))

@@ -76,11 +76,12 @@ class Matrix(Kit):
         )[0]["samples"]
 
     def network_runs(self, model) -> tuple[torch.Tensor, int]:
-        """Result, and how often the network's first block ran for it."""
-        runs: list[int] = []
-        handle = model.model.diffusion_model.blocks[0].register_forward_hook(lambda *given: runs.append(1))
+        """Result, and how often the network ran for it; both conditions, together or one by one, are one run."""
+        rows: list[int] = []
+        block = model.model.diffusion_model.blocks[0]
+        handle = block.register_forward_hook(lambda _, given, made: rows.append(len(made)))
         try:
-            return self.advanced(model), len(runs)
+            return self.advanced(model), sum(rows) // 2
         finally:
             handle.remove()
 

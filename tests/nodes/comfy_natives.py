@@ -104,25 +104,23 @@ class Checks(Kit):
         both = core.ConditioningConcat().concat(self.positive, other)[0]
         return gap(self.sampled(positive=both), self.pipeline(conditioning=both[0][0]))
 
-    def conditions_together(self):
-        """Rows that the network is asked with at once, on a CPU and as on a GPU, and how far apart the results are."""
-        conditions = sys.modules[type(self.model.model).__module__].ContextCond
-        network, on = self.model.model.diffusion_model, conditions.on
-        rows, found, predict = [], [], network.predict
+    def conditions_apart(self):
+        """Rows asked at once, plain and where a patch looks in, and how far apart the results are."""
+        network, looked = self.model.model.diffusion_model, self.model.clone()
+        looked.set_model_patch(lambda given: given, "double_block")
+        rows, found, read = [], [], network.read_context
 
-        def watched(x, *given, **named):
+        def watched(context, x):
             rows[-1].add(len(x))
-            return predict(x, *given, **named)
+            return read(context, x)
 
-        network.predict = watched
+        network.read_context = watched
         try:
-            for device in ("cpu", "cuda"):
+            for model in (self.model, looked):
                 rows.append(set())
-                conditions.on = lambda _, context, device=device: on(torch.device(device), context)
-                found.append(self.advanced())
+                found.append(self.advanced(model))
         finally:
-            conditions.on = on
-            del network.predict
+            del network.read_context
         return [[sorted(one) for one in rows], gap(*found)]
 
     def averaged_conditioning_is_finite(self):
