@@ -18,8 +18,10 @@ from torch import Tensor
 
 from moviegen_core.conditioning.types import Conditioning
 from moviegen_core.errors import ShapeError
+from moviegen_core.pipelines.sample import MAX_TEMPERATURE
 from moviegen_core.shapes import LATENT_CHANNELS, SIZE_MULTIPLE, latent_frames
 
+TEMPERATURE = {"default": 1.0, "min": 0.0, "max": MAX_TEMPERATURE, "step": 0.05}  # of every sampler's noise
 ENCODERS = ("ul2", "metaclip", "byt5")
 NO_VIDEO = "this MODEL makes no video; connect Load Movie Gen Model"
 NO_TAE = "this VAE is no temporal autoencoder of Movie Gen; connect Load Temporal Autoencoder, or use VAE {verb}"

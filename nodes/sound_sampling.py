@@ -11,11 +11,11 @@ from torch import Tensor
 from moviegen_core.conditioning.sound import SoundConditioning
 from moviegen_core.errors import ConfigError
 from moviegen_core.flow import solver as solvers
-from moviegen_core.pipelines.sample import MAX_TEMPERATURE
 from moviegen_core.pipelines.sound import GUIDANCE_SCALE, METHODS, STEPS, MatchScorer
 from moviegen_core.pipelines.soundtrack import finish_sound
 from moviegen_core.shapes import SOUND_SAMPLE_RATE
 
+from .convert import TEMPERATURE
 from .runtime import host
 from .sockets import FrameEncoders, io, ui
 from .sound_latent import LATENT_CHANNELS, PIECES_KEY, length_of
@@ -130,10 +130,7 @@ class SoundSampler(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "temperature",
-                    default=1.0,
-                    min=0.0,
-                    max=MAX_TEMPERATURE,
-                    step=0.05,
+                    **TEMPERATURE,
                     tooltip="Strength of the first noise. Below 1: plainer, calmer sounds. The nano model wants 0.8.",
                 ),
                 FrameEncoders.Input(

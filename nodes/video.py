@@ -9,7 +9,6 @@ import torch
 from moviegen_core.errors import ConfigError
 from moviegen_core.flow import solver as solvers
 from moviegen_core.flow import times
-from moviegen_core.pipelines.sample import MAX_TEMPERATURE
 from moviegen_core.shapes import clip_latent, decoded_frames
 
 from . import convert
@@ -160,10 +159,7 @@ class VideoSampler(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "temperature",
-                    default=1.0,
-                    min=0.0,
-                    max=MAX_TEMPERATURE,
-                    step=0.05,
+                    **convert.TEMPERATURE,
                     tooltip="Strength of the first noise. Below 1: calmer, plainer clips. The nano model wants 0.8.",
                 ),
             ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,14 +17,26 @@ from .hints import ANSWERS, SOUND_ANSWERS
 from .whiten import folded, whitened
 
 
-class VideoPupil(VideoDiT):
+class _Asked(nn.Module):
+    """Of a transformer with a `teller`: the block half-way is asked what it has understood."""
+
+    config: Any
+    teller: nn.Linear
+    answers: Tensor
+
+    def ask(self, index: int, x: Tensor) -> Tensor:
+        """x as it is after block `index`."""
+        if index == max(0, self.config.num_layers // 2 - 1):
+            self.answers = self.teller(x)
+        return x
+
+
+class VideoPupil(_Asked, VideoDiT):
     """A VideoDiT with two aids that only training has; `finished` gives the network without them.
 
     `teller` answers for every token, from the block half-way, with the numbers that `hints.answer_loss` reads; the
     answers of the last forward are in `answers`.
     """
-
-    answers: Tensor
 
     @classmethod
     def of(cls, model: VideoDiT, features: Mapping[str, Tensor], stir: float = 0.0) -> VideoPupil:
@@ -39,11 +52,8 @@ class VideoPupil(VideoDiT):
         self.teller = silent(self.config.dim, ANSWERS).to(self.device, self.dtype)
 
     def run_block(self, index: int, x: Tensor, modulation: Modulation, context: Context, attend: Attend) -> Tensor:
-        """One block; the one half-way is asked what it has understood."""
-        x = super().run_block(index, x, modulation, context, attend)
-        if index == self.config.num_layers // 2 - 1:
-            self.answers = self.teller(x)
-        return x
+        """One block, and the question after it."""
+        return self.ask(index, super().run_block(index, x, modulation, context, attend))
 
     @torch.no_grad()
     def finished(self) -> VideoDiT:
@@ -59,10 +69,8 @@ class VideoPupil(VideoDiT):
         return model
 
 
-class AudioPupil(AudioDiT):
+class AudioPupil(_Asked, AudioDiT):
     """An AudioDiT with the same two aids; `answers` are read by `hints.sound_answer_loss`."""
-
-    answers: Tensor
 
     @classmethod
     def of(cls, model: AudioDiT, features: Tensor | None, stir: float = 0.0) -> AudioPupil:
@@ -80,11 +88,8 @@ class AudioPupil(AudioDiT):
     def run_block(
         self, index: int, x: Tensor, modulation: SoundModulation, conditioning: Prepared, table: Tensor, attend: Attend
     ) -> Tensor:
-        """One block; the one half-way is asked what it has understood."""
-        x = super().run_block(index, x, modulation, conditioning, table, attend)
-        if index == self.config.num_layers // 2 - 1:
-            self.answers = self.teller(x)
-        return x
+        """One block, and the question after it."""
+        return self.ask(index, super().run_block(index, x, modulation, conditioning, table, attend))
 
     @torch.no_grad()
     def finished(self) -> AudioDiT:

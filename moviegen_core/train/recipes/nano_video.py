@@ -107,8 +107,8 @@ class VideoRecipe:
     # Mean of the logit-normal times (assumption). The paper's 0 spends 8 % of a training below time 0.2, where a third
     # of what goes wrong does: `moviegen evaluate path`.
     time_mean: float = -0.8
-    # Aids of the training (assumptions), off with adapters: words are whitened, for the T5's features are 94 % one
-    # vector; `stir` makes heard what checkpoints trained without could not; and half-way the network is asked what is
+    # Aids of the training (assumptions), off with adapters: words are whitened (train/whiten.py);
+    # `stir` makes heard what checkpoints trained without could not; and half-way the network is asked what is
     # where, how it moves and how the camera does (train/hints.py).
     whiten: bool = True
     stir: float = 0.0
@@ -117,6 +117,11 @@ class VideoRecipe:
     # plainer pictures, of which the judge tells more.
     guidance_scale: float = 3.0
     temperature: float = 0.8
+
+    @property
+    def hints(self) -> float:
+        """Weight of the questions half-way; adapters are trained without."""
+        return 0.0 if self.adapter_rank else self.hint_weight
 
 
 STAGES = ("images", "joint", "long", "best")
@@ -133,9 +138,8 @@ def run(recipe: VideoRecipe, workspace: Workspace) -> None:
         )
     data = Data(recipe, workspace)
     folder = workspace.folder("nano-video")
-    hint_weight = 0.0 if recipe.adapter_rank else recipe.hint_weight
     objective = partial(
-        flow_matching, channel_weight=data.channel_weight(), time_mean=recipe.time_mean, hint_weight=hint_weight
+        flow_matching, channel_weight=data.channel_weight(), time_mean=recipe.time_mean, hint_weight=recipe.hints
     )
     model = begun(recipe, data)
     steps = 0
@@ -197,7 +201,7 @@ def begun(recipe: VideoRecipe, data: Data) -> VideoDiT:
         adapters.adapt(model, recipe.adapter_rank)
         return model
     pupil = VideoPupil.of(model, tokens_of(data.texts, WHITENED_CLIPS) if recipe.whiten else {}, recipe.stir)
-    pupil.teller.requires_grad_(recipe.hint_weight > 0)
+    pupil.teller.requires_grad_(recipe.hints > 0)
     return pupil
 
 
@@ -266,7 +270,7 @@ class Data:
         )  # fmt: skip
 
     def _hints(self, clips: Clips) -> Hints | None:
-        return Hints(clips) if self.recipe.hint_weight and not self.recipe.adapter_rank else None
+        return Hints(clips) if self.recipe.hints else None
 
 
 def sheet_hook(workspace: Workspace, clips: Clips, size: int) -> Hook:
