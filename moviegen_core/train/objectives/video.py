@@ -15,6 +15,7 @@ from ..hints import HINTS, answer_loss
 DROP_CONDITION = 0.1  # assumption: the paper does not state the rate for video; 0.1 is usual
 CONTEXT_KEY, MASK_KEY = "context.", "context_mask."  # + encoder name
 TIME_BINS = 4
+PLACE_OPEN, PLACE_TOLD = 0.2, 0.5  # times (assumption) before which a noisy clip hides its subject, and after which not
 Objective = Callable[[nn.Module, dict[str, Tensor], torch.Generator], dict[str, Tensor]]
 
 
@@ -27,6 +28,7 @@ def flow_matching(
     channel_weight: Tensor | None = None,
     time_mean: float = 0.0,
     hint_weight: float = 0.0,
+    subject_weight: float = 1.0,
 ) -> dict[str, Tensor]:
     """Mean squared error of the velocity; the model is a VideoDiT or a wrapper with its interface.
 
@@ -34,6 +36,7 @@ def flow_matching(
     a small network spends itself where it shows. Times are logit-normal about `time_mean` (paper: 0); below 0 more of
     them lie near the noise, where it is decided what a clip shows and where. `hint_weight` above 0 adds that much of
     the hints' loss (train/hints.py); the model is then a VideoPupil, and the batch holds "cells", "move" and "camera".
+    `subject_weight` other than 1 counts cells of the subject so much more (`subject_weights`); it needs "cells" too.
 
     The batch holds "latent" [B, C, T, H, W] (unit variance), and for each encoder "context.NAME" [B, L, De] with
     "context_mask.NAME" [B, L]. Returns "loss" and detached "loss_0" ... "loss_3": the mean within each quarter of
@@ -55,7 +58,10 @@ def flow_matching(
     prepared = model.prepare(context, masks, size)  # type: ignore[operator]
     predicted = model(path.interpolate(latent, noise, time), time, prepared)
     target = path.velocity(latent, noise)
-    error = F.mse_loss(predicted.float(), target.float(), reduction="none").mean(dim=(2, 3, 4))
+    error = F.mse_loss(predicted.float(), target.float(), reduction="none")
+    if subject_weight != 1.0:
+        error = error * subject_weights(batch["cells"], time, subject_weight)[:, None]
+    error = error.mean(dim=(2, 3, 4))
     if channel_weight is not None:
         error = error * channel_weight.to(error)
     error = error.mean(dim=1)
@@ -65,6 +71,17 @@ def flow_matching(
         report |= {"flow": loss.detach(), "hints": told["hints"].detach(), "things": told["things"]}
         loss = loss + hint_weight * told["hints"]
     return {"loss": loss, **report}
+
+
+def subject_weights(cells: Tensor, time: Tensor, weight: float) -> Tensor:
+    """How much each latent cell counts, [B, T, H, W] of mean 1 in each sample: those of the subject `weight` times.
+
+    What a film is watched for fills a tenth of it. Only where `time` [B] has told the subject's place, though: before
+    it has, the best weighted prediction would draw something of the subject everywhere.
+    """
+    told = ((time - PLACE_OPEN) / (PLACE_TOLD - PLACE_OPEN)).clamp(0.0, 1.0)
+    weights = 1.0 + (weight - 1.0) * told[:, None, None, None] * (cells > 0)
+    return weights / weights.mean(dim=(1, 2, 3), keepdim=True)
 
 
 def by_time(error: Tensor, time: Tensor) -> dict[str, Tensor]:

@@ -1,20 +1,29 @@
-"""Recipe nano-judge: the classifier that says what a generated clip shows, trained on rendered clips alone."""
+"""Recipe nano-judge: the classifier that says what a generated clip shows, trained on rendered clips alone.
+
+Half of what it sees has gone through the nano autoencoder (recipe nano-tae, which must have run): whatever is judged
+comes out of it, and a judge must not take its blur for another thing.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ...media.frames import from_uint8
-from ...models import catalog
+from ...models import catalog, loading
 from ...models.judge.model import JudgeConfig, prepare_clip
 from ...toybox import vocabulary
+from ..cache import ShardCache
 from ..clips import ClipConfig, Clips
 from ..data import Batch, Collated
+from ..latents import load_tae, origin, weights_hash
 from ..loop import LoopConfig
 from ..objectives.judge import judge_loss
 from ..optim import OptimConfig
@@ -37,11 +46,15 @@ MIRRORED = {"pan left": "pan right", "pan right": "pan left"}
 class JudgeRecipe:
     """Sizes, seed and time of nano/judge; it reads the clips that the video recipe renders."""
 
+    start: str = ""  # a judge to train on from; empty: from scratch
     seed: int = 31
     clips: ClipConfig = field(default_factory=lambda: replace(VideoRecipe().clips, count=4000))
+    coded_share: float = 0.5  # of what is seen comes out of the autoencoder
+    coded_clips: int = 1200  # the first so many clips: each takes a third of a second
     batch_size: int = 32
     steps: int | None = None
-    minutes: float = 14.0
+    minutes: float = 30.0
+    method: str = "muon"
     learning_rate: float = 2e-3
 
 
@@ -51,35 +64,72 @@ def run(recipe: JudgeRecipe, workspace: Workspace) -> None:
     config = JudgeConfig(classes=CLASSES)
     torch.manual_seed(recipe.seed)
     judge = catalog.build("judge", config, device="cpu")
+    if recipe.start:
+        begun = loading.load(Path(recipe.start), device="cpu", dtype=torch.float32, network="judge")
+        judge.load_state_dict(begun.state_dict())
     loop = LoopConfig(
         name="judge",
         steps=recipe.steps,
         max_minutes=recipe.minutes,
         seed=recipe.seed,
         ema_decay=0.98,
-        optim=OptimConfig(learning_rate=recipe.learning_rate, weight_decay=0.05, warmup_steps=50, final_scale=0.01),
+        optim=OptimConfig(
+            method=recipe.method,
+            learning_rate=recipe.learning_rate,
+            weight_decay=0.05,
+            warmup_steps=50,
+            final_scale=0.01,
+        ),
     )
-    train_and_ship(judge, judge_loss, labelled(clips, config, recipe), loop, workspace)
+    coded = coded_clips(workspace, clips.first(recipe.coded_clips), config) if recipe.coded_share else None
+    train_and_ship(judge, judge_loss, labelled(clips, config, recipe, coded), loop, workspace)
 
 
-def labelled(clips: Clips, config: JudgeConfig, recipe: JudgeRecipe) -> Collated:
+def coded_clips(workspace: Workspace, clips: Clips, config: JudgeConfig) -> ShardCache:
+    """What the autoencoder gives back of every clip, as the judge sees it: key "pixels"."""
+    tae = load_tae(workspace)
+    look = {"frames": config.num_frames, "rate": config.frames_per_second, "size": config.size}
+    cache = ShardCache(workspace.folder("judge-clips"), len(clips), origin(clips, tae=weights_hash(tae), **look))
+
+    @torch.inference_mode()
+    def make(numbers: Sequence[int]) -> list[Batch]:
+        found: list[Batch] = []
+        for number in numbers:
+            frames, fps = clips.config.kind(number)
+            wanted = min(frames, math.ceil(config.num_frames / config.frames_per_second * fps))
+            pixels = from_uint8(np.array(clips.pixels(number)[:wanted]))[None].to(tae.latent_std)
+            again = tae.decode(tae.encode(pixels), wanted).clamp(-1, 1)
+            found.append({"pixels": prepare_clip(again.cpu(), fps, config)[0]})
+        return found
+
+    cache.fill(make, "clips through the autoencoder", workspace.out)
+    return cache
+
+
+def labelled(clips: Clips, config: JudgeConfig, recipe: JudgeRecipe, coded: ShardCache | None = None) -> Collated:
     """Source of {"pixels": [B, 3, T, H, W], attribute: [B]} over the clips that last as long as the judge looks.
 
-    Every other sample is seen in a mirror, which pans the camera the other way.
+    `coded_share` of the samples come from `coded`, if any. Every other one is seen in a mirror, which pans the camera
+    the other way.
     """
     span = config.num_frames / config.frames_per_second
     numbers = [
         number for number in range(len(clips)) if clips.config.kind(number)[0] / clips.config.kind(number)[1] >= span
     ]
+    kept = [] if coded is None else [number for number in numbers if number < len(coded)]
 
     @lru_cache(maxsize=CACHED_CLIPS)
-    def read(number: int) -> tuple[Tensor, dict[str, str]]:
+    def read(number: int, through: bool) -> tuple[Tensor, dict[str, str]]:
+        labels = clips.config.scene(number).labels()
+        if through and coded is not None:
+            return coded.get(number, "pixels").half(), labels
         pixels = from_uint8(np.array(clips.pixels(number)))[None]
-        small = prepare_clip(pixels, clips.config.kind(number)[1], config)[0]
-        return small.half(), clips.config.scene(number).labels()
+        return prepare_clip(pixels, clips.config.kind(number)[1], config)[0].half(), labels
 
     def sample(rng: np.random.Generator) -> Batch:
-        pixels, labels = read(numbers[int(rng.integers(len(numbers)))])
+        through = bool(kept) and rng.random() < recipe.coded_share
+        known = kept if through else numbers
+        pixels, labels = read(known[int(rng.integers(len(known)))], through)
         if rng.random() < 0.5:
             pixels, labels = pixels.flip(-1), {name: MIRRORED.get(label, label) for name, label in labels.items()}
         answers = {name: torch.tensor(known.index(labels[name])) for name, known in config.classes.items()}

@@ -27,6 +27,7 @@ from moviegen_core.toybox import sample_scene
 from moviegen_core.train import run, state
 from moviegen_core.train.clips import ClipConfig
 from moviegen_core.train.crops import CropConfig
+from moviegen_core.train.latents import load_tae
 from moviegen_core.train.recipes import RECIPES, nano_judge, nano_tae, nano_video
 from moviegen_core.train.vocabulary import build_tokenizer
 from moviegen_core.train.workspace import Workspace
@@ -249,6 +250,30 @@ def test_judge_learns_mirrored_clips_as_panned_the_other_way(workspace):
         assert nano_judge.CLASSES["camera"][camera] == (wanted[label] if mirrored else label)
         seen.add(mirrored)
     assert seen == {True, False}
+
+
+def test_judge_sees_a_share_of_the_clips_through_the_autoencoder(workspace):
+    ship_untrained_parts(workspace)
+    clips = workspace.clips(ClipConfig(count=2, size=32, kinds=((32, 16, 1),), first_seed=7))
+    config = JudgeConfig(classes=nano_judge.CLASSES, size=32)
+    coded = nano_judge.coded_clips(workspace, clips.first(1), config)
+    given = from_uint8(np.array(clips.pixels(0)))[None]
+    tae = load_tae(workspace)
+    with torch.inference_mode():
+        again = prepare_clip(tae.decode(tae.encode(given)).clamp(-1, 1), 16, config)[0]
+    real = [prepare_clip(from_uint8(np.array(clips.pixels(number)))[None], 16, config)[0] for number in (0, 1)]
+    seen = set()
+    for share in (0.0, 0.5, 1.0):
+        recipe = nano_judge.JudgeRecipe(batch_size=16, coded_share=share)
+        for pixels in nano_judge.labelled(clips, config, recipe, coded).batch(0)["pixels"]:
+            kinds = {"first": real[0], "second": real[1], "coded": again}
+            (kind,) = (
+                name for name, clip in kinds.items()
+                if any(torch.allclose(pixels, view, atol=2e-3) for view in (clip, clip.flip(-1)))
+            )  # fmt: skip
+            assert share == 0.5 or (kind == "coded") == (share == 1.0)
+            seen.add(kind)
+    assert seen == {"first", "second", "coded"}
 
 
 @pytest.mark.parametrize("key", ["speed", "joint.speed", "joint.minutes.more"])

@@ -7,7 +7,7 @@ from moviegen_core.models import catalog
 from moviegen_core.models.video_dit.model import VideoDiTConfig
 from moviegen_core.pipelines.sample import sample_video
 from moviegen_core.shapes import LatentShape
-from moviegen_core.train.objectives.video import flow_matching
+from moviegen_core.train.objectives.video import flow_matching, subject_weights
 
 CONFIG = VideoDiTConfig(
     dim=96, num_heads=2, num_layers=1, mlp_dim=128, context_dims={"ul2": 8}, max_grid=(2, 2, 2), qk_norm=True
@@ -60,6 +60,33 @@ def test_a_channel_without_weight_teaches_nothing(model):
     batch["latent"][:, 3] += 5.0
     more = flow_matching(model, batch, torch.Generator().manual_seed(3), channel_weight=weight)["loss"]
     assert more > 5 * losses[0]
+
+
+def test_cells_of_the_subject_count_more_once_its_place_is_told():
+    cells = torch.zeros(3, 1, 2, 4, dtype=torch.uint8)
+    cells[:, 0, 0, :2] = 5
+    early, between, late = subject_weights(cells, torch.tensor([0.1, 0.35, 0.9]), 4.0)
+    assert torch.equal(early, torch.ones(1, 2, 4))
+    for weights, ratio in ((between, 2.5), (late, 4.0)):
+        assert torch.allclose(weights[cells[0] > 0] / weights[0, 1, 0], torch.tensor(ratio))
+        assert float(weights.mean()) == pytest.approx(1.0)
+
+
+def test_an_error_in_the_subject_costs_more(model):
+    batch = {**make_batch(), "cells": torch.zeros(8, 1, 4, 4, dtype=torch.uint8)}
+    batch["cells"][..., :2] = 1
+
+    def loss(weight):
+        # A fresh network predicts nothing; far from the noise the subject's place is told.
+        options = {"time_mean": 6.0, "subject_weight": weight}
+        return float(flow_matching(model, batch, torch.Generator().manual_seed(3), **options)["loss"].detach())
+
+    even = loss(1.0)
+    batch["latent"][..., 2:] *= 3.0
+    beside = loss(3.0) - even
+    batch["latent"][..., 2:] /= 3.0
+    batch["latent"][..., :2] *= 3.0
+    assert loss(3.0) - even > 2 * beside > 0
 
 
 def test_mean_of_the_times_moves_them_towards_the_noise(model):
