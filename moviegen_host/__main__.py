@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -46,6 +48,8 @@ def run(
         bar.end()
         for problem in error.problems:
             sys.stderr.write(f"moviegen: {problem}\n")
+        if os.environ.get("MOVIEGEN_DEBUG") == "1":
+            traceback.print_exception(error)
         logging.getLogger(__name__).info("where it happened", exc_info=error.__cause__)
         return FAILED
     except (KeyboardInterrupt, Cancelled):

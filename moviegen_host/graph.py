@@ -176,7 +176,7 @@ class _Checker:
         )
         if custom is not None and len(self.problems) == problems_before:
             self._custom(node_id, where, custom, values, groups)
-        title = (node.get("_meta") or {}).get("title") or schema.display_name or schema.node_id
+        title = node["_meta"].get("title") or schema.display_name or schema.node_id
         lazy = frozenset(name for name, one in inputs if one.lazy)
         return Node(node_id, node["class_type"], title, values, lazy, groups)
 
@@ -312,7 +312,8 @@ def _number(one: Any, value: Any, checked: bool) -> float | int:
         raise ValueError(f"is {value!r}; it needs a {'whole ' if whole else ''}number") from None
     if whole:
         number = int(number)
-    if checked and not math.isfinite(number):
+    # A whole number is finite, and may be too large for a float.
+    if checked and not whole and not math.isfinite(number):
         raise ValueError(f"is {value!r}; it needs a finite number")
     if checked and one.min is not None and number < one.min:
         raise ValueError(f"is {number}, below the least value {one.min}; raise it")

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Coroutine, Iterable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from . import comfy_api
@@ -51,24 +52,24 @@ class Registry:
         return f"; use {close[0]} if that is meant" if close else ""
 
     def load_pack(self, folder: str | Path) -> None:
-        """Loads a pack as ComfyUI does: a module named by its path, then `comfy_entrypoint()`."""
+        """Loads a pack as ComfyUI does: a module named by its path, then `comfy_entrypoint()`, or HostError."""
         root = Path(folder).resolve()
         if not (root / "__init__.py").is_file():
-            raise HostError(f"{root} holds no node pack (no __init__.py); give the pack's folder with --pack")
+            raise HostError(f"{root} holds no node pack (no __init__.py); give the folder of a pack")
         comfy_api.install()
-        name = str(root).replace(".", "_x_")
-        module = sys.modules.get(name)
-        if module is None:
-            spec = importlib.util.spec_from_file_location(name, root / "__init__.py")
-            if spec is None or spec.loader is None:
-                raise HostError(f"{root} cannot be loaded as a node pack")
-            module = importlib.util.module_from_spec(spec)
-            sys.modules[name] = module
-            try:
-                spec.loader.exec_module(module)
-            except BaseException:
-                del sys.modules[name]
-                raise
+        try:
+            self._add_nodes(root)
+        except HostError:
+            raise
+        except Exception as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            remedy = "repair the pack or leave it out"
+            if isinstance(error, ImportError):
+                remedy = "install what is missing, or use the pack in ComfyUI if that is a part of it"
+            raise HostError(f"{root} cannot be loaded ({reason}); {remedy}") from error
+
+    def _add_nodes(self, root: Path) -> None:
+        module = _module(root)
         mapping = getattr(module, "NODE_CLASS_MAPPINGS", None)
         if mapping is None and hasattr(module, "comfy_entrypoint"):
             found = finish(_node_list(module.comfy_entrypoint))
@@ -117,6 +118,23 @@ def _unfold(inputs: list[tuple[str, Input]], values: Mapping[str, Any]) -> list[
         if isinstance(one, DynamicInput):
             found += _unfold(one.expand(values, path), values)
     return found
+
+
+def _module(root: Path) -> ModuleType:
+    name = str(root).replace(".", "_x_")
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, root / "__init__.py")
+    if spec is None or spec.loader is None:
+        raise HostError(f"{root} cannot be loaded as a node pack")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
 
 
 async def _node_list(entrypoint: Any) -> list[Any]:

@@ -50,7 +50,7 @@ def list_settings(workflow: Workflow, registry: Registry) -> list[Setting]:
         schema = registry.schema(node["class_type"])
         if schema is None:
             continue
-        title = node.get("_meta", {}).get("title") or schema.display_name or node["class_type"]
+        title = node["_meta"].get("title") or schema.display_name or node["class_type"]
         for name, one in expanded(schema, node["inputs"]):
             value = node["inputs"].get(name, getattr(one, "default", None))
             if one.has_widget and as_link(value) is None:

@@ -57,7 +57,6 @@ class LoadImage(io.ComfyNode):
 
     @classmethod
     def execute(cls, image: str) -> io.NodeOutput:
-        import numpy as np
         import torch
         from PIL import Image, ImageOps, ImageSequence
 
@@ -65,14 +64,26 @@ class LoadImage(io.ComfyNode):
         masks: list[torch.Tensor] = []
         with Image.open(session.current().input_file(image)) as file:
             for frame in ImageSequence.Iterator(file):
-                upright = ImageOps.exif_transpose(frame)
-                levels = np.asarray(upright.convert("RGBA" if upright.has_transparency_data else "RGB"))
-                pixels = torch.from_numpy(levels.copy()).float() / 255
+                pixels = torch.from_numpy(_levels(ImageOps.exif_transpose(frame)))
                 if pictures and pictures[0].shape[:2] != pixels.shape[:2]:
                     continue
                 pictures.append(pixels[..., :3])
                 masks.append(1 - pixels[..., 3] if pixels.shape[-1] == 4 else torch.zeros(ANY_SIZE))
         return io.NodeOutput(torch.stack(pictures), torch.stack(masks))
+
+
+def _levels(picture: Any) -> Any:
+    """PIL picture -> array [H, W, 3] in 0..1, or [H, W, 4] where it may be transparent."""
+    import numpy as np
+
+    if not picture.mode.startswith("I"):
+        return np.asarray(picture.convert("RGBA" if picture.has_transparency_data else "RGB"), np.float32) / 255
+    # PIL's own conversion cuts grey of 16 bits off at 255.
+    grey = np.asarray(picture).astype(np.float32)
+    channels = [(grey / 65535).clip(0, 1)] * 3
+    if picture.has_transparency_data:
+        channels.append((grey != picture.info["transparency"]).astype(np.float32))
+    return np.stack(channels, axis=-1)
 
 
 class SaveImage(io.ComfyNode):

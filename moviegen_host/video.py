@@ -208,10 +208,21 @@ class VideoFromFile(VideoInput):
         from moviegen_core.media.movie import copy_movie
 
         _refuse_unwritable(format, codec)
-        if options.get("crf") is not None:
+        wanted = VideoCodec(codec)
+        if options.get("crf") is not None or (wanted is not VideoCodec.AUTO and self._codec() != wanted.value):
             VideoFromComponents(self.get_components()).save_to(path, format, codec, metadata, **options)
         else:
             copy_movie(self._path, path, metadata)
+
+    def _codec(self) -> str:
+        """FFmpeg's name of the codec of the pictures."""
+        import av
+
+        from moviegen_core.media.files import codec_errors
+
+        source = self._movie().path
+        with codec_errors(source, reading=True), av.open(str(source)) as container:
+            return container.streams.video[0].codec_context.name
 
     def _movie(self) -> Any:
         from moviegen_core.media.movie import read_movie

@@ -59,7 +59,10 @@ def read_workflow(source: str | Path | dict[str, Any], registry: Registry) -> Wo
     if not document or not all(isinstance(node, dict) and "class_type" in node for node in document.values()):
         raise HostError(f"{_name(source)} is no workflow: it needs a list of nodes (UI) or class types by id (API)")
     check_prompt(document)
-    prompt = {str(node_id): {**node, "inputs": dict(node.get("inputs") or {})} for node_id, node in document.items()}
+    prompt = {
+        str(node_id): {**node, **{name: dict(node.get(name) or {}) for name in ("inputs", "_meta")}}
+        for node_id, node in document.items()
+    }
     return Workflow(prompt=prompt, document=None)
 
 

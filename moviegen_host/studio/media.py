@@ -57,11 +57,10 @@ class MediaRoutes:
         if not name or not path.is_file():
             raise web.HTTPNotFound(text=f"there is no file {name!r}")
         kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-        wanted = request.query.get("preview", "").split(";")
-        if wanted[0] in ("webp", "jpeg") and kind.startswith("image/"):
-            quality = int(wanted[1]) if len(wanted) > 1 and wanted[1].isdigit() else 90
-            picture = await asyncio.to_thread(_smaller, path, wanted[0], quality)
-            return web.Response(body=picture, content_type=f"image/{wanted[0]}")
+        wanted, _, quality = request.query.get("preview", "").partition(";")
+        if wanted in ("webp", "jpeg") and kind.startswith("image/"):
+            picture = await asyncio.to_thread(_smaller, path, wanted, _quality(quality or "90"))
+            return web.Response(body=picture, content_type=f"image/{wanted}")
         headers = {"Content-Type": "application/octet-stream" if kind in ACTIVE else kind}
         headers["Cache-Control"] = "no-cache"
         if kind in ACTIVE:
@@ -161,13 +160,19 @@ def _digest(path: Path) -> bytes:
     return digest.digest()
 
 
+def _quality(text: str) -> int:
+    if not (text.isdecimal() and len(text) <= 3 and 1 <= int(text) <= 100):
+        raise web.HTTPBadRequest(text=f"a preview of quality {text[:20]!r} was asked for; use 1 to 100, as in webp;90")
+    return int(text)
+
+
 def _smaller(path: Path, kind: str, quality: int) -> bytes:
     from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(path) as picture:
             stream = io.BytesIO()
-            picture.convert("RGB").save(stream, kind.upper(), quality=min(quality, 100))
+            picture.convert("RGB").save(stream, kind.upper(), quality=quality)
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError):
         raise web.HTTPUnsupportedMediaType(text=f"{path.name} cannot be read as a picture") from None
     return stream.getvalue()

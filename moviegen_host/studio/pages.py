@@ -33,7 +33,7 @@ def frontend_folder() -> Path:
     places = [] if spec is None else list(spec.submodule_search_locations or [])
     folder = next((Path(place) / "static" for place in places if (Path(place) / "static/index.html").is_file()), None)
     if folder is None:
-        raise HostError("the graph editor is not installed; run: pip install 'moviegen-video-audio[studio]'")
+        raise HostError("the graph editor is not installed; in the project's folder run: pip install -e '.[studio]'")
     return folder
 
 

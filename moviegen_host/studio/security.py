@@ -23,7 +23,7 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     if host not in LOOPBACK:
         raise web.HTTPForbidden(text=f"the host {host!r} is not this machine; open the studio as http://127.0.0.1")
     origin = request.headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != request.headers["Host"].lower():
+    if origin is not None and _place(origin) != request.headers["Host"].lower():
         raise web.HTTPForbidden(text=f"the page {origin} may not use the studio; open it in its own tab")
     foreign = request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site")
     # A link on another page may open the editor, and nothing else.
@@ -60,6 +60,13 @@ def inside(root: Path, name: str) -> Path:
     if root.resolve() not in path.parents and path != root.resolve():
         raise web.HTTPForbidden(text=f"{name!r} leaves its folder; give a name inside it")
     return path
+
+
+def _place(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
 
 
 def _name(host: str) -> str:

@@ -63,15 +63,22 @@ class UserRoutes:
         return web.json_response({"storage": "server", "migrated": True})
 
     def read_settings(self) -> dict[str, Any]:
-        """The settings; those of a first start when there are none or the file is damaged."""
+        """The settings; those of a first start when there are none or the file is damaged, which is then put aside."""
         try:
             found = json.loads(self.settings_file.read_text(encoding="utf-8"))
-            return found if isinstance(found, dict) else dict(FIRST_SETTINGS)
         except FileNotFoundError:
             return dict(FIRST_SETTINGS)
-        except (OSError, ValueError) as error:
-            logger.warning("%s cannot be read, defaults are used: %s", self.settings_file, error)
-            return dict(FIRST_SETTINGS)
+        except OSError as error:
+            text = f"{self.settings_file} cannot be read ({error.strerror}); make it readable or move it away"
+            raise web.HTTPInternalServerError(text=text) from error
+        except (ValueError, RecursionError):
+            found = None
+        if isinstance(found, dict):
+            return found
+        aside = _free(self.settings_file.with_suffix(".damaged.json"))
+        self.settings_file.rename(aside)
+        logger.warning("%s is damaged and now called %s; defaults are used", self.settings_file, aside.name)
+        return dict(FIRST_SETTINGS)
 
     async def settings(self, request: web.Request) -> web.Response:
         """All settings."""
@@ -134,9 +141,7 @@ class UserRoutes:
     async def write(self, request: web.Request) -> web.Response:
         """Writes a file; 409 when it is there and `overwrite=false`."""
         name = request.match_info["file"]
-        path = self._path(name)
-        if path.is_dir() or path == self.settings_file.resolve():
-            raise web.HTTPForbidden(text=f"{name!r} cannot be written here; choose another name")
+        path = self._changeable(name)
         if request.query.get("overwrite") == "false" and path.exists():
             raise web.HTTPConflict(text=f"{name!r} exists; choose another name")
         _store(path, await request.read())
@@ -144,7 +149,7 @@ class UserRoutes:
 
     async def move(self, request: web.Request) -> web.Response:
         """Renames a file; 409 when the new name is taken and `overwrite=false`."""
-        source, target = (self._path(request.match_info[part]) for part in ("file", "target"))
+        source, target = (self._changeable(request.match_info[part]) for part in ("file", "target"))
         if not source.is_file():
             raise web.HTTPNotFound(text="there is no such file")
         if request.query.get("overwrite") == "false" and target.exists():
@@ -155,7 +160,7 @@ class UserRoutes:
 
     async def delete(self, request: web.Request) -> web.Response:
         """Removes a file."""
-        path = self._path(request.match_info["file"])
+        path = self._changeable(request.match_info["file"])
         if not path.is_file():
             raise web.HTTPNotFound(text="there is no such file")
         path.unlink()
@@ -164,6 +169,12 @@ class UserRoutes:
     def _path(self, name: str) -> Path:
         self.root.mkdir(parents=True, exist_ok=True)
         return inside(self.root, name)
+
+    def _changeable(self, name: str) -> Path:
+        path = self._path(name)
+        if path.is_dir() or path == self.settings_file.resolve():
+            raise web.HTTPForbidden(text=f"{name!r} cannot be changed here; choose another name")
+        return path
 
     def _answer(self, request: web.Request, path: Path) -> web.Response:
         name = path.relative_to(self.root.resolve()).as_posix()
@@ -175,6 +186,14 @@ def _info(path: Path, name: str) -> dict[str, Any]:
     stat = path.stat()
     times = {"modified": round(stat.st_mtime * 1000), "created": round(stat.st_ctime * 1000)}
     return {"path": name, "size": stat.st_size, **times}
+
+
+def _free(path: Path) -> Path:
+    number, free = 1, path
+    while free.exists():
+        free = path.with_name(f"{path.stem} ({number}){path.suffix}")
+        number += 1
+    return free
 
 
 def _store(path: Path, content: bytes) -> None:

@@ -73,6 +73,9 @@ def test_wrong_connection_is_refused(problems, api, kind, inputs, message):
     [
         ({"seed": -1}, "seed is -1, below the least value 0; raise it"),
         ({"seed": 2**64}, "above the greatest value 18446744073709551615; lower it"),
+        ({"seed": 10**400}, "above the greatest value 18446744073709551615; lower it"),
+        ({"seed": -(10**400)}, "below the least value 0; raise it"),
+        ({"scale": 10**400}, "it needs a number"),
         ({"seed": 1.5}, "seed is 1.5; it needs a whole number"),
         ({"seed": "many"}, "seed is 'many'; it needs a whole number"),
         ({"seed": True}, "seed is True; it needs a whole number"),

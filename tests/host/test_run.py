@@ -8,6 +8,8 @@ import sys
 import time
 from functools import partial
 
+import av
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -16,6 +18,8 @@ from moviegen_core.media.movie import read_movie, write_movie
 from moviegen_core.media.sound import read_sound, write_sound
 from moviegen_host.__main__ import main
 from moviegen_host.run import run
+from moviegen_host.session import Session, active
+from moviegen_host.stock_nodes import LoadImage
 
 
 @pytest.fixture
@@ -64,7 +68,39 @@ def test_command_lists_what_can_be_set(saved, pack, api, capsys):
 
 def test_folder_without_a_pack_is_told(saved, tmp_path, api, capsys):
     assert main([str(saved(api(n1=("TestNumber", {})))), "--pack", str(tmp_path)]) == 2
-    assert "give the pack's folder with --pack" in capsys.readouterr().err
+    assert "give the folder of a pack" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("import no_such_library", "No module named 'no_such_library'); install what is missing"),
+        ("import folder_paths", "or use the pack in ComfyUI if that is a part of it"),
+        ("def f(:", "SyntaxError: invalid syntax"),
+        ("def comfy_entrypoint():\n    return 1 / 0", "division by zero); repair the pack or leave it out"),
+        ("NODE_CLASS_MAPPINGS = [1]", "repair the pack or leave it out"),
+    ],
+)
+def test_pack_that_cannot_be_loaded_is_told_in_one_line(tmp_path, capsys, code, message):
+    (tmp_path / "__init__.py").write_text(code)
+    for _ in range(2):
+        assert main(["flow.json", "--pack", str(tmp_path)]) == 2
+        [line] = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"moviegen: {tmp_path} cannot be loaded (")
+        assert message in line
+
+
+def test_where_an_error_happened_is_told_only_when_it_is_asked_for(pack, tmp_path, capsys, monkeypatch):
+    arguments = [str(tmp_path / "flow.json"), "--pack", str(pack)]
+    sentence = f"moviegen: {tmp_path}/flow.json does not exist; check the name"
+    monkeypatch.delenv("MOVIEGEN_DEBUG", raising=False)
+    assert main(arguments) == 2
+    assert capsys.readouterr().err == f"{sentence}\n"
+    monkeypatch.setenv("MOVIEGEN_DEBUG", "1")
+    assert main(arguments) == 2
+    first, *rest = capsys.readouterr().err.splitlines()
+    assert first == sentence
+    assert "Traceback (most recent call last):" in rest
 
 
 def test_file_names_count_up_and_stay_in_the_output_folder(pack, tmp_path, api):
@@ -145,6 +181,38 @@ def test_film_is_saved_in_the_asked_format(film, pack, tmp_path, api, inputs, en
     assert read_movie(path).pixels().shape == (3, 8, 32, 48)
 
 
+def packets(path):
+    """Codec and content of a film's pictures."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        return stream.codec_context.name, [bytes(packet) for packet in container.demux(stream)]
+
+
+@pytest.mark.parametrize(("encoder", "name"), [("mpeg4", "in.avi"), ("libvpx-vp9", "in.mkv")])
+def test_film_of_another_codec_is_encoded_anew_when_a_codec_is_asked_for(pack, tmp_path, api, encoder, name):
+    with av.open(str(tmp_path / name), mode="w") as container:
+        stream = container.add_stream(encoder, rate=16)
+        stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv420p"
+        for level in range(40, 200, 20):
+            frame = av.VideoFrame.from_ndarray(np.full((32, 48, 3), level, np.uint8), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    asked = {"format": "mp4", "format.codec": "h264", "format.codec.encoding": "auto"}
+    workflow = api(n1=("LoadVideo", {"file": name}), n2=("SaveVideo", {"video": ["1", 0], **asked}))
+    [path] = run(workflow, output=tmp_path / "out", input_directory=tmp_path, packs=[pack]).written
+    assert packets(path)[0] == "h264"
+    levels = read_movie(path).pixels().add(1).mul(127.5).mean((0, 2, 3))
+    assert (levels - torch.arange(40, 200, 20)).abs().max() < 4
+
+
+@pytest.mark.parametrize("codec", ["auto", "h264"])
+def test_film_of_the_codec_that_is_asked_for_is_copied_as_it_is(film, pack, tmp_path, api, codec):
+    asked = {"format": "mkv", "format.codec": codec}
+    workflow = api(n1=("LoadVideo", {"file": "in.mp4"}), n2=("SaveVideo", {"video": ["1", 0], **asked}))
+    [path] = run(workflow, output=tmp_path / "out", input_directory=tmp_path, packs=[pack]).written
+    assert packets(path) == packets(film)
+
+
 def test_format_that_needs_comfyui_is_told(film, pack, tmp_path, api):
     workflow = api(n1=("LoadVideo", {"file": "in.mp4"}), n2=("SaveVideo", {"video": ["1", 0], "format": "webm"}))
     with pytest.raises(Exception, match="choose the format mp4 or mkv"):
@@ -169,6 +237,25 @@ def test_pictures_are_loaded_with_their_mask_and_saved_with_their_workflow(pack,
         assert json.loads(saved.info["prompt"])["1"]["class_type"] == "LoadImage"
     assert result.report.shown["2"]["images"] == [{"filename": "ComfyUI_00001_.png", "subfolder": "", "type": "output"}]
     assert result.report.shown["3"]["images"][0]["type"] == "temp"
+
+
+@pytest.mark.parametrize("ending", ["png", "tif"])
+def test_grey_of_16_bits_keeps_its_levels(tmp_path, ending):
+    ramp = np.arange(1 << 16, dtype=np.uint16).reshape(256, 256)
+    Image.fromarray(ramp).save(tmp_path / f"in.{ending}")
+    with active(Session(input_directory=tmp_path)):
+        pixels, mask = LoadImage.execute(f"in.{ending}").args
+    levels = torch.arange(1 << 16).div((1 << 16) - 1).view(1, 256, 256, 1)
+    assert torch.equal(pixels, levels.expand(-1, -1, -1, 3))
+    assert not mask.any()
+
+
+def test_transparent_level_of_a_grey_picture_of_16_bits_is_in_its_mask(tmp_path):
+    picture = Image.fromarray(np.array([[700, 701], [40_000, 700]], np.uint16))
+    picture.save(tmp_path / "in.png", transparency=700)
+    with active(Session(input_directory=tmp_path)):
+        _, mask = LoadImage.execute("in.png").args
+    assert mask.tolist() == [[[1, 0], [0, 1]]]
 
 
 def test_sounds_are_loaded_and_saved(pack, tmp_path, api):

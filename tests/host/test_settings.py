@@ -72,3 +72,17 @@ def test_list_begins_with_the_workflows_own_names(workflow, registry):
     assert names[0] == "prompt"
     assert "Number.seed" in names
     assert not any("value" in name for name in names)
+
+
+@pytest.mark.parametrize("titles", [{}, {"_meta": None}])
+def test_file_of_the_api_format_needs_no_titles(registry, api, titles):
+    nodes = api(n1=("TestNumber", {"seed": 3}), n2=("TestSave", {"value": ["1", 0]}))
+    for node in nodes.values():
+        del node["_meta"]
+        node.update(titles)
+    workflow = read_workflow(nodes, registry)
+    assert [one.full_name for one in list_settings(workflow, registry)] == ["Number.seed", "Number.scale", "Save.name"]
+    with pytest.raises(HostError, match=r'comes from "TestNumber" \(node 1\); set it there'):
+        apply_settings(workflow, {"TestSave.value": 1, "2.value": 1}, registry)
+    with pytest.raises(HostError, match="no input has this name"):
+        apply_settings(workflow, {"Other.value": 1}, registry)

@@ -38,6 +38,27 @@ def test_part_of_a_film_is_served_for_seeking(visit, home):
     assert headers["Content-Type"] == "video/mp4"
 
 
+def test_picture_is_served_smaller_in_the_quality_that_is_asked_for(visit, home):
+    async def scenario(client):
+        (home / "output/a.png").write_bytes(png())
+        answers = [await client.get(f"/api/view?filename=a.png&preview={one}") for one in ("webp", "webp;", "jpeg;75")]
+        return [(answer.status, answer.content_type) for answer in answers]
+
+    assert visit(scenario) == [(200, "image/webp"), (200, "image/webp"), (200, "image/jpeg")]
+
+
+@pytest.mark.parametrize("quality", ["²", "high", "0", "101", "-5", "9" * 5000], ids=lambda text: text[:4])
+def test_quality_that_no_picture_can_have_is_refused(visit, home, quality):
+    async def scenario(client):
+        (home / "output/a.png").write_bytes(png())
+        answer = await client.get("/api/view", params={"filename": "a.png", "preview": f"webp;{quality}"})
+        return answer.status, await answer.text()
+
+    status, text = visit(scenario)
+    assert status == 400
+    assert "use 1 to 100, as in webp;90" in text
+
+
 def test_page_among_the_results_is_downloaded_not_opened(visit, home):
     async def scenario(client):
         (home / "output/evil.html").write_text("<script>")
@@ -214,11 +235,49 @@ def test_userdata_cannot_leave_its_folder(visit, tmp_path):
     assert (tmp_path / "secret.txt").read_text() == "secret"
 
 
-def test_damaged_settings_do_not_keep_the_editor_from_starting(visit, home):
-    (home / "user").mkdir(parents=True)
-    (home / "user/comfy.settings.json").write_text("{")
+def test_damaged_settings_do_not_keep_the_editor_from_starting_and_are_kept(visit, home, caplog):
+    user, damages = home / "user", ['{"Comfy.Locale": "de",}', "[]", '{"a": "\udcff"}', "[" * 100_000]
+    user.mkdir(parents=True)
 
     async def scenario(client):
+        for number, damage in enumerate(damages):
+            (user / "comfy.settings.json").write_bytes(damage.encode("utf-8", "surrogateescape"))
+            if number:
+                assert (await (await client.get("/api/settings")).json())["Comfy.TutorialCompleted"] is True
+            assert (await client.post("/api/settings/Comfy.Grid", json=number)).status == 200
         return await (await client.get("/api/settings")).json()
 
-    assert visit(scenario)["Comfy.TutorialCompleted"] is True
+    settings = visit(scenario)
+    assert (settings["Comfy.TutorialCompleted"], settings["Comfy.Grid"]) == (True, 3)
+    names = ["comfy.settings.damaged.json", *(f"comfy.settings.damaged ({number}).json" for number in (1, 2, 3))]
+    assert [(user / name).read_text("utf-8", "surrogateescape") for name in names] == damages
+    told = [line.getMessage() for line in caplog.records if "is damaged" in line.getMessage()]
+    assert [line.rpartition(" called ")[2] for line in told] == [f"{name}; defaults are used" for name in names]
+
+
+def test_settings_that_cannot_be_read_are_not_written_over(visit, home):
+    (home / "user/comfy.settings.json").mkdir(parents=True)
+
+    async def scenario(client):
+        answers = [await client.get("/api/settings"), await client.post("/api/settings", json={"Comfy.Grid": 3})]
+        return [(answer.status, await answer.text()) for answer in answers]
+
+    for status, text in visit(scenario):
+        assert status == 500
+        assert "make it readable or move it away" in text
+
+
+def test_settings_are_changed_as_settings_only(visit, home):
+    async def scenario(client):
+        await client.post("/api/settings/Comfy.Locale", json="de")
+        await client.post("/api/userdata/x.json", data="{}")
+        settings = "/api/userdata/comfy.settings.json"
+        answers = [await client.post(settings, data="{}"), await client.delete(settings)]
+        answers.append(await client.post("/api/userdata/x.json/move/comfy.settings.json"))
+        answers.append(await client.post(f"{settings}/move/y.json"))
+        locale = await (await client.get("/api/settings/Comfy.Locale")).json()
+        kept = sorted(file.name for file in (home / "user").glob("*.json"))
+        return [answer.status for answer in answers], locale, kept
+
+    names = ["comfy.settings.json", "comfy.templates.json", "x.json"]
+    assert visit(scenario) == ([403] * 4, "de", names)

@@ -58,6 +58,7 @@ def test_no_page_path_leaves_its_folder(visit, path):
         {"Host": "127.0.0.1.evil.example:8188"},
         {"Origin": "http://evil.example"},
         {"Origin": "null"},
+        {"Origin": "http://["},
         {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"},
     ],
 )
@@ -131,7 +132,7 @@ def test_preview_reaches_the_page_as_a_named_jpeg(visit):
 
 def test_missing_frontend_says_how_to_get_it(monkeypatch):
     monkeypatch.setattr(pages.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(HostError, match=r"pip install 'moviegen-video-audio\[studio\]'"):
+    with pytest.raises(HostError, match=r"pip install -e '\.\[studio\]'"):
         pages.frontend_folder()
 
 

@@ -273,6 +273,7 @@ def test_damaged_prompts_are_refused_and_the_queue_goes_on(visit):
         {"1": {"class_type": "TestSave", "inputs": {"value": ["../1", 0]}}},
         {"1": {"class_type": "TestSave", "inputs": {"value": 1, "name": "x"}, "_meta": 3}},
         {"1": None},
+        {**add(), "1": {"class_type": "TestNumber", "inputs": {"seed": 10**400}}},
     ]
 
     async def scenario(client):
