@@ -7,10 +7,11 @@ Pictures stream: no more than a window and the frames of the crossfade are in me
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -22,24 +23,35 @@ from .waveform import resample, to_stereo
 
 Fit = Literal["crop", "pad", "stretch"]
 FITS: tuple[str, ...] = get_args(Fit)
+TimedWindow = tuple[Tensor, Sequence[float]]  # pixels, and the seconds [t] from which each picture is shown
+PIECE = 8  # frames given at a time while pictures are repeated
 
 
 @dataclass(frozen=True, kw_only=True)
 class Clip:
-    """A clip whose pictures come in windows [3, t, H, W] each time `windows` is called."""
+    """A clip whose pictures come in windows [3, t, H, W] each time `windows` is called.
 
-    windows: Callable[[], Iterator[Tensor]]
+    Where the frame rate is `varying` they are (pixels, seconds [t]), and `fps` and `num_frames` those of an even clip.
+    """
+
+    windows: Callable[[], Iterator[Tensor] | Iterator[TimedWindow]]
     num_frames: int
     height: int  # pixels
     width: int
     fps: Fraction
     waveform: Tensor | None = None  # [C, S] in [-1, 1]
     sample_rate: int = 48000  # Hz
+    varying: bool = False
 
     @property
     def seconds(self) -> Fraction:
         """Length of the pictures."""
         return self.num_frames / self.fps
+
+    def at(self, fps: Fraction, num_frames: int) -> Iterator[Tensor]:
+        """Windows at `fps`, `num_frames` in all; those of a constant rate stay as they are at their own."""
+        windows: Any = self.windows()
+        return steadied(windows, fps, num_frames) if self.varying else retimed(windows, self.fps, fps, num_frames)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,10 +85,10 @@ def join_clips(
             f"a crossfade of {crossfade_seconds:g} s is longer than the shorter clip; use at most "
             f"{math.floor(shorter / first.fps * 100) / 100:g} s"
         )
-    following = fitted(retimed(second.windows(), second.fps, first.fps, second_frames), first.height, first.width, fit)
+    following = fitted(second.at(first.fps, second_frames), first.height, first.width, fit)
     waveform, sample_rate = _sound(first, second, frames)
     return Joined(
-        windows=crossfaded(first.windows(), following, frames, curve),
+        windows=crossfaded(first.at(first.fps, first.num_frames), following, frames, curve),
         num_frames=first.num_frames + second_frames - frames,
         fps=first.fps,
         waveform=waveform,
@@ -109,6 +121,26 @@ def retimed(windows: Iterable[Tensor], from_fps: Fraction, to_fps: Fraction, num
             yield window[:, chosen]
     if last is not None and given < num_frames:
         yield last.expand(-1, num_frames - given, -1, -1)
+
+
+def steadied(windows: Iterable[TimedWindow], fps: Fraction, num_frames: int) -> Iterator[Tensor]:
+    """Windows of any rate with their seconds -> windows at `fps`, chosen as `retimed` does, `num_frames` in all."""
+    given = 0
+    last: Tensor | None = None
+    starts: list[float] = []
+    for pixels, seconds in windows:
+        held = pixels if last is None else torch.cat([last, pixels], 1)
+        starts = [*starts[-1:], *seconds]
+        # How long the window's last picture stays is known when the next one comes.
+        due = max(given, min(num_frames, math.ceil(starts[-1] * fps - 0.5)))
+        chosen = [bisect_right(starts, (frame + 0.5) / fps, lo=1) - 1 for frame in range(given, due)]
+        # A long pause is many frames.
+        for start in range(0, len(chosen), PIECE):
+            yield held[:, chosen[start : start + PIECE]]
+        given = due
+        last = held[:, -1:].clone()
+    if last is not None and given < num_frames:
+        yield from last.expand(-1, num_frames - given, -1, -1).split(PIECE, 1)
 
 
 def fitted(windows: Iterable[Tensor], height: int, width: int, fit: Fit) -> Iterator[Tensor]:

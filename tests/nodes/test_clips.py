@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from fractions import Fraction
 
+import av
 import pytest
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
@@ -22,6 +24,23 @@ def film(path, level: float, frames=16, fps=8, size=(32, 48), sound=None):
     from comfy_api.latest import InputImpl
 
     write_movie(torch.full((3, frames, *size), level), path, fps, sound, crf=1)
+    return InputImpl.VideoFromFile(str(path))
+
+
+def film_of_stamps(path, stamps):
+    """Pictures shown at `stamps` (milliseconds), each brighter than the one before."""
+    from comfy_api.latest import InputImpl
+
+    with av.open(str(path), mode="w") as container:
+        stream = container.add_stream("libx264", rate=30, options={"crf": "1"})
+        stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv420p"
+        stream.codec_context.time_base = stream.time_base = Fraction(1, 1000)
+        for index, stamp in enumerate(stamps):
+            picture = torch.full((32, 48, 3), 20 + 20 * index, dtype=torch.uint8)
+            frame = av.VideoFrame.from_ndarray(picture.numpy(), format="rgb24")
+            frame.pts, frame.time_base = stamp, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
     return InputImpl.VideoFromFile(str(path))
 
 
@@ -51,6 +70,21 @@ def test_clips_in_memory_join_without_a_file(nodes):
     video = InputImpl.VideoFromComponents(parts)
     [joined] = nodes["MovieGenJoinClips"].execute(video, video, 0.0, "stretch").args
     assert joined.get_frame_count() == 12
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mkv"])
+@pytest.mark.parametrize("place", ["first", "second"])
+def test_film_of_varying_rate_shows_its_pictures_at_their_times(nodes, tmp_path, place, ending):
+    stamps = [*range(0, 1000, 100), 5000, 5400]
+    varying, steady = film_of_stamps(tmp_path / f"a.{ending}", stamps), film(tmp_path / "b.mp4", 0.0, 8)
+    clips = (varying, steady) if place == "first" else (steady, varying)
+    [joined] = nodes["MovieGenJoinClips"].execute(*clips, 0.0, "crop").args
+    movie = read_movie(joined.get_stream_source())
+    levels = movie.pixels().add(1).mul(127.5).mean((0, 2, 3))
+    shown = levels[: len(stamps)] if place == "first" else levels[8:]
+    assert len(shown) / movie.fps > 5
+    due = [bisect_right(stamps, 1000 * (frame + 0.5) / movie.fps) - 1 for frame in range(len(shown))]
+    assert ((shown - 20) / 20).round().int().tolist() == due
 
 
 def test_film_whose_sound_outlasts_its_pictures_is_read_from_its_file_unless_it_is_cut(nodes, part, tmp_path):

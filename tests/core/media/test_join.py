@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from moviegen_core.errors import ConfigError, MediaError
-from moviegen_core.media.join import Clip, crossfaded, fitted, join_clips, joined_sound, retimed
+from moviegen_core.media.join import Clip, crossfaded, fitted, join_clips, joined_sound, retimed, steadied
 
 
 def clip(num_frames=12, height=8, width=12, fps=Fraction(8), level=0.0, sound=None, rate=8000) -> Clip:
@@ -60,6 +60,25 @@ def test_slow_clip_repeats_frames_and_ends_on_its_last():
     frames = torch.arange(3.0).view(1, 3, 1, 1).expand(3, 3, 1, 1)
     times = torch.cat(list(retimed([frames], Fraction(10), Fraction(20), 7)), 1)[0, :, 0, 0]
     assert times.tolist() == [0, 0, 1, 1, 2, 2, 2]
+
+
+@pytest.mark.parametrize("split", [1, 2, 5])
+def test_pictures_with_seconds_stay_at_them_and_a_pause_comes_in_pieces(split):
+    frames = torch.arange(5.0).view(1, 5, 1, 1).expand(3, 5, 1, 1)
+    seconds = [0.0, 0.1, 0.12, 4.0, 4.5]
+    windows = zip(frames.split(split, 1), (seconds[at : at + split] for at in range(0, 5, split)), strict=True)
+    given = list(steadied(windows, Fraction(10), 60))
+    assert max(window.shape[1] for window in given) == 8
+    shown = torch.cat(given, 1)[0, :, 0, 0]
+    assert shown.tolist() == [0] + [2] * 39 + [3] * 5 + [4] * 15
+
+
+def test_pictures_with_seconds_at_a_constant_rate_are_retimed_as_those_without():
+    frames = torch.arange(24.0).view(1, 24, 1, 1).expand(3, 24, 1, 1)
+    windows = [(frames[:, at : at + 5], [frame / 24 for frame in range(at, min(at + 5, 24))]) for at in range(0, 24, 5)]
+    for fps, count in ((Fraction(8), 8), (Fraction(30000, 1001), 30), (Fraction(24), 24)):
+        plain = torch.cat(list(retimed([frames], Fraction(24), fps, count)), 1)
+        assert torch.equal(torch.cat(list(steadied(windows, fps, count)), 1), plain)
 
 
 @pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
