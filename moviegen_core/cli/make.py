@@ -7,8 +7,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigError
-from .common import Progress, add_placement, check_target, say
+from ..errors import ConfigError, MovieGenError
+from .common import Progress, add_placement, check_new, check_target, say
 from .sound import PICTURES, draw
 
 
@@ -19,6 +19,7 @@ def add_make(commands: Any) -> None:
     make.add_argument(
         "-o", "--output", type=Path, default=Path("film.mp4"), metavar="FILE", help="default: %(default)s"
     )
+    make.add_argument("--force", action="store_true", help="overwrite what is there")
     make.add_argument("--sheet", type=Path, metavar="FILE.png", help="also write a contact sheet of the frames")
     make.add_argument("--model", default="nano", help="a shipped name or a folder (default: %(default)s)")
     make.add_argument(
@@ -56,10 +57,11 @@ def _make(arguments: argparse.Namespace) -> None:
     if not math.isfinite(arguments.seconds) or arguments.seconds <= 0:
         raise ConfigError(f"--seconds {arguments.seconds:g} is no duration; use a number above 0")
     check_target(arguments.output, (".mp4",))
-    if arguments.sheet is not None:
-        check_target(arguments.sheet, PICTURES)
-    if arguments.sound_picture is not None:
-        check_target(arguments.sound_picture, PICTURES)
+    check_new(arguments.output, arguments.force)
+    for picture in (arguments.sheet, arguments.sound_picture):
+        if picture is not None:
+            check_target(picture, PICTURES)
+            check_new(picture, arguments.force)
     asked = bool(arguments.music or arguments.sound_prompt or arguments.stereo or arguments.sound_picture)
     if arguments.no_sound and asked:
         raise ConfigError("--no-sound leaves nothing for the other options of sound; leave it or them out")
@@ -80,9 +82,9 @@ def _make(arguments: argparse.Namespace) -> None:
         pipeline.add_lora(path, strength)
     heard = not arguments.no_sound and (asked or has_sound(arguments.model))
     if heard:
-        _ = pipeline.sound  # what cannot be loaded is told before the work
+        pipeline.sound.check_eyes()  # what cannot be heard is told before the work
     elif not arguments.no_sound:
-        say(f"{arguments.model} has no weights for sound: the film shows pictures alone")
+        say(f"{arguments.model} has no weights for the sound of films: this one shows pictures alone")
     progress = Progress("sampling")
     film = pipeline(
         arguments.prompt,
@@ -102,15 +104,20 @@ def _make(arguments: argparse.Namespace) -> None:
     if heard:
         said = arguments.prompt if arguments.sound_prompt is None else arguments.sound_prompt
         watching, sounding = Progress("hearing", "frame"), Progress("sound")
-        film = pipeline.add_sound(
-            film,
-            said,
-            music=arguments.music,
-            seed=arguments.seed,
-            channels=2 if arguments.stereo else 1,
-            on_frames=lambda count: watching.show(count, frames),
-            on_step=lambda step, steps, _: sounding.show(step, steps),
-        )
+        try:
+            film = pipeline.add_sound(
+                film,
+                said,
+                music=arguments.music,
+                seed=arguments.seed,
+                channels=2 if arguments.stereo else 1,
+                on_frames=lambda count: watching.show(count, frames),
+                on_step=lambda step, steps, _: sounding.show(step, steps),
+            )
+        except MovieGenError:
+            film.save(arguments.output)
+            say(f"{arguments.output} is kept, without the sound that could not be made")
+            raise
     film.save(arguments.output)
     print(arguments.output)
     if arguments.sheet is not None:

@@ -55,5 +55,6 @@ def _studio(arguments: argparse.Namespace) -> Any:
     except ModuleNotFoundError as error:
         if error.name != "aiohttp":
             raise
-        raise ConfigError("the studio is not installed; run: pip install 'moviegen-video-audio[studio]'") from None
+        hint = "the studio is not installed; in the project's folder run: pip install -e '.[studio]'"
+        raise ConfigError(hint) from None
     return app.serve(arguments.folder, port=arguments.port, open_browser=not arguments.no_open)

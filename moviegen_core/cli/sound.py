@@ -43,7 +43,7 @@ def add_sound(commands: Any) -> None:
     )
     sound.add_argument("--force", action="store_true", help="overwrite what is there")
     sound.add_argument("--picture", type=Path, metavar="FILE.png", help="also draw spectrogram and waveform")
-    sound.add_argument("--stereo", action="store_true", help="two channels; the model's own sound is mono")
+    sound.add_argument("--stereo", action="store_true", help="two channels; the model's own is one")
     add_known(sound)
     mixed = sound.add_argument_group("the film's own sound")
     mixed.add_argument("--mix", action="store_true", help="keep it beneath the new one instead of replacing it")
@@ -74,7 +74,9 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--negative", default="", help="what to steer away from")
     group.add_argument("--quality", type=float, help="1 to 10, as captions say it (default: 7, with music 8)")
     group.add_argument("--candidates", type=int, help="sounds of which the best is kept (default: 1)")
-    group.add_argument("--method", default="extend", help="of long sounds: extend or multidiffusion")
+    group.add_argument(
+        "--method", default="extend", choices=("extend", "multidiffusion"), help="of long sounds (default: %(default)s)"
+    )
     group.add_argument("--window", type=float, metavar="SECONDS", help="made at a time (default: as recommended)")
     group.add_argument("--context", type=float, metavar="SECONDS", help="shared by windows (default: as recommended)")
     add_placement(group)
@@ -120,7 +122,7 @@ def _sound(arguments: argparse.Namespace) -> None:
         method=arguments.method,
         window_seconds=arguments.window,
         context_seconds=arguments.context,
-        channels=2 if arguments.stereo else 1,
+        channels=2 if arguments.stereo else None,
         on_frames=lambda count: watching.show(count, max(count, film.num_frames if film else count)),
         on_step=lambda step, steps, _: sampling.show(step, steps),
     )
@@ -166,6 +168,8 @@ def _check_lengths(arguments: argparse.Namespace) -> None:
         raise ConfigError("--at and --gap say where a known sound lies; name it with --known")
     if arguments.mix and arguments.video is None:
         raise ConfigError("--mix keeps a film's own sound; give the film")
+    if arguments.original_gain and not arguments.mix:
+        raise ConfigError("--original-gain is of the film's own sound, which only --mix keeps; add it")
 
 
 def _output(arguments: argparse.Namespace) -> Path:
@@ -181,6 +185,10 @@ def _output(arguments: argparse.Namespace) -> Path:
     check_new(output, arguments.force, given)
     if video is not None and output.suffix.lower() in FILMS:
         check_container(video, output)
+    elif arguments.mix or arguments.gain:
+        raise ConfigError(
+            f"{output} gets the new sound as it is made; leave out --mix and --gain, or name a film with -o"
+        )
     if arguments.picture is not None:
         check_target(arguments.picture, PICTURES)
         check_new(arguments.picture, arguments.force, given)

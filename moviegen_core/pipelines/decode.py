@@ -41,11 +41,6 @@ def decode_video(
     return _stream(tae, latent.to(tae.latent_std.dtype), slices, stride, wanted)
 
 
-def decode_image(tae: TAE, latent: Tensor) -> Tensor:
-    """Latent of an image [B, C, 1, h, w] -> pixels [B, 3, H, W] in [-1, 1]."""
-    return torch.cat(list(decode_video(tae, latent, 1)), dim=2)[:, :, 0]
-
-
 def encode_video(tae: TAE, frames: Tensor | Iterable[Tensor], window_frames: int = WINDOW_FRAMES) -> Tensor:
     """Pixels [B, 3, T, H, W] in [-1, 1], whole or in consecutive pieces -> latent [B, C, ceil(T / 8), h, w].
 
@@ -60,11 +55,6 @@ def encode_video(tae: TAE, frames: Tensor | Iterable[Tensor], window_frames: int
     if not latents:
         raise ShapeError("the clip has no frames; give at least 1")
     return torch.cat(latents, dim=2)
-
-
-def encode_image(tae: TAE, pixels: Tensor) -> Tensor:
-    """Pixels [B, 3, H, W] in [-1, 1] -> latent [B, C, 1, h, w]."""
-    return encode_video(tae, pixels[:, :, None])
 
 
 def _stream(tae: TAE, latent: Tensor, slices: list[slice], stride: int, wanted: int) -> Iterator[Tensor]:

@@ -222,7 +222,7 @@ class MovieGenPipeline:
         shape = self.check_size(num_frames, height, width)
         if audio_length is not None:
             check_audio_length(audio_length)
-            _ = self.sound  # what cannot be loaded is told before the work
+            self.sound.check_eyes()  # what cannot be heard is told before the work
         if not prompt.strip():
             logger.warning("the prompt is empty: the film shows whatever the model likes")
 

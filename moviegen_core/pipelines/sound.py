@@ -140,10 +140,10 @@ def long_sound(
     sound so far. With `candidates` each window is the best of so many; with `beams` the so many best beginnings go on
     side by side, judged by the sum of their windows' scores. "multidiffusion": the velocities of windows that share
     `context_seconds` with their neighbours are averaged with triangular weights (paper 6.3) at every step.
-    A sound that fits into one window is sampled at once. Other arguments as for `sample_sound`.
+    A sound that fits into one window is sampled at once, windows of known sound alone not at all. Other arguments as
+    for `sample_sound`.
     """
-    if method not in METHODS:
-        raise ConfigError(f"long-form method {method!r} is unknown; use one of {', '.join(METHODS)}")
+    check_method(method, max(candidates, beams))
     if conditioning.batch != 1:
         raise ShapeError(f"a long sound is made by itself; this conditioning holds {conditioning.batch}, give 1")
     _check_length(conditioning, num_latents)
@@ -151,11 +151,9 @@ def long_sound(
     if method == "extend":
         check_scorer(max(candidates, beams), scorer)
         branches = max(candidates, beams)
-        runs = window_runs(slices, branches, beams)
+        runs = window_runs([own for own in slices if _known(conditioning, own) is None], branches, beams)
         sampler = _Sampler(model, steps, guidance_scale, solver, temperature, attend, on_step, runs=runs)
         return _extend(sampler, conditioning, negative, slices, branches, beams, seed, scorer)
-    if candidates > 1 or beams > 1:
-        raise ConfigError("multidiffusion makes the whole sound at once; use method extend for candidates and beams")
     sampler = _Sampler(model, steps, guidance_scale, solver, temperature, attend, on_step)
     noise = make_noise(1, model.config.latent_channels, num_latents, seed)
     return sampler.run(_blended(sampler, sampler.prepare(conditioning, negative), slices), noise, conditioning)
@@ -257,20 +255,35 @@ def _extend(
 
         return make
 
-    return grow(window, slices, torch.zeros(1, channels, 0, device=sampler.model.device), branches, beams, seed)
+    nothing = torch.zeros(1, channels, 0, device=sampler.model.device)
+    return grow(window, slices, nothing, branches, beams, seed, lambda own: _known(conditioning, own))
+
+
+def _known(conditioning: SoundConditioning, own: slice) -> Tensor | None:
+    """The sound of a window [1, C, l] where all of it is known."""
+    context, mask = conditioning.context, conditioning.context_mask
+    return None if context is None or mask is None or not bool(mask[:, own].all()) else context[:, :, own]
 
 
 def grow(
     window: Callable[[slice, Tensor], Callable[[int], tuple[Tensor, float]]], slices: list[slice], nothing: Tensor,
-    branches: int, beams: int, seed: int,
+    branches: int, beams: int, seed: int, known: Callable[[slice], Tensor | None] = lambda own: None,
 ) -> Tensor:  # fmt: skip
     """A long sound [1, C, L], window by window from `nothing` [1, C, 0]; of all beginnings the `beams` best go on.
 
     `window(own, begun)` prepares the window that covers `own`, of which the first frames `begun` [1, C, k] exist
-    already; the function it gives makes the window's latent [1, C, l] and score from a seed, `branches` times.
+    already; the function it gives makes the window's latent [1, C, l] and score from a seed, `branches` times. Of
+    windows that need not be made `known(own)` gives the latent.
     """
     kept = [_Beginning(nothing, 0.0)]
     for own in slices:
+        given = known(own)
+        if given is not None:
+            kept = [
+                _Beginning(torch.cat([one.latent[:, :, : own.start], given.to(one.latent)], dim=2), one.score)
+                for one in kept
+            ]
+            continue
         grown = []
         for begun in kept:
             make = window(own, begun.latent[:, :, own.start :])
@@ -291,8 +304,8 @@ def joins(num_latents: int, window_seconds: float, context_seconds: float) -> li
 
 
 def window_runs(slices: list[slice], branches: int, beams: int) -> int:
-    """Windows that `grow` makes in all."""
-    return branches * (1 + (len(slices) - 1) * beams)
+    """Windows that `grow` makes in all, of the `slices` that are to be made."""
+    return branches * (1 + (len(slices) - 1) * beams) if slices else 0
 
 
 def _of(sampler: _Sampler, asked: _Asked) -> Velocity:
@@ -339,6 +352,14 @@ def window_frames(window_seconds: float, context_seconds: float) -> tuple[int, i
         )
     window = max(1, round(window_seconds * LATENT_RATE))
     return window, min(round(context_seconds * LATENT_RATE), window - 1)
+
+
+def check_method(method: str, branches: int) -> None:
+    """ConfigError for an unknown method of long sounds, or one that cannot choose among `branches`."""
+    if method not in METHODS:
+        raise ConfigError(f"long-form method {method!r} is unknown; use one of {', '.join(METHODS)}")
+    if method != "extend" and branches > 1:
+        raise ConfigError(f"{method} makes the whole sound at once; use method extend for candidates and beams")
 
 
 def check_scorer(candidates: int, scorer: Scorer | None) -> None:

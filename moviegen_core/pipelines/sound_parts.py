@@ -54,12 +54,12 @@ def find_sound_parts(source: str | os.PathLike[str]) -> dict[str, Path]:
 
 
 def has_sound(source: str | os.PathLike[str]) -> bool:
-    """Whether `find_sound_parts` finds what sound needs."""
+    """Whether `find_sound_parts` finds what the sound of a film needs: something that sees the pictures, too."""
     try:
-        find_sound_parts(source)
+        files = find_sound_parts(source)
     except CheckpointError:
         return False
-    return True
+    return VISION in files or MATCH in files
 
 
 def load_codec(source: str | os.PathLike[str] = "nano", *, device: torch.device | str = "cpu") -> AudioCodec:

@@ -31,7 +31,7 @@ from ..conditioning.sound import (
 )
 from ..devices import Placement, Residency, choose, stay
 from ..errors import ConfigError, MediaError, ShapeError
-from ..flow.solver import OnStep, Solver
+from ..flow.solver import SOLVERS, OnStep, Solver
 from ..media.loudness import limit
 from ..media.movie import exact_fps
 from ..media.pictures import timed_windows
@@ -43,7 +43,17 @@ from ..ops.attention import Attend
 from ..shapes import SOUND_SAMPLE_RATE, sound_latent_frames
 from .known_sound import Known, covers, encode_known, paste_known
 from .sample import check_temperature
-from .sound import CONTEXT_SECONDS, GUIDANCE_SCALE, STEPS, WINDOW_SECONDS, MatchScorer, long_sound, window_frames
+from .sound import (
+    CONTEXT_SECONDS,
+    GUIDANCE_SCALE,
+    STEPS,
+    WINDOW_SECONDS,
+    MatchScorer,
+    check_method,
+    check_scorer,
+    long_sound,
+    window_frames,
+)
 from .sound_codec import decode_pieces
 from .sound_parts import SoundParts, load_sound_parts
 
@@ -177,18 +187,13 @@ def finish_sound(
         made[:, begin : begin + piece.shape[2]] = piece[0]
         begin += piece.shape[2]
     made = limit(made, SOUND_SAMPLE_RATE, CEILING_DB)
-    stereo = any(piece.waveform.shape[0] == 2 for piece in known)
-    if known and not stereo:
-        made = paste_known(made, known)
     if channels == 2:
         made = widen(made, SOUND_SAMPLE_RATE, WIDTH)
-        if stereo:
+        if known:
             # The middle keeps its level beside what is known.
             made = made * math.sqrt(1 + WIDTH**2)
         made = limit(made, SOUND_SAMPLE_RATE, CEILING_DB)
-    if stereo:
-        made = paste_known(made, known)
-    return made.clamp_(-1.0, 1.0)
+    return paste_known(made, known).clamp_(-1.0, 1.0)
 
 
 class SoundPipeline:
@@ -244,7 +249,7 @@ class SoundPipeline:
         method: str = "extend",
         window_seconds: float | None = None,
         context_seconds: float | None = None,
-        channels: int = 1,
+        channels: int | None = None,
         watermark: Any = None,
         on_step: OnStep | None = None,
         on_frames: Callable[[int], None] | None = None,
@@ -255,15 +260,24 @@ class SoundPipeline:
         the pictures alone decide. `known` sound (known_sound.py) stays: the rest goes on from it, leads up to it or
         fills its gaps. What is longer than a window is made by `method` (see `long_sound`). `steps`, guidance,
         temperature of the noise, windows and candidates default to what the model's file recommends, else to the
-        paper's, but to 1 candidate in place of the paper's 8. `on_frames(frames so far)` follows the watching,
+        paper's, but to 1 candidate in place of the paper's 8; channels to as many as known sound has, else to the one
+        that the model makes. `on_frames(frames so far)` follows the watching,
         `on_step(step, steps, estimate)` the sampling; both may raise to cancel.
         """
         settings = self._settings(steps, guidance_scale, temperature, candidates, window_seconds, context_seconds)
         check_temperature(settings["temperature"])
+        if channels is None:
+            channels = max((piece.waveform.shape[0] for piece in known), default=1)
         check_sampling(seed, settings["steps"], settings["guidance_scale"], channels)
+        if solver not in SOLVERS:
+            raise ConfigError(f"solver {solver!r} is unknown; use one of {', '.join(SOLVERS)}")
         if min(settings["candidates"], beams) < 1:
             raise ConfigError(f"{settings['candidates']} candidates and {beams} beams were asked for; use at least 1")
         window_frames(settings["window_seconds"], settings["context_seconds"])
+        runs = max(int(settings["candidates"]), beams)
+        check_method(method, runs)
+        scorer = self._scorer(runs, video is not None or frames is not None)
+        check_scorer(runs, scorer)
         caption = request_caption(prompt, music, quality=quality, music_likelihood=music_likelihood)
         against = request_caption(negative, quality=quality) if negative.strip() else ""
         watched, samples = self._watch(video, frames, fps, seconds, on_frames)
@@ -279,7 +293,6 @@ class SoundPipeline:
             context = encode_known(parts.codec, known, samples) if known else None
             conditioning = condition_sound(parts.words, caption, features, context)
             baseline = condition_sound(parts.words, against) if against else None
-        scorer = self._scorer(max(int(settings["candidates"]), beams), features is not None)
         judging = (parts.match, parts.codec) if scorer is not None else ()
         with self._placed(parts.model, *judging):
             latent = long_sound(
@@ -301,16 +314,20 @@ class SoundPipeline:
             return None, None
         if video is not None and (frames is not None or seconds is not None or fps is not None):
             raise ConfigError("a video has its own pictures, fps and seconds; give the video alone")
-        eyes = self.parts.eyes
-        if eyes is None:
-            raise ConfigError(
-                "this model has no frame encoder (metaclip_vision or sound_match), so it cannot hear a video; add one, "
-                "or give prompt and seconds"
-            )
+        eyes = self.check_eyes()
         with self._placed(*self._eyes()):
             if video is not None:
                 return watch_video(eyes, video, on_frames)
             return watch_frames(eyes, frames, fps, seconds, on_frames)
+
+    def check_eyes(self) -> FrameEncoders:
+        """What sees the pictures; ConfigError where sound can be made from words alone."""
+        if self.parts.eyes is None:
+            raise ConfigError(
+                "this model has no frame encoder (metaclip_vision or sound_match), so it cannot hear a video; add one, "
+                "or give prompt and seconds"
+            )
+        return self.parts.eyes
 
     def _settings(
         self, steps: int | None, guidance_scale: float | None, temperature: float | None, candidates: int | None,

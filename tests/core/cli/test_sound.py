@@ -175,10 +175,12 @@ def test_file_of_hours_is_refused_or_read_as_far_as_it_is_needed(run, tmp_path, 
     assert "lasts 1800 s or more; cut it first" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["surround.wav", "broken.wav", "low.wav", "loud.mkv"])
-def test_known_sound_of_any_kind_is_understood(run, files, tmp_path, name):
+@pytest.mark.parametrize(
+    ("name", "channels"), [("surround.wav", 2), ("broken.wav", 1), ("low.wav", 2), ("loud.mkv", 1)]
+)
+def test_known_sound_of_any_kind_is_understood(run, files, tmp_path, name, channels):
     assert run("--known", files / name, "--seconds", 1.2, "-o", tmp_path / "out.wav") == 0
-    assert read_sound(tmp_path / "out.wav")[0].shape == (1, 57_600)
+    assert read_sound(tmp_path / "out.wav")[0].shape == (channels, 57_600)
 
 
 @pytest.mark.parametrize(
@@ -205,7 +207,9 @@ def test_known_sound_of_any_kind_is_understood(run, files, tmp_path, name):
         (["{files}/silent.mp4", "--window", "inf"], "shorter than the window"),
         (["{files}/silent.mp4", "--mix", "--gain", "nan"], "a gain of nan dB was given"),
         (["--seconds", "1", "--candidates", "0"], "at least 1"),
-        (["--seconds", "1", "--method", "magic"], "use one of extend"),
+        (["--seconds", "1", "--gain", "3"], "leave out --mix and --gain"),
+        (["{files}/silent.mp4", "--mix", "-o", "{out}/out.wav"], "leave out --mix and --gain"),
+        (["{files}/silent.mp4", "--original-gain", "3"], "only --mix keeps"),
         (["--known", "{files}/tone.wav"], "add --seconds or --gap"),
         (["--known", "{files}/tone.wav", "--seconds", "1"], "nothing is left to be made"),
         (["--known", "{files}/tone.wav", "--at", "later", "--seconds", "3"], "use seconds, or end"),

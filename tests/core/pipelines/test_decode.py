@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from moviegen_core.errors import ConfigError, ShapeError
 from moviegen_core.models import catalog
 from moviegen_core.models.tae.model import TAEConfig
-from moviegen_core.pipelines.decode import decode_image, decode_video, encode_image, encode_video
+from moviegen_core.pipelines.decode import decode_video, encode_video
 
 CONFIG = TAEConfig(
     channels=(8, 8, 8, 8), spatial_strides=(2, 1, 1), stem_fold=4, norm_groups=4, encoder_blocks=(1, 0, 0, 0),
@@ -95,14 +95,6 @@ def test_encoding_does_not_depend_on_how_the_clip_is_cut(tae):
     for size in (1, 7, 40, 75):
         assert torch.equal(encode_video(tae, iter(pixels.split(size, dim=2))), whole)
     torch.testing.assert_close(whole[:, :, 4:8], tae.encode(pixels[:, :, 32:64]).detach())
-
-
-def test_an_image_is_a_clip_of_one_frame(tae):
-    pixels = torch.rand(2, 3, 16, 24, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    latent = encode_image(tae, pixels)
-    assert latent.shape == (2, 16, 1, 2, 3)
-    assert torch.equal(latent, tae.encode(pixels[:, :, None]).detach())
-    assert torch.equal(decode_image(tae, latent), tae.decode(latent, 1)[:, :, 0].detach().clamp(-1, 1))
 
 
 def test_lengths_that_do_not_fit_are_refused_before_any_work(tae):

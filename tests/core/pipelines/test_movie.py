@@ -10,7 +10,7 @@ import torch
 
 import moviegen_core
 from moviegen_core.devices import visit
-from moviegen_core.errors import CheckpointError, ConfigError, ShapeError
+from moviegen_core.errors import CheckpointError, ConfigError, MediaError, ShapeError
 from moviegen_core.media.movie import read_movie
 from moviegen_core.pipelines.movie import Film, MovieGenPipeline
 
@@ -263,10 +263,47 @@ def test_command_line_makes_a_film_with_sound_where_there_are_weights(folder, so
     assert main(["make", "ball", "--model", str(both), *size, "-o", str(silent), "--no-sound"]) == 0
     assert read_movie(silent).waveform is None
     capsys.readouterr()
+    size.append("--force")
     assert main(["make", "ball", "--model", str(folder), *size, "-o", str(silent)]) == 0
-    assert "has no weights for sound: the film shows pictures alone" in capsys.readouterr().err
+    assert "this one shows pictures alone" in capsys.readouterr().err
     assert main(["make", "ball", "--model", str(folder), *size, "-o", str(silent), "--music", "calm"]) == 2
     assert "it lacks audio" in capsys.readouterr().err
+    for eye in ("metaclip_vision", "sound_match"):
+        (both / f"{eye}.safetensors").unlink(missing_ok=True)
+    assert main(["make", "ball", "--model", str(both), *size, "-o", str(silent), "--music", "calm"]) == 2
+    shown = capsys.readouterr().err
+    assert "has no frame encoder" in shown
+    assert "sampling" not in shown
+    assert main(["make", "ball", "--model", str(both), *size, "-o", str(silent)]) == 0
+    assert read_movie(silent).waveform is None
+
+
+def test_film_outlives_a_sound_that_fails(sounding, tmp_path, monkeypatch, capsys):
+    from moviegen_core.cli import main
+
+    def fail(*_, **__):
+        raise MediaError("no ears today")
+
+    monkeypatch.setattr(MovieGenPipeline, "from_pretrained", lambda *_, **__: sounding)
+    monkeypatch.setattr(MovieGenPipeline, "add_sound", fail)
+    film = tmp_path / "film.mp4"
+    size = ["--frames", "9", "--height", "32", "--width", "32", "--steps", "1"]
+    assert main(["make", "ball", *size, "-o", str(film), "--music", "calm"]) == 2
+    shown = capsys.readouterr().err
+    assert "is kept, without the sound" in shown
+    assert shown.endswith("moviegen: no ears today\n")
+    assert read_movie(film).num_frames == 9
+
+
+def test_films_and_pictures_that_exist_are_kept(tmp_path, capsys):
+    from moviegen_core.cli import main
+
+    film, sheet = tmp_path / "film.mp4", tmp_path / "sheet.png"
+    sheet.write_bytes(b"mine")
+    arguments = ["make", "ball", "-o", str(film), "--sheet", str(sheet)]
+    assert main(arguments) == 2
+    assert f"{sheet} exists already" in capsys.readouterr().err
+    assert sheet.read_bytes() == b"mine"
 
 
 def test_command_line_makes_the_film_and_its_sheet(folder, tmp_path, capsys):

@@ -175,6 +175,19 @@ def test_known_end_of_a_long_sound_is_kept(model):
         assert torch.equal(latent[:, :, 50:], context[:, :, 50:])
 
 
+def test_windows_of_known_sound_alone_are_not_made(model):
+    heard, steps = Recorder(model), []
+    mask = torch.ones(1, 70, dtype=torch.bool)
+    mask[:, 60:] = False
+    context = torch.randn(1, 4, 70)
+    given = conditioning(70, context=context, context_mask=mask)
+    settings = {"window_seconds": 1, "context_seconds": 0.4, "candidates": 2, "scorer": loudest, **FAST}
+    latent = long_sound(model, given, 70, on_step=lambda step, total, _: steps.append((step, total)), **settings)
+    assert torch.equal(latent[:, :, :60], context[:, :, :60])
+    assert steps[-1] == (2 * FAST["steps"], 2 * FAST["steps"])
+    assert set(heard.lengths) == {25}
+
+
 def test_beams_find_a_sound_at_least_as_good_as_the_first_one(model):
     settings = {"window_seconds": 1, "context_seconds": 0.4, "seed": 2, **FAST}
     seen = []

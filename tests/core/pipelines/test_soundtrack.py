@@ -192,6 +192,16 @@ def test_stereo_that_is_known_stays_stereo(pipeline):
     assert torch.equal(made[:, :20_000], beginning[:, :20_000])
 
 
+def test_known_sound_has_its_own_channels_unless_others_are_asked_for(pipeline):
+    beginning = torch.stack([torch.sin(torch.arange(24_000) / 20), torch.cos(torch.arange(24_000) / 9)]) * 0.4
+    assert torch.equal(pipeline(seconds=1.0, known=known_sound(beginning)).waveform[:, :20_000], beginning[:, :20_000])
+    assert pipeline(seconds=1.0, known=known_sound(beginning), channels=1).waveform.shape[0] == 1
+    mono = beginning[:1]
+    made = pipeline(seconds=1.0, known=known_sound(mono), channels=2).waveform
+    assert torch.equal(made[:, :20_000], mono[:, :20_000].expand(2, -1))
+    assert not torch.allclose(made[0, 30_000:], made[1, 30_000:], atol=1e-3)
+
+
 def test_loud_decoding_is_held_under_the_ceiling(pipeline):
     latent = 40 * torch.randn(1, 4, 30)
     made = finish_sound(pipeline.parts.codec, latent, 50_000)
@@ -216,6 +226,16 @@ def test_sound_is_saved_and_drawn(pipeline, tmp_path):
     assert made.picture(300, 100).size == (300, 100)
 
 
+class Unseen:
+    """Frames that nobody may look at."""
+
+    def __iter__(self):
+        raise AssertionError("the watching began")
+
+
+UNSEEN = Unseen()
+
+
 @pytest.mark.parametrize(
     ("asked", "error", "remedy"),
     [
@@ -235,6 +255,13 @@ def test_sound_is_saved_and_drawn(pipeline, tmp_path):
         ({"seconds": 1, "channels": 8}, ConfigError, "choose 1"),
         ({"seconds": 1, "quality": 11}, ConfigError, "from 1 to 10"),
         ({"seconds": 1, "method": "magic"}, ConfigError, "use one of extend"),
+        ({"frames": UNSEEN, "fps": 16, "method": "magic"}, ConfigError, "use one of extend"),
+        ({"frames": UNSEEN, "fps": 16, "solver": "magic"}, ConfigError, "use one of euler"),
+        (
+            {"frames": UNSEEN, "fps": 16, "method": "multidiffusion", "candidates": 2},
+            ConfigError,
+            "use method extend",
+        ),
         ({"seconds": 1, "context_seconds": 3}, ConfigError, "shorter than the window"),
         ({"seconds": 1, "known": known_sound(torch.zeros(1, 96_000))}, ConfigError, "nothing is left to be made"),
         ({"seconds": 1, "known": known_sound(torch.zeros(1, 9_600), 48_000, 3)}, ConfigError, "move it"),
