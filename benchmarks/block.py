@@ -21,6 +21,7 @@ from torch import Tensor
 
 from moviegen_core import devices
 from moviegen_core.layers.block import TransformerBlock
+from moviegen_core.models.video_dit.presets import PRESETS
 from moviegen_core.ops import attention
 
 TEXT_TOKENS = 512
@@ -37,7 +38,11 @@ class Width:
     qk_norm: bool
 
 
-WIDTHS = (Width("nano", 256, 4, 704, True), Width("1536", 1536, 12, 4096, False))
+NANO = PRESETS["nano"]
+WIDTHS = (
+    Width("nano", NANO.dim, NANO.num_heads, NANO.mlp_dim, NANO.qk_norm),
+    Width("1536", 1536, 12, 4096, False),
+)
 TOKENS = (1024, 4096)
 
 

@@ -9,6 +9,7 @@ stretches the wait and not them.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import statistics
 import sys
@@ -78,6 +79,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     if not editor.chromium_program():
         parser.exit(0, "studio: left out, there is no Chromium\n")
+    for module, package in (("playwright", "browser"), ("comfyui_frontend_package", "studio")):
+        if importlib.util.find_spec(module) is None:
+            parser.exit(0, f"studio: left out, {module} is not installed; pip install -e '.[{package}]' brings it\n")
     allowed = sorted(os.sched_getaffinity(0))[: arguments.cores]
     os.sched_setaffinity(0, allowed)
     load = os.getloadavg()[0]

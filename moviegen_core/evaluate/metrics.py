@@ -57,13 +57,6 @@ def ssim(given: Tensor, wanted: Tensor) -> float:
     return float(score.mean())
 
 
-def flicker(clip: Tensor) -> float:
-    """Mean absolute change between neighbouring frames of [..., 3, T, H, W]: 0 for a still picture."""
-    if clip.ndim < 4 or clip.shape[-3] < 2:
-        return 0.0
-    return float(clip.double().diff(dim=-3).abs().mean())
-
-
 def _same_shape(given: Tensor, wanted: Tensor) -> None:
     if given.shape != wanted.shape:
         raise ShapeError(f"clips of {tuple(given.shape)} and {tuple(wanted.shape)} cannot be compared; crop the longer")

@@ -88,20 +88,6 @@ def thumbnail(frame: Any, size: int = 256) -> Image.Image:
     return image
 
 
-def save_gif(frames: Any, path: str | os.PathLike[str], *, fps: float = 12.5, loop: bool = True) -> Path:
-    """Writes an animated GIF. Its clock ticks in 10 ms: frame times are rounded, the clip's length holds."""
-    from PIL import Image
-
-    images = to_images(frames)
-    ticks = [round((index + 1) * 100 / fps) - round(index * 100 / fps) for index in range(len(images))]
-    # Viewers play a delay under 2 ticks at 10 a second: drop to the fastest rate they all keep.
-    durations = [10 * max(2, count) for count in ticks]
-    palette = contact_sheet(images[:: max(1, len(images) // 24)], 6, gap=0).quantize(255, dither=Image.Dither.NONE)
-    coded = [image.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG) for image in images]
-    options: dict[str, Any] = {"disposal": 1, "optimize": False}
-    return _save_animation(coded, path, "GIF", durations, loop, options)
-
-
 def save_webp(
     frames: Any, path: str | os.PathLike[str], *, fps: float = 16.0, quality: int = 80, loop: bool = True
 ) -> Path:

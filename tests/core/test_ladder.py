@@ -1,4 +1,4 @@
-"""Imports go down the ladder only (ARCHITECTURE: "one-way imports"); lazy imports inside functions count too."""
+"""Imports go down the ladder only (AGENTS.md); lazy imports inside functions count too."""
 
 from __future__ import annotations
 

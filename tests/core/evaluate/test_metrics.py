@@ -43,11 +43,6 @@ def test_ssim_forgives_a_shift_in_brightness_more_than_noise_of_equal_power():
     assert metrics.ssim(clip() * 0.5 + 0.1, clip() * 0.5) > metrics.ssim(clip() * 0.5 + 0.1 * noise, clip() * 0.5)
 
 
-def test_flicker_of_a_still_clip_is_zero():
-    assert metrics.flicker(clip()[:, :1].expand(3, 4, 16, 16)) == 0.0
-    assert metrics.flicker(clip()) > 0.5
-
-
 def test_clips_of_different_lengths_are_refused():
     with pytest.raises(ShapeError, match="crop the longer"):
         metrics.psnr(clip(), clip()[:, :2])

@@ -50,12 +50,11 @@ def test_thumbnail_keeps_the_aspect_ratio():
     assert frames.thumbnail(torch.zeros(3, 100, 200), 50).size == (50, 25)
 
 
-@pytest.mark.parametrize(("save", "ending"), [(frames.save_gif, "gif"), (frames.save_webp, "webp")])
-def test_animation_keeps_frames_and_duration(tmp_path, save, ending):
+def test_animation_keeps_frames_and_duration(tmp_path):
     clip = -torch.ones(3, 16, 24, 32)
     for frame in range(16):
         clip[0, frame, :, 2 * frame : 2 * frame + 2] = 1
-    path = save(clip, tmp_path / f"clip.{ending}", fps=16)
+    path = frames.save_webp(clip, tmp_path / "clip.webp", fps=16)
     milliseconds = 0
     with Image.open(path) as image:
         assert image.n_frames == 16
