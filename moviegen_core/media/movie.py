@@ -259,7 +259,7 @@ class Movie:
 
     @cached_property
     def waveform(self) -> Tensor | None:
-        """Sound [channels, samples] at `sample_rate`, or None for a silent film."""
+        """Sound [channels, samples] at `sample_rate` from the first picture on, or None for a silent film."""
         return None if self.sample_rate is None else read_sound(self.path)[0]
 
 

@@ -28,6 +28,8 @@ CEILING = 0.98  # highest sample of a mixture: AAC overshoots a little when it i
 TELL_EVERY = 50  # pictures
 AHEAD_SECONDS = 0.5  # how far the sound runs before the pictures in the file
 WEBM_PICTURES = ("vp8", "vp9", "av1")
+TS_PICTURES = ("mpeg1video", "mpeg2video", "h264", "hevc")  # those that can be read again
+TS_ENDINGS = (".ts", ".m2ts", ".mts", ".m2t")
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".webm": "webm"}  # those that do not hold every picture
 KEPT_RATES = (44100, 48000)  # Hz; every other rate becomes 48000
 
@@ -51,10 +53,10 @@ def container_ending(path: str | os.PathLike[str]) -> str:
         kind, ending = container.format.name, source.suffix.lower()
         if "mp4" in kind.split(","):
             return ending if ending in (".mp4", ".mov", ".m4v") else ".mp4"
-        if kind == "mpegts":
+        codec = picture_stream(container, source).codec.canonical_name
+        if kind == "mpegts" and codec in TS_PICTURES:
             return ".ts"
-        webm = picture_stream(container, source).codec.canonical_name in WEBM_PICTURES
-        return ".webm" if webm and ending == ".webm" else ".mkv"
+        return ".webm" if codec in WEBM_PICTURES and ending == ".webm" else ".mkv"
 
 
 def check_container(source: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
@@ -64,8 +66,12 @@ def check_container(source: str | os.PathLike[str], path: str | os.PathLike[str]
     origin, final = existing(source), Path(path)
     with codec_errors(origin, reading=True), av.open(str(origin)) as given:
         codec = picture_stream(given, origin).codec.canonical_name
-    format = FORMATS.get(final.suffix.lower())
-    if format is not None and codec not in av.open(io.BytesIO(), "w", format=format).supported_codecs:
+    ending = final.suffix.lower()
+    if ending in TS_ENDINGS:
+        holds = codec in TS_PICTURES
+    else:
+        holds = ending not in FORMATS or codec in av.open(io.BytesIO(), "w", format=FORMATS[ending]).supported_codecs
+    if not holds:
         raise MediaError(f"{final.name} cannot hold {codec} pictures; choose a name that ends in .mkv")
 
 
@@ -162,8 +168,6 @@ class _Track:
         if original:
             origin_options = {**options, "origin_seconds": film.start_seconds}
             parts.append((origin, 10 ** (original_gain_db / 20), origin_options))
-        if not isinstance(sound, Tensor):
-            parts[0][2]["origin_seconds"] = 0
         self.parts = parts
         self.scale = 1.0
         if len(parts) > 1 or gain_db > 0:

@@ -8,11 +8,13 @@ import os
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from ..errors import MediaError
 from . import waveform as waveforms
@@ -24,36 +26,35 @@ BLOCK = 1 << 14  # samples that are in memory at a time while a sound is streame
 def read_sound(path: str | os.PathLike[str], *, most_seconds: float | None = None) -> tuple[Tensor, int]:
     """The first sound track of any file: (waveform [channels, samples] in [-1, 1], sample_rate in Hz).
 
-    Of a file that is longer than `most_seconds` the rest is neither read nor kept.
+    Of a film it begins with the first picture: a track that starts later is led in by silence, one that starts earlier
+    is cut. Of a file that is longer than `most_seconds` the rest is neither read nor kept.
     """
     import av
 
     source = existing(path)
     with codec_errors(source, reading=True), av.open(str(source)) as container:
-        if not container.streams.audio:
-            raise MediaError(f"{source} has no sound track; choose a file with sound")
-        stream = container.streams.audio[0]
+        stream = _track(container, source)
         rate, channels = stream.rate, stream.channels
-        # Packed, not by channel: PyAV counts one plane too many where there are eight.
-        resampler = av.AudioResampler(format="flt", layout=stream.layout, rate=rate)
+        frames, seconds = _started(container, stream)
         most = math.inf if most_seconds is None else round(most_seconds * rate)
+        lead = round(min(seconds * rate, most))
         pieces: list[Tensor] = []
         held = longest = 0
-        for frame in container.decode(stream):
-            for piece in resampler.resample(frame):
-                pieces.append(torch.from_numpy(piece.to_ndarray()).view(-1, channels).T)
-                held += pieces[-1].shape[1]
-            longest = max(longest, frame.samples)
-            if held >= most:
+        for piece in _pieces(frames, channels, rate):
+            pieces.append(piece)
+            held += piece.shape[1]
+            longest = max(longest, piece.shape[1])
+            if held >= most - lead:
                 break
-        length = None if held < most else int(most)
+        length = None if held < most - lead else int(most) - lead
         if length is None and stream.duration is not None and stream.time_base is not None:
             stated = round(stream.duration * stream.time_base * rate)
             # AAC fills its last frame with silence. What is longer by more has a length guessed from its bit rate.
             length = stated if stated > held - longest else None
     if not pieces:
         return torch.zeros(channels, 0), rate
-    return torch.cat(pieces, dim=1)[:, :length].clone(), rate
+    sound = torch.cat(pieces, dim=1)[:, :length]
+    return functional.pad(sound, (max(lead, -sound.shape[1]), 0)), rate
 
 
 def sound_blocks(
@@ -63,72 +64,111 @@ def sound_blocks(
     channels: int,
     samples: int,
     given_rate: int = 48000,
-    origin_seconds: Fraction | int = 0,
+    origin_seconds: Fraction | None = None,
 ) -> Iterator[Tensor]:
     """Streams exactly `samples` of a sound as blocks [channels, up to BLOCK] at `sample_rate`, in bounded memory.
 
-    `sound` is a waveform [C, S] at `given_rate`, or any file with sound, whose clock is read from `origin_seconds` on.
-    What is too long is cut, what is missing is silence. `channels` is 1 or 2.
+    `sound` is a waveform [C, S] at `given_rate`, or any file with sound, whose clock is read from `origin_seconds` on;
+    without them from where `read_sound` begins. What is too long is cut, what is missing is silence. `channels` is 1
+    or 2.
     """
-    import av
-
-    layout = "mono" if channels == 1 else "stereo"
-    resampler = av.AudioResampler(format="fltp", layout=layout, rate=sample_rate)
     if isinstance(sound, Tensor):
-        frames = _tensor_frames(sound, given_rate, channels)
+        pieces = _pieces(_tensor_frames(sound, given_rate, channels), channels, sample_rate)
     else:
-        frames = _file_frames(existing(sound), origin_seconds)
-    with closing(frames):
-        pieces = _resampled(frames, resampler, channels)
-        with closing(pieces):
-            yield from _sized(pieces, channels, samples)
+        pieces = _file_pieces(existing(sound), channels, sample_rate, origin_seconds)
+    with closing(pieces):
+        yield from _sized(pieces, channels, samples)
 
 
-def _tensor_frames(waveform: Tensor, rate: int, channels: int) -> Generator[tuple[Any, Fraction], None, None]:
+def _tensor_frames(waveform: Tensor, rate: int, channels: int) -> Iterator[Any]:
     import av
 
     for start in range(0, waveform.shape[-1], BLOCK):
-        piece = waveforms.checked(waveform[..., start : start + BLOCK], rate)
-        piece = waveforms.to_mono(piece) if channels == 1 else waveforms.to_stereo(piece)
+        piece = _mapped(waveforms.checked(waveform[..., start : start + BLOCK], rate), channels)
         layout = "mono" if channels == 1 else "stereo"
         frame = av.AudioFrame.from_ndarray(piece.contiguous().numpy(), format="fltp", layout=layout)
-        frame.sample_rate, frame.pts, frame.time_base = rate, start, Fraction(1, rate)
-        yield frame, Fraction(0)
+        frame.sample_rate = rate
+        yield frame
 
 
-def _file_frames(path: Path, origin: Fraction | int) -> Generator[tuple[Any, Fraction], None, None]:
-    """Decoded frames, each with the time in seconds at which the first of them sounds after `origin`."""
+def _file_pieces(path: Path, channels: int, rate: int, origin: Fraction | None) -> Generator[Tensor, None, None]:
+    """Pieces [channels, samples] of any size that begin at `origin`."""
     import av
 
     with codec_errors(path, reading=True), av.open(str(path)) as container:
-        if not container.streams.audio:
-            raise MediaError(f"{path} has no sound track; choose a file with sound")
-        lead: Fraction | None = None
-        for frame in container.decode(container.streams.audio[0]):
-            if lead is None:
-                clock = frame.time_base or Fraction(1, frame.sample_rate)
-                lead = Fraction(0) if frame.pts is None else frame.pts * clock - origin
-            # The resampler wants an unbroken clock; the first time stamp is kept in `lead`.
-            frame.pts = None
-            yield frame, lead
-
-
-def _resampled(frames: Iterator[tuple[Any, Fraction]], resampler: Any, channels: int) -> Generator[Tensor, None, None]:
-    """Pieces of any size that begin at the clip's first sample."""
-    drop: int | None = None
-    for frame, lead in frames:
-        if drop is None:
-            drop = -round(lead * resampler.rate)
-            for start in range(0, -drop, BLOCK):
-                yield torch.zeros(channels, min(BLOCK, -drop - start))
-        for given in resampler.resample(frame):
-            piece = torch.from_numpy(given.to_ndarray())
-            skipped = min(max(0, drop), piece.shape[1])
+        frames, seconds = _started(container, _track(container, path), origin)
+        lead = round(seconds * rate)
+        for start in range(0, lead, BLOCK):
+            yield torch.zeros(channels, min(BLOCK, lead - start))
+        drop = max(0, -lead)
+        for piece in _pieces(frames, channels, rate):
+            skipped = min(drop, piece.shape[1])
             drop -= skipped
             yield piece[:, skipped:]
-    if drop is not None:
-        for given in resampler.resample(None):
-            yield torch.from_numpy(given.to_ndarray())[:, max(0, drop) :]
+
+
+def _track(container: Any, path: Path) -> Any:
+    """The first sound track of an open file."""
+    if not container.streams.audio:
+        raise MediaError(f"{path} has no sound track; choose a file with sound")
+    return container.streams.audio[0]
+
+
+def _started(container: Any, stream: Any, origin: Fraction | None = None) -> tuple[Iterator[Any], Fraction]:
+    """A track's decoded frames, and the seconds from `origin` (None: its first picture) to the first of them."""
+    frames = container.decode(stream)
+    first = next(frames, None)
+    if origin is None:
+        origin = _pictures_start(container)
+    lead = Fraction(0)
+    if first is not None and first.pts is not None and origin is not None:
+        lead = first.pts * (first.time_base or Fraction(1, first.sample_rate)) - origin
+    return chain([] if first is None else [first], frames), lead
+
+
+def _pictures_start(container: Any) -> Fraction | None:
+    """When the pictures of an open film start, in seconds on its clock; None for a plain sound, with a cover or not."""
+    import av
+
+    for stream in container.streams.video:
+        if not stream.disposition & av.stream.Disposition.attached_pic:
+            return (stream.start_time or 0) * stream.time_base
+    return None
+
+
+def _pieces(frames: Iterable[Any], channels: int, rate: int) -> Generator[Tensor, None, None]:
+    """Decoded frames -> pieces [channels, samples] of any size at `rate` Hz."""
+    import av
+
+    resampler: Any = None
+    setup: tuple[str, int, str] | None = None
+    for frame in frames:
+        now = frame.layout.name, frame.sample_rate, frame.format.name
+        if now != setup:  # at the start, and where a broadcast changes on its way
+            if resampler is not None:
+                yield from _floats(resampler.resample(None), channels)
+            # Without a layout: FFmpeg's own mixtures of channels are louder or softer than ours, and may clip.
+            # Packed, not by channel: PyAV counts one plane too many where there are eight.
+            resampler, setup = av.AudioResampler(format="flt", rate=rate), now
+        frame.pts = None  # the resampler wants an unbroken clock
+        yield from _floats(resampler.resample(frame), channels)
+    if resampler is not None:
+        yield from _floats(resampler.resample(None), channels)
+
+
+def _floats(frames: Iterable[Any], channels: int) -> Iterator[Tensor]:
+    for frame in frames:
+        packed = torch.from_numpy(frame.to_ndarray())
+        yield _mapped(packed.view(-1, frame.layout.nb_channels).T, channels)
+
+
+def _mapped(piece: Tensor, channels: int) -> Tensor:
+    """[C, S] -> [channels, S]; all but the first two of more channels stay silent."""
+    if piece.shape[0] == channels:
+        return piece
+    if channels == 1:
+        return waveforms.to_mono(piece)
+    return functional.pad(waveforms.to_stereo(piece), (0, 0, 0, channels - 2))
 
 
 def _sized(pieces: Iterable[Tensor], channels: int, samples: int) -> Iterator[Tensor]:

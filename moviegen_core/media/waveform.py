@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 CHECK_SAMPLES = 1 << 20  # at a time, so that hours are checked without a copy
 FILTER_ZEROS = 16  # zero crossings of the resampling filter on each side
+MOST_TAPS = 1 << 22  # of the resampling filter, in all its phases, that are made at once
+PHASES = 64  # that are made at a time where there are more taps
 
 # Share of the left side by channel, in the order of WAV files: front left, right, centre, bass, back, side pairs.
 SIDES = {
@@ -88,19 +90,49 @@ def resample(waveform: Tensor, from_rate: int, to_rate: int) -> Tensor:
     """
     if from_rate < 1 or to_rate < 1:
         raise MediaError(f"cannot resample from {from_rate} to {to_rate} Hz; both rates must be positive")
-    if from_rate == to_rate:
+    if from_rate == to_rate or not waveform.shape[-1]:
         return waveform
     common = math.gcd(from_rate, to_rate)
     up, down = to_rate // common, from_rate // common
-    cutoff = 0.97 * min(1.0, up / down)
-    reach = math.ceil(FILTER_ZEROS / cutoff)
-    taps = torch.arange(-reach, down + reach, dtype=torch.float64)
-    offset = taps - torch.arange(up, dtype=torch.float64).unsqueeze(1) * down / up
+    reach = _reach(up, down)
+    length = math.ceil(waveform.shape[-1] * up / down)
+    flat = functional.pad(waveform.reshape(-1, 1, waveform.shape[-1]), (reach, down + reach))
+    if up * down <= MOST_TAPS:
+        kernel = _filters(0, up, up, down).to(waveform).unsqueeze(1)
+        phases = functional.conv1d(flat, kernel, stride=down).transpose(1, 2)
+    else:
+        phases = _phases(flat[:, 0], up, down, waveform.shape[-1] // down + 1)
+    return phases.reshape(*waveform.shape[:-1], -1)[..., :length].contiguous()
+
+
+def _cutoff(up: int, down: int) -> float:
+    return 0.97 * min(1.0, up / down)
+
+
+def _reach(up: int, down: int) -> int:
+    """Samples on each side that the filter reads."""
+    return math.ceil(FILTER_ZEROS / _cutoff(up, down))
+
+
+def _filters(first: int, last: int, up: int, down: int) -> Tensor:
+    """Filters [last - first, taps] of the phases `first` to `last` of `up`, from the first one's reach on."""
+    cutoff, reach = _cutoff(up, down), _reach(up, down)
+    taps = torch.arange(first * down // up - reach, -(-last * down // up) + reach, dtype=torch.float64)
+    offset = taps - torch.arange(first, last, dtype=torch.float64).unsqueeze(1) * down / up
     window = torch.cos(offset * cutoff * math.pi / (2 * FILTER_ZEROS)).square() * (
         offset.abs() * cutoff <= FILTER_ZEROS
     )
-    kernel = (cutoff * torch.sinc(offset * cutoff) * window).to(waveform).unsqueeze(1)
-    length = math.ceil(waveform.shape[-1] * up / down)
-    flat = functional.pad(waveform.reshape(-1, 1, waveform.shape[-1]), (reach, down + reach))
-    phases = functional.conv1d(flat, kernel, stride=down)
-    return phases.transpose(1, 2).reshape(*waveform.shape[:-1], -1)[..., :length].contiguous()
+    return cutoff * torch.sinc(offset * cutoff) * window
+
+
+def _phases(flat: Tensor, up: int, down: int, periods: int) -> Tensor:
+    """The same convolution, some phases at a time: padded [B, S] -> [B, periods, up].
+
+    Nearly all of the taps of rates without a common divisor are zero.
+    """
+    blocks = []
+    for first in range(0, up, PHASES):
+        kernel = _filters(first, min(up, first + PHASES), up, down).to(flat)
+        windows = flat[:, first * down // up :].unfold(1, kernel.shape[1], down)[:, :periods]
+        blocks.append(windows @ kernel.T)
+    return torch.cat(blocks, dim=2)

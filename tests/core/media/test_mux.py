@@ -10,7 +10,7 @@ import torch
 
 from moviegen_core.errors import ConfigError, MediaError
 from moviegen_core.media.movie import exact_fps, read_movie, write_movie
-from moviegen_core.media.mux import container_ending, set_audio
+from moviegen_core.media.mux import TS_ENDINGS, TS_PICTURES, container_ending, set_audio
 from moviegen_core.media.pictures import timed_windows
 from moviegen_core.media.sound import BLOCK, read_sound, sound_blocks, write_sound
 from moviegen_core.media.timeline import timeline
@@ -62,6 +62,18 @@ def write_stamps(path, stamps, codec="libx264", last=None):
         container.mux(stream.encode(None))
 
 
+def write_film(path, codec):
+    """A silent film of twelve pictures."""
+    with av.open(str(path), mode="w") as container:
+        stream = container.add_stream(codec, rate=24)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"  # x265 spoils the memory below 64
+        if not codec.startswith("libvpx"):
+            stream.codec_context.max_b_frames = 0
+        for frame in (noisy_frames(12).repeat(1, 1, 2, 2) * 127 + 128).byte().permute(1, 2, 3, 0):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame.contiguous().numpy(), format="rgb24")))
+        container.mux(stream.encode(None))
+
+
 def trimmed(source, path, seconds):
     """Copies a film without its first `seconds`, as phones do: the packets stay, an edit list leaves them out."""
     with av.open(str(source)) as given, av.open(str(path), mode="w") as copy:
@@ -97,20 +109,29 @@ def test_pictures_are_identical_and_the_sound_is_as_long_as_them(tmp_path, fps, 
     ("codec", "ending"), [("libx264", "mov"), ("libvpx", "webm"), ("mpeg4", "avi"), ("libx264", "ts")]
 )
 def test_other_containers_keep_their_packets_too(tmp_path, codec, ending):
-    with av.open(str(tmp_path / f"film.{ending}"), mode="w") as container:
-        stream = container.add_stream(codec, rate=24)
-        stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv420p"
-        if codec != "libvpx":
-            stream.codec_context.max_b_frames = 0
-        for frame in (noisy_frames(12) * 127 + 128).byte().permute(1, 2, 3, 0):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame.contiguous().numpy(), format="rgb24")))
-        container.mux(stream.encode(None))
+    write_film(tmp_path / f"film.{ending}", codec)
     result = tmp_path / f"new{container_ending(tmp_path / f'film.{ending}')}"
     done = set_audio(tmp_path / f"film.{ending}", tone(1.0), result)
     before, after = picture_packets(tmp_path / f"film.{ending}")[0], picture_packets(result)[0]
     assert [one[0] for one in after] == [one[0] for one in before]
     assert done.film.num_frames == 12
     assert read_movie(result).sample_rate == 48000
+
+
+@pytest.mark.parametrize("codec", TS_PICTURES)
+def test_transport_stream_holds_the_pictures_that_it_accepts(tmp_path, codec):
+    write_film(tmp_path / "film.mkv", {"h264": "libx264", "hevc": "libx265"}.get(codec, codec))
+    set_audio(tmp_path / "film.mkv", tone(1.0), tmp_path / "new.ts")
+    given, made = read_movie(tmp_path / "film.mkv").pixels(), read_movie(tmp_path / "new.ts").pixels()
+    assert torch.equal(made, given)
+
+
+@pytest.mark.parametrize("ending", TS_ENDINGS)
+def test_pictures_that_a_transport_stream_cannot_hold_are_refused(tmp_path, ending):
+    write_film(tmp_path / "film.webm", "libvpx-vp9")
+    with pytest.raises(MediaError, match=r"cannot hold vp9 pictures; choose a name that ends in \.mkv"):
+        set_audio(tmp_path / "film.webm", tone(1.0), tmp_path / f"new{ending}")
+    assert [file.name for file in tmp_path.iterdir()] == ["film.webm"]
 
 
 def test_tags_are_kept_and_added(tmp_path):
@@ -230,6 +251,36 @@ def test_unusual_rates_and_channels_are_fitted(tmp_path, rate, channels):
     assert heard.shape[0] == min(channels, 2)
     spectrum = torch.fft.rfft(heard[0, : done.sample_rate]).abs()
     assert int(spectrum.argmax()) == 400
+
+
+def test_coherent_surround_file_keeps_its_peak(tmp_path):
+    write_movie(noisy_frames(24), tmp_path / "film.mp4", 24, preset="ultrafast")
+    with av.open(str(tmp_path / "5.1.m4a"), mode="w") as container:
+        stream = container.add_stream("aac", rate=48000, layout="5.1")
+        frame = av.AudioFrame.from_ndarray(tone(1, level=0.6, channels=6).numpy(), format="fltp", layout="5.1")
+        frame.sample_rate, frame.pts = 48000, 0
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    heard, _ = read_sound(set_audio(tmp_path / "film.mp4", tmp_path / "5.1.m4a", tmp_path / "new.mp4").path)
+    assert float(heard[:, 2000:46000].abs().max()) == pytest.approx(0.6, abs=0.05)
+
+
+def test_mono_file_enters_a_stereo_mixture_at_its_level(tmp_path):
+    write_movie(noisy_frames(24), tmp_path / "film.mp4", 24, waveform=tone(1, channels=2), preset="ultrafast")
+    write_sound(tone(1, 700), 48000, tmp_path / "tone.wav")
+    done = set_audio(
+        tmp_path / "film.mp4", tmp_path / "tone.wav", tmp_path / "new.mp4", mode="mix", original_gain_db=-90
+    )
+    heard, _ = read_sound(done.path)
+    assert heard[:, 2000:46000].abs().amax(1).tolist() == pytest.approx([0.3, 0.3], abs=0.02)
+
+
+def test_sound_of_another_film_begins_with_its_pictures(tmp_path):
+    write_movie(noisy_frames(24), tmp_path / "film.mp4", 24, preset="ultrafast")
+    write_film(tmp_path / "silent.mkv", "libx264")
+    set_audio(tmp_path / "silent.mkv", tone(1), tmp_path / "late.ts")  # its clock starts at 1.4 s
+    heard, _ = read_sound(set_audio(tmp_path / "film.mp4", tmp_path / "late.ts", tmp_path / "new.mp4").path)
+    assert int((heard[0].abs() > 0.1).nonzero()[0]) < 200
 
 
 def test_sound_enters_from_a_file_of_any_kind(tmp_path):

@@ -20,6 +20,18 @@ def test_resampled_tone_is_the_tone_at_the_other_rate(given, wanted):
     assert (resampled - tone(wanted))[200:-200].abs().max() < 2e-3
 
 
+@pytest.mark.parametrize(("given", "wanted"), [(44101, 48000), (45731, 44100)])
+def test_rates_without_a_common_divisor_are_resampled_in_little_memory(given, wanted):
+    resource = pytest.importorskip("resource")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    resampled = waveform.resample(torch.stack([tone(given), tone(given, 700.0)])[:, : given // 2], given, wanted)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KB
+    assert resampled.shape == (2, -(-(given // 2) * wanted // given))
+    kept = torch.stack([tone(wanted), tone(wanted, 700.0)])[:, 200 : resampled.shape[1] - 200]
+    error = resampled[:, 200:-200] - kept
+    assert 10 * float((kept.square().sum() / error.square().sum()).log10()) > 60
+
+
 def test_tone_above_the_new_limit_vanishes_instead_of_folding_back():
     resampled = waveform.resample(tone(48000, hertz=15000), 48000, 16000)
     assert resampled[200:-200].abs().max() < 1e-2
@@ -27,6 +39,10 @@ def test_tone_above_the_new_limit_vanishes_instead_of_folding_back():
 
 def test_resampling_keeps_leading_axes():
     assert waveform.resample(torch.zeros(2, 3, 480), 48000, 24000).shape == (2, 3, 240)
+
+
+def test_sound_without_samples_has_none_at_any_rate():
+    assert waveform.resample(torch.zeros(2, 0), 48000, 24000).shape == (2, 0)
 
 
 def test_invalid_samples_become_silence_and_loud_ones_are_clipped():
