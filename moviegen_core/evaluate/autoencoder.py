@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from .. import weights
+from ..errors import ConfigError
 from ..media.frames import contact_sheet, from_uint8
 from ..models import loading
 from ..models.tae.model import TAE
@@ -41,6 +42,8 @@ def evaluate(
 
     Writes tae.json, and tae.png with clips above what comes back, into `output`.
     """
+    if clips < 1:
+        raise ConfigError(f"{clips} clips were asked for; at least 1 is needed")
     tae = loading.load(weights.resolve(model), device=device, dtype=torch.float32, network="tae")
     assert isinstance(tae, TAE)
     scores: dict[str, list[float]] = {"psnr": [], "ssim": [], "image_psnr": []}
@@ -57,7 +60,7 @@ def evaluate(
         per_frame.append(frame_psnr(made[0], real[0]))
         moments.append((float(latent.mean()), float(latent.std())))
         if number < 6:
-            shown += [real[0, :, :: num_frames // 4], made[0, :, :: num_frames // 4]]
+            shown += [pixels[0, :, :: max(1, num_frames // 4)] for pixels in (real, made)]
         if on_clip:
             on_clip("tae", number + 1, clips)
     report: dict[str, Any] = {
@@ -74,8 +77,7 @@ def evaluate(
         "tiled_against_whole_psnr_db": mean_psnr([tiled_psnr(tae, clips + n, fps, size) for n in range(tiled)]),
     }
     (output / "tae.json").write_text(json.dumps(report, indent=2) + "\n")
-    if shown:
-        contact_sheet(torch.cat(shown, dim=1).cpu(), 8).save(output / "tae.png")
+    contact_sheet(torch.cat(shown, dim=1).cpu(), 8).save(output / "tae.png")
     return report
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from .. import weights
+from ..errors import ConfigError
 from ..media.frames import from_uint8
 from ..models import loading
 from ..models.judge.model import Judge
@@ -36,6 +37,8 @@ def evaluate(
     on_clip: Callable[[str, int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Share of right answers per attribute over `clips` clips, half of them held-out combinations; in judge.json."""
+    if clips < 1:
+        raise ConfigError(f"{clips} clips were asked for; at least 1 is needed")
     judge = load_judge()
     right: dict[str, list[bool]] = {name: [] for name in judge.config.classes}
     wrong: dict[str, dict[str, int]] = {name: {} for name in judge.config.classes}

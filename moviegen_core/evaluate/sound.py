@@ -32,6 +32,7 @@ from .seams import length_table, loudest_dbfs, seam_report
 SEED = 7_000_000  # far from every training seed
 RATE = SOUND_SAMPLE_RATE
 ATTRIBUTES = ("kind", "ambience", "mood")
+PATIENCE = 1000  # scenes looked through for the next one with a hit; of half a second, every fourth has one
 HIT_MOTIONS = ("bounce", "collide", "hop", "slide", "walk")
 
 # (scene, seconds, music as in toybox.sound, seed) -> waveform [channels, round(seconds * 48000)] in [-1, 1]
@@ -52,7 +53,7 @@ def evaluate(
     film_steps: int = 25,
     on_clip: OnClip | None = None,
 ) -> dict[str, Any]:
-    """Measures the `sources` (names joined by commas: real, codec, generated); writes sound.json and sound.md.
+    """Measures the `sources` (real, codec, generated, joined by commas); writes sound.json and sound.md after each.
 
     clips: how many scenes with hits, and how many scenes for the judge. silent: scenes that must stay silent.
     long_seconds: length of the sound that is searched for seams, 0 for none. films: how many films of the video model
@@ -61,23 +62,31 @@ def evaluate(
     if clips < 1:
         raise ConfigError(f"{clips} clips were asked for; at least 1 is needed")
     judge = load_sound_judge()
+    # All of them before hours go into the first.
+    makers = {name: maker(name, model) for name in map(str.strip, sources.split(","))}
     report: dict[str, Any] = {"clips": clips, "seconds": seconds, "model": model, "sources": {}}
-    for name in (part.strip() for part in sources.split(",")):
+    for name, make in makers.items():
 
         def tell(what: str, done: int, count: int, name: str = name) -> None:
             if on_clip:
                 on_clip(f"{name}: {what}", done, count)
 
         report["sources"][name] = measure(
-            maker(name, model), judge, clips=clips, seconds=seconds, silent=silent, long_seconds=long_seconds,
+            make, judge, clips=clips, seconds=seconds, silent=silent, long_seconds=long_seconds,
             meetings=long_joins(model, long_seconds), tell=tell,
         )  # fmt: skip
+        write(report, output)
     if films and "generated" in report["sources"]:
         on_film: OnClip = on_clip or (lambda what, done, count: None)
         report["films"] = hear_films(*film_makers(model), films, seconds, film_steps, on_film)
+        write(report, output)
+    return report
+
+
+def write(report: dict[str, Any], output: Path) -> None:
+    """What has been measured so far, as sound.json and sound.md."""
     (output / "sound.json").write_text(json.dumps(report, indent=2) + "\n")
     (output / "sound.md").write_text(as_markdown(report))
-    return report
 
 
 def film_makers(model: str) -> tuple[MovieGenPipeline, SoundPipeline]:
@@ -144,14 +153,16 @@ def measure(
 
 def scenes_with_hits(count: int, seconds: float) -> Iterator[Scene]:
     """Scenes of held-out seeds and, every other one, of held-out combinations, in which something is struck."""
-    found = number = 0
+    found = number = last = 0
     while found < count:
+        if number - last == PATIENCE:
+            raise ConfigError(f"none of {PATIENCE} scenes has a hit that can be told within {seconds:g} s; give more")
         motion = HIT_MOTIONS[number % len(HIT_MOTIONS)]
         split = "heldout" if number % 2 and motion != "walk" else "test"
         scene = sample_scene(SEED + number, split=split, duration_seconds=seconds, motion=motion)
         number += 1
         if sound_labels(scene).kind != "silence" and true_hits(scene, seconds):
-            found += 1
+            found, last = found + 1, number
             yield scene
 
 

@@ -6,6 +6,7 @@ source that gives the batch of any position, so the position is all that a resum
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 import threading
@@ -15,22 +16,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 import torch
 from torch import Tensor, nn
 
+from ..config import to_dict
 from ..devices import Placement, choose
 from ..errors import CheckpointError, ConfigError, MovieGenError
 from . import distributed, optim, state
 from .average import EMA
 from .data import Source, position_seed, stream
 from .progress import Progress
+from .ranges import at_least
 
 Objective = Callable[[nn.Module, dict[str, Tensor], torch.Generator], dict[str, Tensor]]
 Hook = Callable[[nn.Module, Path, int], None]  # (module with averaged weights, folder for sheets, step)
 
-CHECKPOINT = "checkpoint.pt"
+CHECKPOINT, SNAPSHOT = "checkpoint.pt", "snapshot-{:.3f}.pt"
 MAX_BAD_STEPS = 20
 
 
@@ -55,8 +58,23 @@ class LoopConfig:
     def __post_init__(self) -> None:
         if self.steps is None and self.max_minutes is None:
             raise ConfigError(f"stage {self.name} has no end; give it steps or max_minutes")
+        for limit in self.limits:
+            if limit is not None and not 0 < limit < math.inf:
+                raise ConfigError(f"stage {self.name} is to end after {limit}; give a limit above 0, or null for none")
+        at_least(self, 0, "seed")
         if self.accumulate < 1:
             raise ConfigError(f"stage {self.name} accumulates {self.accumulate} batches a step; at least 1 is needed")
+
+    @property
+    def limits(self) -> list[float | None]:
+        """Steps and minutes after which the stage ends."""
+        return [self.steps, self.max_minutes]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What it is trained with (plain values): all but its limits and how it is run."""
+        others = {"accumulate": self.accumulate, "ema_decay": self.ema_decay, "snapshots": list(self.snapshots)}
+        return {**to_dict(self.optim), **others}
 
 
 class Stopped(MovieGenError):
@@ -90,9 +108,11 @@ def fit(
 ) -> EMA:
     """Train `module` in place and give the averaged weights; `output` holds checkpoint, metrics.jsonl, sheets.
 
-    With `resume` a checkpoint in `output` is continued to the bit; a finished stage returns at once. SIGINT and
-    SIGTERM save after the step at hand and raise Stopped. `companions` are what the objective trains by itself (a
-    discriminator, say): their state_dicts are saved and restored with the rest.
+    With `resume` a checkpoint in `output` is continued to the bit; a finished stage returns at once, or goes on where
+    its limits have grown. CheckpointError where it began with other weights than `module` has now, trained others of
+    them, or was finished with other settings. SIGINT and SIGTERM save after the step at hand and raise Stopped.
+    `companions` are what the objective trains by itself (a discriminator, say): their state_dicts are saved and
+    restored with the rest.
     """
     placement = placement or choose()
     trainer = Trainer(module, objective, source, config, output, placement, strategy, out, companions or {})
@@ -100,6 +120,13 @@ def fit(
         trainer.restore()
     trainer.run(hooks)
     return trainer.ema
+
+
+def forget(folder: Path) -> None:
+    """Delete the checkpoints and snapshots of all stages in `folder`; metrics and sheets stay."""
+    for pattern in (CHECKPOINT, "snapshot-*.pt"):
+        for file in list(folder.rglob(pattern)):
+            file.unlink()
 
 
 class Trainer:
@@ -121,6 +148,7 @@ class Trainer:
         self.world = distributed.join(placement.device.type)
         self.config, self.source, self.output, self.placement = config, source, output, placement
         self.module = module.to(placement.device)
+        self.began = state.probe(module)
         self.wrapped = distributed.wrap(_Wrapped(module, objective), self.world, strategy)
         self.parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
         self.optimizer = optim.build(module, config.optim)
@@ -157,7 +185,8 @@ class Trainer:
                 if distributed.agree(bool(asked), self.world):
                     self.save()
                     raise Stopped(
-                        f"{self.config.name} stopped at step {self.step} and saved; repeat the command to go on"
+                        f"{self.config.name} stopped at step {self.step} and saved; to go on, repeat the command "
+                        "without --no-resume"
                     )
                 now = time.monotonic()
                 if now - saved >= self.config.save_seconds:
@@ -226,7 +255,7 @@ class Trainer:
     def _snapshot(self, share_before: float) -> None:
         for mark in self.config.snapshots:
             if share_before < mark <= self.share and self.world.is_main:
-                state.save(self.output / f"snapshot-{mark:.3f}.pt", self.ema.state_dict())
+                state.save(self.output / SNAPSHOT.format(mark), self.ema.state_dict())
 
     def save(self) -> None:
         """Write the checkpoint."""
@@ -237,7 +266,9 @@ class Trainer:
             facts = {"step": self.step, "seconds": self.seconds, "done": self.done, "seed": self.config.seed}
             parts = {"module": network, "optimizer": optimizer, "ema": {"updates": self.ema.updates, "shadow": shadow}}
             parts["companions"] = {name: thing.state_dict() for name, thing in self.companions.items()}
-            state.save(self.checkpoint, {**facts, **parts, "name": self.config.name, "random": state.random_states()})
+            origin = {"name": self.config.name, "began": self.began, "limits": self.config.limits}
+            origin["facts"] = self.config.facts
+            state.save(self.checkpoint, {**facts, **parts, **origin, "random": state.random_states()})
 
     def _frozen(self) -> set[str]:
         """Names of the parameters that are not trained."""
@@ -251,17 +282,55 @@ class Trainer:
                 f"{self.checkpoint} is of stage {saved['name']} with seed {saved['seed']}, not of {self.config.name} "
                 f"with seed {self.config.seed}; choose another output folder"
             )
+        self._compare(saved)
         network = saved["module"]
         if not self.config.keep_frozen:
             own = self.module.state_dict()
             network = {**{name: own[name] for name in self._frozen()}, **network}
+        settings = [{key: group[key] for key in group if key != "params"} for group in self.optimizer.param_groups]
         distributed.scatter(self.module, self.optimizer, network, saved["optimizer"], self.world)
+        for group, own in zip(self.optimizer.param_groups, settings, strict=True):
+            group.update(own)  # those saved with the moments may be older
         self.ema.load_state_dict(saved["ema"])
         for name, thing in self.companions.items():
             thing.load_state_dict(saved["companions"][name])
-        self.step, self.seconds, self.done = saved["step"], saved["seconds"], saved["done"]
+        self.step, self.seconds = saved["step"], saved["seconds"]
+        self.done = self._is_over(saved)
         state.set_random_states(saved["random"])
         self.progress.rewind(self.step)
+
+    def _compare(self, saved: Mapping[str, Any]) -> None:
+        """CheckpointError unless what was saved began as this stage does; older checkpoints do not tell."""
+        if not state.alike(saved.get("began", self.began), self.began):
+            self._refuse("from other weights than it begins with now")
+        same = saved["ema"]["shadow"].keys() == self.ema.shadow.keys()
+        same = same and saved.get("companions", {}).keys() == self.companions.keys()
+        if not same or _groups(saved["optimizer"]["param_groups"]) != _groups(self.optimizer.param_groups):
+            self._refuse("with other parameters or another optimiser")
+
+    def _is_over(self, saved: Mapping[str, Any]) -> bool:
+        """Whether a saved stage is finished as it is asked for now; CheckpointError where it is in another way."""
+        limits, facts, before = self.config.limits, self.config.facts, saved.get("limits")
+        if not saved["done"] or (before != limits and self.share < 1.0):
+            return False
+        reached = zip(limits, before or limits, (self.step, self.seconds / 60), strict=True)
+        if any(limit is not None and limit != old and amount > limit for limit, old, amount in reached):
+            self._refuse("to its end and beyond the limits of now")
+        changed = [name for name, value in saved.get("facts", facts).items() if facts.get(name) != value]
+        if changed:
+            self._refuse(f"to its end with another {', '.join(changed)}")
+        return True
+
+    def _refuse(self, how: str) -> NoReturn:
+        raise CheckpointError(
+            f"{self.output} holds the stage {self.config.name}, trained {how}; delete that folder to train the stage "
+            "again, or train all anew with --no-resume"
+        )
+
+
+def _groups(groups: Sequence[Mapping[str, Any]]) -> list[tuple[int, Any]]:
+    """Sizes of an optimiser's groups, and which of them move by Muon."""
+    return [(len(group["params"]), group.get("orthogonal")) for group in groups]
 
 
 @contextmanager

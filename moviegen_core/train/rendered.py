@@ -63,8 +63,8 @@ class Rendered(ABC, Generic[Config]):
         """The contents of file `number`."""
 
     def first(self: Own, count: int) -> Own:
-        """The same folder, of which only the first `count` are wanted."""
-        return type(self)(self.folder, replace(self.config, count=count))
+        """The same folder, of which only the first `count` are wanted, at most all."""
+        return type(self)(self.folder, replace(self.config, count=min(count, len(self))))
 
     def __len__(self) -> int:
         return self.config.count

@@ -4,17 +4,21 @@ run(recipe, output=None, *, resume=True, minutes_scale=1.0, settings={}, ship=No
     render_workers=1) -> Path of the output folder
     recipe          a name of `recipes.RECIPES`; "nano" is all that ship weights, in sequence
     output          folder for clips, caches, checkpoints, metrics and sheets (default runs/nano)
-    resume          continue what the folder holds; False trains the recipe's stages again (clips and caches stay)
+    resume          continue what the folder holds; False deletes the checkpoints of the recipe's stages and trains them
+                    again (clips and caches stay)
     minutes_scale   factor on every time limit, to fit another machine or another patience
     settings        {"joint.minutes": "20"}: fields of the recipe by dotted name, values in JSON or plain text; the
                     recipe's own name may stand before them ("nano-video.joint.minutes"), and must with "nano"
-    ship            folder that receives the trained weights and their manifest (default: the package's own)
+    ship            folder that receives the trained weights and their manifest (default: the package's own), and
+                    is searched first for those that a recipe reads
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +46,8 @@ def run(
     render_workers: int = 1,
 ) -> Path:
     """Train; see the module's text for the arguments."""
-    if minutes_scale <= 0:
-        raise ConfigError(f"minutes_scale {minutes_scale} must be above 0; 1 is the recipe's own time")
+    if not 0 < minutes_scale < math.inf:
+        raise ConfigError(f"minutes_scale {minutes_scale} must be a number above 0; 1 is the recipe's own time")
     if render_workers < 0:
         raise ConfigError(f"render_workers {render_workers} must be at least 0; 0 renders in this process")
     chosen = names(recipe)
@@ -62,7 +66,7 @@ def run(
     workspace.say(f"device: {workspace.placement}")
     for name, config in configs.items():
         workspace.say(f"recipe: {name}")
-        RECIPES[name].run(config, workspace)
+        RECIPES[name].run(config, replace(workspace, settings=told[name]))
     return workspace.output
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain, count, islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -24,6 +24,10 @@ from ..media.frames import from_uint8
 from ..media.join import fitted, retimed
 from ..media.movie import exact_fps, read_movie
 from .latents import caption
+from .ranges import at_least
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 FILMS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".gif")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
@@ -38,6 +42,9 @@ class ShotConfig:
     fps: float = 16.0
     height: int = 128  # pixels
     width: int = 128
+
+    def __post_init__(self) -> None:
+        at_least(self, 1, "frames", "height", "width")
 
 
 class Shots(Protocol):
@@ -99,7 +106,7 @@ class Films:
 
         try:
             with Image.open(file) as image:
-                frame = np.array(ImageOps.exif_transpose(image).convert("RGB"))
+                frame = np.array(as_rgb(ImageOps.exif_transpose(image)))
         except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
             raise MediaError(f"{file} cannot be read as a picture ({error}); write it again or take it out") from error
         yield from fitted([from_uint8(frame[None])], self.config.height, self.config.width, "crop")
@@ -150,6 +157,15 @@ class Scenes:
                 self.scenes[number], num_frames=config.frames, fps=config.fps, height=config.height, width=config.width
             )
             yield from_uint8(np.ascontiguousarray(frames))
+
+
+def as_rgb(image: Image.Image) -> Image.Image:
+    """A picture of any mode in 8 bits a colour; convert() alone would turn 16-bit grey white."""
+    from PIL import Image
+
+    if image.mode.startswith("I"):
+        image = Image.fromarray((np.array(image) // 256).clip(0, 255).astype(np.uint8))
+    return image.convert("RGB")
 
 
 def caption_of(file: Path, default: str) -> str:

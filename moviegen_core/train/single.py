@@ -29,7 +29,7 @@ def train_and_ship(
     """
     recipe = f"nano-{loop.name.replace('_', '-')}"
     average = fit(
-        network, objective, source, workspace.timed(loop), workspace.folder(recipe), resume=workspace.resume,
+        network, objective, source, workspace.timed(loop), workspace.training(recipe), resume=workspace.resume,
         hooks=hooks, placement=workspace.placement, out=workspace.out,
     )  # fmt: skip
     average.copy_to(network)

@@ -11,9 +11,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from ..errors import CheckpointError
 from ..files import replacing
+from .distributed import whole
+
+PROBED = 16  # values of each tensor, by which weights are known again
+CLOSE = {"rtol": 1e-2, "atol": 1e-5}  # other processors and precisions round otherwise; a step of training moves more
 
 
 def random_states() -> dict[str, Any]:
@@ -44,6 +49,17 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002
     torch.manual_seed(seed)
+
+
+def probe(module: nn.Module) -> Tensor:
+    """A few values of every tensor of a module, [N] on the CPU: cheap for networks of any size."""
+    tensors = (whole(value.detach()).flatten() for value in module.state_dict().values())
+    return torch.cat([values[:: max(1, len(values) // PROBED)][:PROBED].float().cpu() for values in tensors])
+
+
+def alike(one: Tensor, other: Tensor) -> bool:
+    """Whether two probes are of the same weights."""
+    return one.shape == other.shape and torch.allclose(one, other, equal_nan=True, **CLOSE)
 
 
 def save(path: Path, state: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from ..devices import Placement, choose
 from ..models import loading
 from . import distributed, state
 from .clips import ClipConfig, Clips
+from .loop import CHECKPOINT, forget
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,16 +30,23 @@ class Workspace:
     minutes_scale: float = 1.0
     placement: Placement = field(default_factory=choose)
     render_workers: int = 1
+    settings: Mapping[str, str] = field(default_factory=dict)  # which the user gave the recipe, for the manifest
     out: TextIO = sys.stderr
 
     def folder(self, *names: str) -> Path:
         """A folder below the output."""
         return self.output.joinpath(*names)
 
+    def training(self, *names: str) -> Path:
+        """The folder of a recipe's stages; without `resume` what an earlier training left of them is deleted first."""
+        if not self.resume:
+            self.once(lambda: forget(self.folder(*names)))
+        return self.folder(*names)
+
     def steps(self, *names: str) -> int:
         """How many steps the run in a folder below the output has made."""
         distributed.meet(distributed.join(self.placement.device.type))  # the first may still be writing
-        return int(state.load(self.folder(*names) / "checkpoint.pt")["step"])
+        return int(state.load(self.folder(*names) / CHECKPOINT)["step"])
 
     def clips(self, config: ClipConfig, name: str = "clips") -> Clips:
         """The rendered clips of `config`, drawn now where they are missing."""
@@ -52,13 +60,26 @@ class Workspace:
             return config
         return replace(config, max_minutes=config.max_minutes * self.minutes_scale)
 
+    def needs(self, *names: str) -> None:
+        """CheckpointError where weights that a recipe reads are missing, before it begins to work."""
+        for name in names:
+            self.weight_file(name)
+
     def weight_file(self, name: str) -> Path:
-        """Verified file of trained weights, such as "nano/tae"."""
-        return weights.path(name, self.ship)
+        """Verified file of trained weights, such as "nano/tae": those in `ship`, else the package's own."""
+        return weights.path(name, self._home(name))
 
     def sha256(self, name: str) -> str:
         """Hash of trained weights, to tell which ones a cache was computed with."""
-        return weights.shipped(self.ship)[name].sha256
+        self.needs(name)
+        return weights.shipped(self._home(name))[name].sha256
+
+    def _home(self, name: str) -> Path:
+        return self.ship if name in weights.shipped(self.ship) else weights.SHIPPED_FOLDER
+
+    def begun(self, start: str, network: str) -> nn.Module:
+        """A network of kind `network` to train on from: shipped weights by name, or a file."""
+        return loading.load(weights.resolve(start), device="cpu", dtype=torch.float32, network=network)
 
     def once(self, write: Callable[[], object]) -> None:
         """Call `write` in the first of several processes that train together; the others wait for it."""
@@ -76,7 +97,8 @@ class Workspace:
         def write() -> None:
             loading.save(network, file, extra={**advice, **(extra or {})}, dtype=torch.float16)
             network_name = loading.read_header(file).network
-            weights.register(name, file, self.ship, network=network_name, commit=commit(), **facts)
+            told = {"settings": dict(self.settings), "commit": commit()}
+            weights.register(name, file, self.ship, network=network_name, **told, **facts)
 
         self.once(write)
         return file

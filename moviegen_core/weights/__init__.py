@@ -40,6 +40,7 @@ class Shipped:
     commit: str = ""
     seed: int | None = None
     steps: int | None = None
+    settings: dict[str, str] = dataclasses.field(default_factory=dict)  # of the recipe, where they are not its own
     evaluation: dict[str, Any] = dataclasses.field(default_factory=dict)
     sampling: dict[str, Any] = dataclasses.field(default_factory=dict)
 

@@ -28,6 +28,7 @@ from ..loop import Hook, LoopConfig, fit
 from ..objectives.video import flow_matching
 from ..optim import OptimConfig
 from ..origin import claim
+from ..ranges import at_least
 from ..shots import Films, Scenes, ShotConfig, Shots
 from ..workspace import Workspace
 
@@ -58,27 +59,17 @@ class LoraRecipe:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 _.-]*", self.name):
             raise ConfigError(f"name {self.name!r} must be a file name of letters, digits, dots, dashes and spaces")
+        at_least(self, 1, "per_film", "scenes", "rank")
+        at_least(self, 0, "seed")
 
 
 def run(recipe: LoraRecipe, workspace: Workspace) -> None:
     """Encode the shots, train the adapters, write them into NAME.safetensors of the folder "lora"."""
-    folder = workspace.folder("lora", recipe.name)
-    if not workspace.resume:
-        (folder / "manifest.json").unlink(missing_ok=True)
-    claim(
-        folder,
-        to_dict(recipe),
-        "{folder} holds a LoRA of another {changed}; choose another --set name=..., or train it anew with --no-resume",
-    )
     shots = shots_of(recipe)
     pipeline = MovieGenPipeline.from_pretrained(
         recipe.model, device=workspace.placement.device, dtype=workspace.placement.dtype
     )
     pipeline.check_size(recipe.shots.frames, recipe.shots.height, recipe.shots.width)
-    latents = encoded_shots(pipeline, shots, folder / "latents", workspace)
-    texts = encoded_captions(pipeline, shots, recipe.shots.fps, folder / "texts", workspace)
-    torch.manual_seed(recipe.seed)
-    model = adapters.adapt(pipeline.video, recipe.rank, alpha=recipe.alpha)
     loop = LoopConfig(
         name="lora",
         steps=recipe.steps,
@@ -88,6 +79,19 @@ def run(recipe: LoraRecipe, workspace: Workspace) -> None:
         keep_frozen=False,
         optim=OptimConfig(learning_rate=recipe.learning_rate, weight_decay=0.0, warmup_steps=20),
     )
+    # A name is taken once everything was looked at: what was wrong can then be corrected under the same name.
+    folder = workspace.training("lora", recipe.name)
+    if not workspace.resume:
+        (folder / "manifest.json").unlink(missing_ok=True)
+    claim(
+        folder,
+        to_dict(recipe),
+        "{folder} holds a LoRA of another {changed}; choose another --set name=..., or train it anew with --no-resume",
+    )
+    latents = encoded_shots(pipeline, shots, folder / "latents", workspace)
+    texts = encoded_captions(pipeline, shots, recipe.shots.fps, folder / "texts", workspace)
+    torch.manual_seed(recipe.seed)
+    model = adapters.adapt(pipeline.video, recipe.rank, alpha=recipe.alpha)
     source = samples(
         range(len(shots.captions)), latents, texts, variants=len(shots.captions[0]),
         tokens_per_batch=recipe.tokens_per_batch, seed=recipe.seed,

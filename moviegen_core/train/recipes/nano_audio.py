@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ...conditioning.sound import SoundConditioning
-from ...models import catalog, loading
+from ...models import catalog
 from ...models.audio_codec.model import AudioCodec
 from ...models.audio_dit.model import AudioDiT
 from ...models.sound_match.model import sound_bands
@@ -29,11 +29,16 @@ from ..loop import Hook, LoopConfig
 from ..objectives.audio import sound_flow_matching
 from ..optim import OptimConfig
 from ..pupil import AudioPupil
+from ..ranges import at_least
 from ..single import train_and_ship
 from ..sound_data import (
+    CODEC,
     FRAMES,
     LATENT,
+    MATCH,
     TEXT,
+    TEXT_ENCODER,
+    VISION,
     SoundClips,
     collate_texts,
     frame_cache,
@@ -54,7 +59,7 @@ class AudioRecipe:
     """Sizes, seed and time of nano/audio."""
 
     preset: str = "nano"
-    start: str = ""  # a checkpoint of the preset to train on from; empty: from scratch
+    start: str = ""  # weights of the preset to train on from, a shipped name or a file; empty: from scratch
     seed: int = 61
     clips: ClipConfig = field(default_factory=lambda: CLIPS)
     variants: int = 2  # captions a sound
@@ -83,9 +88,13 @@ class AudioRecipe:
     window_seconds: float = 8.0
     context_seconds: float = 2.0
 
+    def __post_init__(self) -> None:
+        at_least(self, 0, "seed")
+
 
 def run(recipe: AudioRecipe, workspace: Workspace) -> None:
     """Fill the caches, train, ship as nano/audio."""
+    workspace.needs(CODEC, MATCH, VISION, TEXT_ENCODER)
     data = sound_clips(workspace, recipe.clips)
     texts = text_features(workspace, data, recipe.variants)
     latents, frames = latent_cache(workspace, data), frame_cache(workspace, data)
@@ -93,8 +102,7 @@ def run(recipe: AudioRecipe, workspace: Workspace) -> None:
     model = catalog.build("audio_dit", recipe.preset, device="cpu")
     assert isinstance(model, AudioDiT)
     if recipe.start:
-        begun = loading.load(Path(recipe.start), device="cpu", dtype=torch.float32, network="audio_dit")
-        model.load_state_dict(begun.state_dict())
+        model.load_state_dict(workspace.begun(recipe.start, "audio_dit").state_dict())
     count = min(STATISTICS_SOUNDS, len(data))
     model.text_standard.measure(tokens_of(texts, count))
     model.frames_in.standard.measure(torch.cat([frames.get(number, FRAMES) for number in range(count)]))

@@ -24,6 +24,7 @@ from ..loop import LoopConfig, fit
 from ..objectives.audio_codec import AudioCodecLoss
 from ..objectives.sound_discriminator import SoundAdversary, SoundDiscriminator
 from ..optim import OptimConfig
+from ..ranges import at_least
 from ..sounds import SoundConfig, Sounds
 from ..workspace import Workspace
 from .nano_sound_match import CLIPS
@@ -33,7 +34,7 @@ SMALLEST_STD = 1e-3
 
 @dataclass(frozen=True, kw_only=True)
 class CodecStage:
-    """One step of the curriculum, left out with steps=0.
+    """One step of the curriculum, left out with steps=0 or minutes=0.
 
     `adversary` scales DAC's adversarial and feature-matching weights, 0 for none.
     """
@@ -63,6 +64,9 @@ class CodecRecipe:
     mixed: float = 0.3  # share of the samples that are two sounds at once
     gain_db: tuple[float, float] = (-15.0, 6.0)
 
+    def __post_init__(self) -> None:
+        at_least(self, 0, "seed")
+
 
 STAGES = ("joint", "decoder")
 
@@ -75,10 +79,11 @@ def run(recipe: CodecRecipe, workspace: Workspace) -> None:
     codec = catalog.build("audio_codec", recipe.preset, device="cpu")
     assert isinstance(codec, AudioCodec)
     linear_start(codec, start_sounds(sounds, recipe))
+    folder = workspace.training("nano-codec")
     steps = 0
     for number, name in enumerate(STAGES):
         stage: CodecStage = getattr(recipe, name)
-        if stage.steps == 0:
+        if 0 in (stage.steps, stage.minutes):
             continue
         loop = LoopConfig(
             name=name,
@@ -106,9 +111,8 @@ def run(recipe: CodecRecipe, workspace: Workspace) -> None:
             ship(codec, sounds, recipe, workspace, steps)
             for part in (codec.encoder, codec.quantizer.in_proj, codec.linear.analysis, codec.linear.code_in):  # type: ignore[union-attr]
                 part.requires_grad_(False)
-        folder = workspace.folder("nano-codec", name)
         average = fit(
-            codec, loss, source(sounds, recipe, number), workspace.timed(loop), folder,
+            codec, loss, source(sounds, recipe, number), workspace.timed(loop), folder / name,
             resume=workspace.resume, companions=companions, placement=workspace.placement, out=workspace.out,
         )  # fmt: skip
         average.copy_to(codec)

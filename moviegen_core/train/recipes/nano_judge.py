@@ -10,14 +10,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ...media.frames import from_uint8
-from ...models import catalog, loading
+from ...models import catalog
 from ...models.judge.model import JudgeConfig, prepare_clip
 from ...toybox import vocabulary
 from ..cache import ShardCache
@@ -27,6 +26,7 @@ from ..latents import load_tae, origin, weights_hash
 from ..loop import LoopConfig
 from ..objectives.judge import judge_loss
 from ..optim import OptimConfig
+from ..ranges import at_least
 from ..single import train_and_ship
 from ..workspace import Workspace
 from .nano_video import VideoRecipe
@@ -46,7 +46,7 @@ MIRRORED = {"pan left": "pan right", "pan right": "pan left"}
 class JudgeRecipe:
     """Sizes, seed and time of nano/judge; it reads the clips that the video recipe renders."""
 
-    start: str = ""  # a judge to train on from; empty: from scratch
+    start: str = ""  # a judge to train on from, "nano/judge" or a file; empty: from scratch
     seed: int = 31
     clips: ClipConfig = field(default_factory=lambda: replace(VideoRecipe().clips, count=4000))
     coded_share: float = 0.5  # of what is seen comes out of the autoencoder
@@ -57,16 +57,20 @@ class JudgeRecipe:
     method: str = "muon"
     learning_rate: float = 2e-3
 
+    def __post_init__(self) -> None:
+        at_least(self, 0, "seed")
+
 
 def run(recipe: JudgeRecipe, workspace: Workspace) -> None:
     """Train and ship as nano/judge."""
+    if recipe.coded_share:
+        workspace.needs("nano/tae")
     clips = workspace.clips(recipe.clips)
     config = JudgeConfig(classes=CLASSES)
     torch.manual_seed(recipe.seed)
     judge = catalog.build("judge", config, device="cpu")
     if recipe.start:
-        begun = loading.load(Path(recipe.start), device="cpu", dtype=torch.float32, network="judge")
-        judge.load_state_dict(begun.state_dict())
+        judge.load_state_dict(workspace.begun(recipe.start, "judge").state_dict())
     loop = LoopConfig(
         name="judge",
         steps=recipe.steps,

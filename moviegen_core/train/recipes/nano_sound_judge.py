@@ -21,8 +21,9 @@ from ..data import Batch, Collated
 from ..loop import LoopConfig
 from ..objectives.sound_judge import sound_judge_loss
 from ..optim import OptimConfig
+from ..ranges import at_least
 from ..single import train_and_ship
-from ..sound_data import load_codec
+from ..sound_data import CODEC, load_codec
 from ..sounds import SoundConfig, Sounds
 from ..workspace import Workspace
 
@@ -45,9 +46,14 @@ class SoundJudgeRecipe:
     minutes: float = 10.0
     learning_rate: float = 3e-3
 
+    def __post_init__(self) -> None:
+        at_least(self, 0, "seed")
+
 
 def run(recipe: SoundJudgeRecipe, workspace: Workspace) -> None:
     """Train and ship as nano/sound_judge."""
+    if recipe.codec_share:
+        workspace.needs(CODEC)
     sounds = Sounds(workspace.folder("judge-sounds"), recipe.sounds)
     sounds.fill(workspace.render_workers, workspace.out)
     config = SoundJudgeConfig(classes=CLASSES)

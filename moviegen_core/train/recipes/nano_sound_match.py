@@ -22,11 +22,13 @@ from ..data import Batch, position_rng
 from ..loop import LoopConfig
 from ..objectives.sound_match import sound_match_loss
 from ..optim import OptimConfig
+from ..ranges import at_least
 from ..single import train_and_ship
 from ..sound_data import (
     BANDS,
     EFFECTS,
     TEXT,
+    TEXT_ENCODER,
     SoundClips,
     band_cache,
     collate_texts,
@@ -62,9 +64,13 @@ class SoundMatchRecipe:
     method: str = "muon"  # 60 of its steps teach more than 200 of AdamW's
     learning_rate: float = 4e-3
 
+    def __post_init__(self) -> None:
+        at_least(self, 0, "seed")
+
 
 def run(recipe: SoundMatchRecipe, workspace: Workspace) -> None:
     """Train and ship as nano/sound_match."""
+    workspace.needs(TEXT_ENCODER)
     data = sound_clips(workspace, recipe.clips)
     texts = text_features(workspace, data, recipe.variants)
     torch.manual_seed(recipe.seed)

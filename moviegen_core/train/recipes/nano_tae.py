@@ -25,6 +25,7 @@ from ..loop import Hook, LoopConfig, fit
 from ..objectives.discriminator import Adversary, PatchDiscriminator
 from ..objectives.tae import TAELoss, detail_distance
 from ..optim import OptimConfig
+from ..ranges import at_least
 from ..workspace import Workspace
 
 SHEET_CLIPS = 4
@@ -32,7 +33,7 @@ SHEET_CLIPS = 4
 
 @dataclass(frozen=True, kw_only=True)
 class TAEStage:
-    """One step of the curriculum, and the kinds of batches it mixes."""
+    """One step of the curriculum, left out with minutes=0, and the kinds of batches it mixes."""
 
     minutes: float | None
     crops: tuple[CropConfig, ...]
@@ -79,6 +80,9 @@ class TAERecipe:
     statistics_clips: int = 96
     start_clips: int = 64  # whose principal components the network starts from
 
+    def __post_init__(self) -> None:
+        at_least(self, 0, "seed")
+
 
 STAGES = ("joint", "finish", "decoder")
 
@@ -86,14 +90,16 @@ STAGES = ("joint", "finish", "decoder")
 def run(recipe: TAERecipe, workspace: Workspace) -> None:
     """Draw the clips, train every stage, measure the latents, export as nano/tae."""
     clips = workspace.clips(recipe.clips)
-    folder = workspace.folder("nano-tae")
     torch.manual_seed(recipe.seed)
     tae = TAE(presets.PRESETS[recipe.preset])
     tae.reset_parameters()
     linear_start(tae, start_clips(clips, recipe.start_clips, recipe.seed))
+    folder = workspace.training("nano-tae")
     steps = 0
     for number, name in enumerate(STAGES):
         stage: TAEStage = getattr(recipe, name)
+        if not (stage.minutes or stage.steps):
+            continue
         loop = LoopConfig(
             name=name,
             steps=stage.steps,

@@ -60,7 +60,8 @@ class TextRecipe:
 
 def run(recipe: TextRecipe, workspace: Workspace) -> None:
     """Train the encoders of `recipe.roles` and ship them as nano/<role> (and nano/metaclip_vision)."""
-    for role in recipe.roles:
+    folders = {role: workspace.training("text", role) for role in recipe.roles}
+    for role, folder in folders.items():
         config: LoopConfig = workspace.timed(getattr(recipe, role))
         torch.manual_seed(config.seed)
         preset = presets.NANO[role]
@@ -87,7 +88,7 @@ def run(recipe: TextRecipe, workspace: Workspace) -> None:
             objective,
             source,
             config,
-            workspace.folder("text", role),
+            folder,
             resume=workspace.resume,
             placement=workspace.placement,
             out=workspace.out,

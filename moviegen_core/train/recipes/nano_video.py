@@ -17,7 +17,7 @@ from torch import nn
 from ...conditioning.text import encode_prompt
 from ...errors import CheckpointError, ConfigError
 from ...media.frames import contact_sheet
-from ...models import adapters, catalog, loading
+from ...models import adapters, catalog
 from ...models.video_dit.model import VideoDiT
 from ...pipelines.sample import sample_video
 from ...shapes import clip_latent
@@ -27,6 +27,7 @@ from ..clips import ClipConfig, Clips, best_looking
 from ..data import Mixture, Source
 from ..hints import Hints
 from ..latents import (
+    ENCODERS,
     caption,
     channel_weights,
     latents,
@@ -36,10 +37,11 @@ from ..latents import (
     text_features,
     tokens_of,
 )
-from ..loop import Hook, LoopConfig, fit
+from ..loop import SNAPSHOT, Hook, LoopConfig, fit
 from ..objectives.video import flow_matching
 from ..optim import OptimConfig
 from ..pupil import VideoPupil
+from ..ranges import at_least
 from ..workspace import Workspace
 
 WEIGHED_STILLS, WHITENED_CLIPS = 16, 800
@@ -72,7 +74,7 @@ class VideoRecipe:
     """Sizes, seeds and times of nano/video."""
 
     preset: str = "nano"
-    start: str = ""  # a checkpoint of the preset to train on from; empty: from scratch
+    start: str = ""  # weights of the preset to train on from, a shipped name or a file; empty: from scratch
     adapter_rank: int = 0  # above 0: `start` stays as it is, and low-rank adapters of this rank are trained beside it
     seed: int = 21
     method: str = "muon"
@@ -121,6 +123,9 @@ class VideoRecipe:
     guidance_scale: float = 3.0
     temperature: float = 0.8
 
+    def __post_init__(self) -> None:
+        at_least(self, 0, "seed")
+
     @property
     def hints(self) -> float:
         """Weight of the questions half-way; adapters are trained without."""
@@ -139,13 +144,14 @@ def run(recipe: VideoRecipe, workspace: Workspace) -> None:
             f"the stage {STAGES[-1]} has {last.minutes} minutes, {last.steps} steps and snapshots at {last.snapshots}, "
             "but their average is what is shipped; give it time or steps, and snapshots above 0 up to 1"
         )
+    workspace.needs("nano/tae", *(f"nano/{name}" for name in ENCODERS))
     data = Data(recipe, workspace)
-    folder = workspace.folder("nano-video")
     objective = partial(
         flow_matching, channel_weight=data.channel_weight(), time_mean=recipe.time_mean, hint_weight=recipe.hints,
         subject_weight=recipe.subject_weight if recipe.hints else 1.0,
     )  # fmt: skip
     model = begun(recipe, data)
+    folder = workspace.training("nano-video")
     steps = 0
     for number, name in enumerate(STAGES):
         stage: VideoStage = getattr(recipe, name)
@@ -197,8 +203,7 @@ def begun(recipe: VideoRecipe, data: Data) -> VideoDiT:
     model = catalog.build("video_dit", recipe.preset, device="cpu")
     assert isinstance(model, VideoDiT)
     if recipe.start:
-        weights = loading.load(Path(recipe.start), device="cpu", dtype=torch.float32, network="video_dit")
-        model.load_state_dict(weights.state_dict())
+        model.load_state_dict(data.workspace.begun(recipe.start, "video_dit").state_dict())
     if recipe.adapter_rank:
         if not recipe.start:
             raise ConfigError("adapters need weights to adapt; name a checkpoint with --set start=FILE")
@@ -212,7 +217,7 @@ def begun(recipe: VideoRecipe, data: Data) -> VideoDiT:
 def merge(model: nn.Module, folder: Path, marks: Sequence[float]) -> None:
     """Give the model the average of the snapshots that a stage left in `folder` at the shares `marks`."""
     # The folder may hold those of an earlier training, which had other marks.
-    files = [folder / f"snapshot-{mark:.3f}.pt" for mark in sorted(marks)]
+    files = [folder / SNAPSHOT.format(mark) for mark in sorted(marks)]
     files = [file for file in files if file.is_file()]
     if not files:
         raise CheckpointError(f"{folder} holds no snapshots at {marks}; train the stage anew, with --no-resume")

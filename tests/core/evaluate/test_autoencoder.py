@@ -8,6 +8,7 @@ import math
 import pytest
 import torch
 
+from moviegen_core.errors import ConfigError
 from moviegen_core.evaluate import autoencoder
 from moviegen_core.models import loading
 from moviegen_core.models.tae.model import TAE
@@ -38,6 +39,13 @@ def test_bench_writes_its_figures_and_a_sheet(tmp_path, untrained):
     assert len(report["psnr_db_by_frame"]) == 8
     assert report["psnr_db"] < 30
     assert seen == [("tae", 1, 1)]
+
+
+def test_bench_takes_short_clips_and_refuses_none(tmp_path, untrained):
+    report = autoencoder.evaluate(tmp_path, model=str(untrained), clips=1, tiled=0, num_frames=2, size=32)
+    assert len(report["psnr_db_by_frame"]) == 2
+    with pytest.raises(ConfigError, match="at least 1"):
+        autoencoder.evaluate(tmp_path, model=str(untrained), clips=0)
 
 
 def test_mean_psnr_is_that_of_the_mean_error():

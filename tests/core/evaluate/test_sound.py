@@ -1,5 +1,7 @@
 """The sound bench: what it measures on real sound, on silence and on nonsense."""
 
+import json
+
 import pytest
 import torch
 
@@ -40,7 +42,30 @@ def test_report_becomes_a_table_with_a_column_per_source(judge):
     assert "median onset error" in table
 
 
-def test_unknown_source_is_refused(tmp_path):
+def test_report_is_written_after_each_source(tmp_path):
+    def stop_at_the_second(what, done, count):
+        if what.startswith("codec"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        bench.evaluate(
+            tmp_path, sources="real, codec", clips=1, seconds=1.0, silent=0, long_seconds=0, on_clip=stop_at_the_second
+        )
+    assert list(json.loads((tmp_path / "sound.json").read_text())["sources"]) == ["real"]
+    assert (tmp_path / "sound.md").is_file()
+
+
+@pytest.mark.parametrize("seconds", [0.16, 0.2])
+def test_clips_too_short_for_a_hit_are_refused(seconds):
+    with pytest.raises(ConfigError, match=rf"within {seconds} s; give more"):
+        next(bench.scenes_with_hits(1, seconds))
+
+
+def test_unknown_source_is_refused_before_any_is_measured(tmp_path):
+    told = []
+    with pytest.raises(ConfigError, match="no source 'tape'"):
+        bench.evaluate(tmp_path, sources="real,tape", clips=1, on_clip=lambda *what: told.append(what))
+    assert not told
     with pytest.raises(ConfigError, match="real, codec or generated"):
         bench.maker("tape", "nano")
     with pytest.raises(ConfigError, match="at least 1"):

@@ -6,6 +6,7 @@ import io
 
 import torch
 
+from moviegen_core import weights
 from moviegen_core.devices import choose
 from moviegen_core.models import loading
 from moviegen_core.pipelines.sound_codec import decode_sound, encode_sound
@@ -16,17 +17,23 @@ from moviegen_core.train.workspace import Workspace
 CLIPS = ClipConfig(count=4, size=32, kinds=((16, 16, 1),), first_seed=70)
 
 
-def test_recipe_ships_a_codec_that_gives_its_sounds_back(tmp_path):
+def train(folder, joint, decoder):
+    """Run the recipe with tiny sizes -> (workspace, recipe)."""
     workspace = Workspace(
-        output=tmp_path / "runs", ship=tmp_path / "ship", placement=choose("cpu", "fp32"), render_workers=0,
+        output=folder / "runs", ship=folder / "ship", placement=choose("cpu", "fp32"), render_workers=0,
         out=io.StringIO(),
     )  # fmt: skip
     recipe = nano_codec.CodecRecipe(
         clips=CLIPS, seconds=0.3, batch_size=2, start_sounds=4, start_seconds=1.0, statistics_sounds=4,
-        joint=nano_codec.CodecStage(minutes=None, steps=2, learning_rate=1e-5),
-        decoder=nano_codec.CodecStage(minutes=None, steps=1, learning_rate=1e-5, adversary=0.02),
+        joint=nano_codec.CodecStage(learning_rate=1e-5, **joint),
+        decoder=nano_codec.CodecStage(learning_rate=1e-5, adversary=0.02, **decoder),
     )  # fmt: skip
     nano_codec.run(recipe, workspace)
+    return workspace, recipe
+
+
+def test_recipe_ships_a_codec_that_gives_its_sounds_back(tmp_path):
+    workspace, recipe = train(tmp_path, {"minutes": None, "steps": 2}, {"minutes": None, "steps": 1})
     codec = loading.load(workspace.weight_file("nano/audio_codec"), dtype=torch.float32, network="audio_codec")
     sounds = nano_codec.start_sounds(
         nano_codec.Sounds(workspace.folder("sound-waves"), nano_codec.SoundConfig.beside(CLIPS, channels=1)), recipe
@@ -35,3 +42,9 @@ def test_recipe_ships_a_codec_that_gives_its_sounds_back(tmp_path):
     error = decode_sound(codec, latent, sounds.shape[2]) - sounds
     assert 10 * torch.log10(sounds.square().mean() / error.square().mean()) > 12
     assert torch.isfinite(latent).all()
+
+
+def test_stages_without_steps_or_minutes_are_left_out(tmp_path):
+    workspace, _ = train(tmp_path, {"minutes": 6, "steps": 0}, {"minutes": 0})
+    assert weights.shipped(workspace.ship)["nano/audio_codec"].steps == 0
+    assert not workspace.folder("nano-codec").exists()

@@ -15,6 +15,7 @@ from torch import nn
 
 from moviegen_core.devices import choose
 from moviegen_core.errors import CheckpointError, ConfigError, MovieGenError
+from moviegen_core.train import state
 from moviegen_core.train.data import Collated
 from moviegen_core.train.loop import LoopConfig, Stopped, Trainer, fit
 from moviegen_core.train.optim import OptimConfig
@@ -22,8 +23,8 @@ from moviegen_core.train.optim import OptimConfig
 PLACEMENT = choose("cpu", "fp32")
 
 
-def network() -> nn.Module:
-    torch.manual_seed(7)
+def network(seed=7) -> nn.Module:
+    torch.manual_seed(seed)
     return nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.2), nn.Linear(8, 2))
 
 
@@ -45,8 +46,8 @@ def settings(steps=6, **changes) -> LoopConfig:
     return LoopConfig(name="tiny", steps=steps, seed=3, optim=optim, log_seconds=0.0, **changes)
 
 
-def run(folder, config, source=None, **options):
-    module = network()
+def run(folder, config, source=None, module=None, **options):
+    module = module or network()
     source = source or Collated(sample, 4, seed=1)
     ema = fit(module, objective, source, config, folder, placement=PLACEMENT, out=io.StringIO(), **options)
     return module, ema
@@ -69,7 +70,7 @@ class Killer:
 def test_killed_and_resumed_run_ends_with_the_same_bits(tmp_path, method, number):
     config = settings(accumulate=2, optim={"method": method})
     whole, whole_ema = run(tmp_path / "whole", config)
-    with pytest.raises(Stopped, match="step 3"):
+    with pytest.raises(Stopped, match=r"step 3 .* repeat the command without --no-resume"):
         run(tmp_path / "cut", config, Killer(5, number))
     resumed, resumed_ema = run(tmp_path / "cut", config)
     for name, value in whole.state_dict().items():
@@ -97,6 +98,68 @@ def test_finished_stage_is_not_trained_again(tmp_path):
     assert torch.equal(first[0].weight, second[0].weight)
 
 
+def stopped(folder, config):
+    """A run that was stopped after its first step."""
+    with pytest.raises(Stopped):
+        run(folder, config, Killer(0))
+
+
+def test_finished_stage_goes_on_when_its_limit_grows(tmp_path):
+    run(tmp_path, settings(steps=2))
+    run(tmp_path, settings(steps=5))
+    saved = state.load(tmp_path / "checkpoint.pt")
+    assert (saved["step"], saved["done"]) == (5, True)
+    run(tmp_path, settings(steps=5, max_minutes=60.0), Killer(0))
+    with pytest.raises(CheckpointError, match="beyond the limits of now; delete that folder"):
+        run(tmp_path, settings(steps=3))
+
+
+def test_stage_is_not_continued_from_other_weights_than_it_began_with(tmp_path):
+    stopped(tmp_path / "cut", settings())
+    run(tmp_path / "whole", settings())
+    for folder in ("cut", "whole"):
+        with pytest.raises(CheckpointError, match=rf"{folder} holds .* other weights .*; delete that folder"):
+            run(tmp_path / folder, settings(), module=network(seed=8))
+    rounded = network().to(torch.bfloat16).float()
+    run(tmp_path / "cut", settings(), module=rounded)
+
+
+def test_stage_that_trains_other_parameters_is_refused(tmp_path):
+    stopped(tmp_path, settings())
+    frozen = network()
+    frozen[2].requires_grad_(False)
+    with pytest.raises(CheckpointError, match=r"other parameters .* --no-resume"):
+        run(tmp_path, settings(), module=frozen)
+    for changed in ({"method": "muon"}, {"rate_scales": {"2.": 0.1}}):
+        with pytest.raises(CheckpointError, match="another optimiser"):
+            run(tmp_path, settings(optim=changed))
+    with pytest.raises(CheckpointError, match="other parameters"):
+        run(tmp_path, settings(), companions={"rival": nn.Linear(1, 1)})
+
+
+def test_other_settings_hold_for_the_rest_of_a_stage_and_are_refused_once_it_is_finished(tmp_path):
+    stopped(tmp_path, settings())
+    changed = settings(optim={"weight_decay": 0.5, "eps": 1e-4})
+    trainer = Trainer(network(), objective, Collated(sample, 4, 1), changed, tmp_path, PLACEMENT, out=io.StringIO())
+    trainer.restore()
+    assert trainer.step == 1
+    assert {group["weight_decay"] for group in trainer.optimizer.param_groups} == {0.5, 0.0}
+    trainer.run()
+    run(tmp_path, changed, Killer(0))
+    with pytest.raises(CheckpointError, match="to its end with another eps, weight_decay, ema_decay;"):
+        run(tmp_path, settings(ema_decay=0.5))
+
+
+def test_checkpoint_that_does_not_tell_how_it_began_is_continued(tmp_path):
+    stopped(tmp_path, settings())
+    saved = state.load(tmp_path / "checkpoint.pt")
+    for name in ("began", "limits", "facts"):
+        del saved[name]
+    state.save(tmp_path / "checkpoint.pt", saved)
+    run(tmp_path, settings(), module=network(seed=8))
+    assert state.load(tmp_path / "checkpoint.pt")["step"] == 6
+
+
 def test_checkpoint_of_another_stage_is_refused(tmp_path):
     run(tmp_path, settings())
     with pytest.raises(CheckpointError, match="choose another output folder"):
@@ -119,6 +182,18 @@ def test_stage_ends_when_its_minutes_are_over(tmp_path):
 def test_stage_without_an_end_is_refused():
     with pytest.raises(ConfigError, match="give it steps or max_minutes"):
         LoopConfig(name="endless")
+
+
+@pytest.mark.parametrize("limit", [0, -3, float("nan"), float("inf")])
+@pytest.mark.parametrize("name", ["steps", "max_minutes"])
+def test_limit_that_ends_nothing_is_refused(name, limit):
+    with pytest.raises(ConfigError, match="give a limit above 0"):
+        LoopConfig(name="tiny", **{name: limit})
+
+
+def test_negative_seed_is_refused():
+    with pytest.raises(ConfigError, match=r"LoopConfig\.seed is -1, but must be at least 0"):
+        LoopConfig(name="tiny", steps=1, seed=-1)
 
 
 def test_accumulated_gradient_is_the_mean_over_the_batches(tmp_path):

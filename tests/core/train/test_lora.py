@@ -6,6 +6,7 @@ import io
 import json
 from fractions import Fraction
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -103,6 +104,14 @@ def test_damaged_picture_is_named(tmp_path):
         next(Films(tmp_path, FORM, default="a thing").pixels([0]))
 
 
+def test_sixteen_bit_grey_keeps_its_shades(tmp_path):
+    steps = np.array([0, 16384, 32768, 65535], dtype=np.uint16)
+    Image.fromarray(steps.repeat(16).reshape(1, 64).repeat(64, 0)).save(tmp_path / "grey.png")
+    (shown,) = Films(tmp_path, ShotConfig(frames=1, height=64, width=64), default="a thing").pixels([0])
+    wanted = torch.tensor([0, 64, 128, 255]) / 127.5 - 1.0
+    torch.testing.assert_close(shown[:, 0, 32, 8::16], wanted.expand(3, 4))
+
+
 def test_file_adapts_every_linear_layer_of_the_blocks_and_says_of_what(trained):
     header = loading.read_header(trained)
     assert (header.metadata["adapts"], header.metadata["steps"]) == ("video_dit", "3")
@@ -194,6 +203,23 @@ def test_clip_that_the_model_cannot_hold_is_refused_before_the_work(films, film_
     with pytest.raises(ShapeError, match="use 1 to 48"):
         train(tmp_path, film_folder, films=str(films), **{"shots.frames": "4000"})
     assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_what_was_wrong_at_the_first_try_is_corrected_under_the_same_name(film_folder, tmp_path):
+    films = tmp_path / "films"
+    films.mkdir()
+    Image.new("RGB", (40, 40), "blue").save(films / "still.png")
+    with pytest.raises(ConfigError, match="give one caption for all"):
+        train(tmp_path, film_folder, films=str(films))
+    with pytest.raises(ConfigError, match="give a limit above 0"):
+        train(tmp_path, film_folder, films=str(films), caption="a thing", steps="0")
+    assert train(tmp_path, film_folder, films=str(films), caption="a thing", steps="1").is_file()
+
+
+@pytest.mark.parametrize("name", ["per_film", "scenes", "rank", "shots.frames", "shots.height", "shots.width"])
+def test_sizes_below_one_are_refused(film_folder, tmp_path, name):
+    with pytest.raises(ConfigError, match=f"{name.rpartition('.')[2]} is 0, but must be at least 1"):
+        train(tmp_path, film_folder, **{name: "0"})
 
 
 def test_name_that_is_no_file_name_is_refused(film_folder, tmp_path):

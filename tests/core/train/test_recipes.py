@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from dataclasses import replace
 from functools import cache
 
@@ -24,7 +25,7 @@ from moviegen_core.models.text.tokenizer import ByteTokenizer, LibraryTokenizer
 from moviegen_core.models.video_dit import presets as video_presets
 from moviegen_core.models.video_dit.model import VideoDiT
 from moviegen_core.toybox import sample_scene
-from moviegen_core.train import run, state
+from moviegen_core.train import loop, run, state
 from moviegen_core.train.clips import ClipConfig
 from moviegen_core.train.crops import CropConfig
 from moviegen_core.train.latents import load_tae
@@ -126,6 +127,39 @@ def test_last_stage_of_the_autoencoder_leaves_the_encoder_alone(trained_tae):
     )
 
 
+def copied(workspace, folder):
+    """The same work in a folder of its own."""
+    shutil.copytree(workspace.output, folder / "runs")
+    return make_workspace(folder)
+
+
+def test_training_anew_first_deletes_what_an_older_one_left_of_all_stages(trained_tae, tmp_path, monkeypatch):
+    def stop(self, batches):
+        raise KeyboardInterrupt
+
+    workspace = copied(trained_tae, tmp_path)
+    folder = workspace.folder("nano-tae")
+    (folder / "decoder" / "snapshot-0.500.pt").touch()
+    monkeypatch.setattr(loop.Trainer, "_optimise", stop)
+    with pytest.raises(KeyboardInterrupt):
+        nano_tae.run(tiny_tae_recipe(), replace(workspace, resume=False))
+    assert not list(folder.rglob("*.pt"))
+
+
+def test_stage_of_an_older_training_does_not_replace_a_newer_one(trained_tae, tmp_path):
+    workspace, recipe = copied(trained_tae, tmp_path), tiny_tae_recipe()
+    with pytest.raises(CheckpointError, match=r"nano-tae/finish holds .* other weights"):
+        nano_tae.run(replace(recipe, joint=replace(recipe.joint, steps=3)), workspace)
+    assert state.load(workspace.folder("nano-tae", "joint", "checkpoint.pt"))["step"] == 3
+
+
+def test_autoencoder_stages_without_time_are_left_out(trained_tae, tmp_path):
+    workspace, recipe = copied(trained_tae, tmp_path), tiny_tae_recipe()
+    none = replace(recipe.joint, minutes=0, steps=None)
+    nano_tae.run(replace(recipe, finish=none, decoder=none), workspace)
+    assert weights.shipped(workspace.ship)["nano/tae"].steps == 1
+
+
 def test_video_recipe_ships_the_average_of_its_last_snapshots(workspace):
     ship_untrained_parts(workspace)
     nano_video.run(tiny_video_recipe(), workspace)
@@ -209,6 +243,24 @@ def test_a_stage_without_time_is_left_out(workspace):
     assert not workspace.folder("nano-video", "long").exists()
 
 
+def test_weights_are_those_in_ship_or_else_the_shipped_ones(workspace):
+    known = weights.shipped()["nano/tae"]
+    assert workspace.sha256("nano/tae") == known.sha256
+    assert workspace.weight_file("nano/tae") == weights.path("nano/tae")
+    ship_untrained_parts(workspace)
+    assert workspace.sha256("nano/tae") == weights.shipped(workspace.ship)["nano/tae"].sha256 != known.sha256
+    with pytest.raises(CheckpointError, match="no shipped weights are called 'nano/absent'"):
+        workspace.sha256("nano/absent")
+
+
+@pytest.mark.parametrize("name", ["nano-video", "nano-judge", "nano-sound-judge", "nano-sound-match", "nano-audio"])
+def test_missing_weights_are_told_before_anything_is_drawn(workspace, tmp_path, monkeypatch, name):
+    monkeypatch.setattr(weights, "SHIPPED_FOLDER", tmp_path)
+    with pytest.raises(CheckpointError, match="run: make nano"):
+        RECIPES[name].run(RECIPES[name].config, workspace)
+    assert not workspace.output.exists()
+
+
 def test_latents_of_another_autoencoder_are_refused(workspace):
     ship_untrained_parts(workspace)
     data = nano_video.Data(tiny_video_recipe(), workspace)
@@ -274,6 +326,19 @@ def test_judge_sees_a_share_of_the_clips_through_the_autoencoder(workspace):
             assert share == 0.5 or (kind == "coded") == (share == 1.0)
             seen.add(kind)
     assert seen == {"first", "second", "coded"}
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_negative_seed_is_refused(name):
+    key = "ul2.seed" if name == "nano-text" else "seed"
+    with pytest.raises(ConfigError, match=r"seed is -1, but must be at least 0"):
+        run.with_settings(RECIPES[name].config, {key: "-1"})
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf")])
+def test_impossible_factor_on_the_minutes_is_refused(tmp_path, scale):
+    with pytest.raises(ConfigError, match="must be a number above 0"):
+        run.run("nano-judge", tmp_path, minutes_scale=scale)
 
 
 @pytest.mark.parametrize("key", ["speed", "joint.speed", "joint.minutes.more"])

@@ -34,6 +34,7 @@ def test_folder_is_filled_on_and_refused_for_another_synthesis(tmp_path):
     more = Sounds(tmp_path, SoundConfig(count=3, seconds=0.2))
     assert more.missing() == [2]
     assert more.first(2).missing() == []
+    assert len(more.first(1000)) == len(more)
     with pytest.raises(CheckpointError, match="other seconds"):
         Sounds(tmp_path, SoundConfig(count=2, seconds=0.3))
     manifest = tmp_path / "manifest.json"
