@@ -20,7 +20,6 @@ from ...models.audio_codec.model import AudioCodec
 from ...models.audio_dit.model import AudioDiT
 from ...models.sound_match.model import sound_bands
 from ...pipelines.sound import sample_sound
-from ...toybox import sound_labels
 from ..cache import ShardCache
 from ..clips import ClipConfig
 from ..data import Batch, Bucketed
@@ -78,9 +77,6 @@ class AudioRecipe:
     whiten: bool = True
     stir: float = 0.0
     hint_weight: float = 0.1
-    # How often a silent sound comes for each other one (assumption). One sound in thirty is silent, and must be so in
-    # every frame: mistakes that hardly weigh in the mean are heard.
-    silent_repeats: int = 3
     # What the nano model is best sampled with: it learned from sounds of up to eight seconds.
     sampling_steps: int = 16
     guidance_scale: float = 3.0
@@ -159,8 +155,7 @@ def source(
     def hints(number: int) -> Batch:
         return sound_hints(data.sounds.scene(number)) if recipe.hint_weight else {}
 
-    def sample(index: int, rng: np.random.Generator) -> Batch:
-        number = numbers[index]
+    def sample(number: int, rng: np.random.Generator) -> Batch:
         return {
             LATENT: latents.get(number, LATENT),
             FRAMES: frames.get(number, FRAMES),
@@ -168,12 +163,7 @@ def source(
             **hints(number),
         }
 
-    numbers = [
-        number
-        for number in range(len(data))
-        for _ in range(recipe.silent_repeats if sound_labels(data.sounds.scene(number)).silent else 1)
-    ]
-    sizes = [(data.num_latents(number), 1, 1) for number in numbers]
+    sizes = [(data.num_latents(number), 1, 1) for number in range(len(data))]
     return Bucketed(sample, sizes, recipe.tokens_per_batch, recipe.seed, collate_texts)
 
 

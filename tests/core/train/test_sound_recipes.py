@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
 
 import pytest
 import torch
@@ -19,7 +18,6 @@ from moviegen_core.models.text.tokenizer import LibraryTokenizer
 from moviegen_core.models.vision import build_network as build_tower
 from moviegen_core.models.vision.checkpoint import save_vision_tower
 from moviegen_core.models.vision.presets import NANO as NANO_VISION
-from moviegen_core.toybox import sample_scene, sound_labels
 from moviegen_core.train.clips import ClipConfig
 from moviegen_core.train.data import position_rng
 from moviegen_core.train.recipes import nano_audio, nano_sound_judge, nano_sound_match
@@ -106,27 +104,6 @@ def test_audio_recipe_ships_weights_and_how_to_sample_with_them(workspace):
     model = loading.load(workspace.weight_file("nano/audio"), dtype=torch.float32)
     assert not torch.equal(model.frames_in.standard.std, torch.ones(288))
     assert list(workspace.folder("nano-audio", "sheets").glob("step-*.png"))
-
-
-def test_silent_sounds_come_more_often(workspace, tmp_path):
-    def silent(seed):
-        return sound_labels(sample_scene(seed, split="train", duration_seconds=2.0)).silent
-
-    first = next(seed for seed in range(5000) if silent(seed) and not silent(seed + 1))
-    clips = ClipConfig(count=2, size=32, kinds=((16, 8, 1),), first_seed=first)
-    data = sound_clips(replace(workspace, output=tmp_path), clips)
-    recipe = nano_audio.AudioRecipe(tokens_per_batch=50, hint_weight=0.0, silent_repeats=4)
-    numbered = Numbered()
-    source = nano_audio.source(recipe, data, numbered, numbered, numbered)
-    found = [int(source.batch(position)["latent"]) for position in range(10)]
-    assert (found.count(0), found.count(1)) == (8, 2)
-
-
-class Numbered:
-    """A cache whose every tensor holds its item's number."""
-
-    def get(self, number, key):
-        return torch.full((1, 1), float(number))
 
 
 def test_frame_features_of_another_match_are_refused(workspace):
