@@ -36,6 +36,7 @@ from ..sound_windows import (
     kept_frames,
     recommended,
     span,
+    to_make,
 )
 from .sound_eyes import read_encoders
 
@@ -129,7 +130,8 @@ def sample_sound(
     check_scorer(branches, scorer)
     slices = [slice(0, length)] if blended else windows.slices(length)
     runs = window_runs(slices, branches, windows.beams)
-    progress = Progress(steps * runs * len(samples))
+    wanted = [to_make(slices, known) for known in kept[:, part]]
+    progress = Progress(steps * sum(window_runs(one, branches, windows.beams) for one in wanted))
     run = _Run(model, positive, negative, steps, guidance_scale, solver, temperature, progress)
     made = samples.clone().float()
     for item in range(len(samples)):
@@ -140,10 +142,13 @@ def sample_sound(
             start[:, :, : begun.shape[2]], mask[: begun.shape[2]] = begun.to(start), True
             return lambda seed: run(start, mask, whole, seed, scorer)
 
+        def known(own: slice, item: int = item) -> Tensor | None:
+            return None if own in wanted[item] else made[item : item + 1, :, part][:, :, own]
+
         first = seed + item * runs
-        grown = grow(window, slices, made.new_zeros(1, channels, 0), branches, windows.beams, first)
-        known = kept[item, part].to(made.device)
-        made[item, :, part] = torch.where(known, made[item, :, part], grown[0].to(made))
+        grown = grow(window, slices, made.new_zeros(1, channels, 0), branches, windows.beams, first, known)
+        stays = kept[item, part].to(made.device)
+        made[item, :, part] = torch.where(stays, made[item, :, part], grown[0].to(made))
     return made.to(comfy.model_management.intermediate_device())
 
 

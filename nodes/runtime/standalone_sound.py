@@ -21,7 +21,7 @@ from moviegen_core.pipelines.sound import Scorer, long_sound, window_runs
 
 from .. import preview, sound_convert
 from ..sound_convert import FRAMES
-from ..sound_windows import CONTEXT_KEY, NO_SOUND, Windows, check_sound_latent, kept_frames, recommended, span
+from ..sound_windows import CONTEXT_KEY, NO_SOUND, Windows, check_sound_latent, kept_frames, recommended, span, to_make
 from .sound_eyes import read_encoders
 
 
@@ -75,10 +75,12 @@ def sample_sound(
     length = part.stop - part.start
     if windows.method == "multidiffusion" and candidates > 1:
         raise ConfigError("multidiffusion makes the whole sound at once; choose extend for candidates")
-    runs = 1
+    runs, counts = 1, [1] * len(samples)
     if windows.method == "extend":
-        runs = window_runs(windows.slices(length), max(candidates, windows.beams), windows.beams)
-    progress = Progress(steps * runs * len(samples))
+        slices, branches = windows.slices(length), max(candidates, windows.beams)
+        runs = window_runs(slices, branches, windows.beams)
+        counts = [window_runs(to_make(slices, known), branches, windows.beams) for known in kept[:, part]]
+    progress = Progress(steps * sum(counts))
     whole = samples.shape[2]
     asked = _conditioning(model, positive, whole).window(part.start, part.stop)
     against = None if negative is None else _conditioning(model, negative, whole).window(part.start, part.stop)
@@ -89,7 +91,7 @@ def sample_sound(
         if bool(known.any()):
             context = made[item : item + 1, :, part].to(model.placement.device)
             given = asked.with_context(context, known[None].to(context.device))
-        done = item * steps * runs
+        done = steps * sum(counts[:item])
         grown = long_sound(
             model.network,
             given,

@@ -196,7 +196,8 @@ def test_only_the_surroundings_of_a_gap_are_looked_at(parts):
     model = parts.run("LongSound", parts.model, "extend", 3.0, 1.0)[0]
     assert steps_of(lambda: parts.sampled(positive, latent, model)) == STEPS
     whole = {**latent, "context_seconds": 60.0}
-    assert steps_of(lambda: parts.sampled(positive, whole, model)) > 20 * STEPS
+    # Of thirty windows two hold a part of the gap; those of known sound alone are not made.
+    assert steps_of(lambda: parts.sampled(positive, whole, model)) == 2 * STEPS
 
 
 def test_best_of_the_candidates_is_kept(parts, part):
