@@ -219,10 +219,11 @@ class VideoFromFile(VideoInput):
         import av
 
         from moviegen_core.media.files import codec_errors
+        from moviegen_core.media.timeline import picture_stream
 
         source = self._movie().path
         with codec_errors(source, reading=True), av.open(str(source)) as container:
-            return container.streams.video[0].codec_context.name
+            return picture_stream(container, source).codec.canonical_name
 
     def _movie(self) -> Any:
         from moviegen_core.media.movie import read_movie

@@ -72,11 +72,6 @@ def span(kept: Tensor, context_seconds: float) -> slice:
     return slice(max(0, int(wanted[0]) - context), min(kept.shape[1], int(wanted[-1]) + 1 + context))
 
 
-def to_make(slices: list[slice], known: Tensor) -> list[slice]:
-    """Those of the windows in which not all frames are known [L]."""
-    return [own for own in slices if not bool(known[own].all())]
-
-
 def check_sound_latent(latent: Mapping[str, Any], channels: int) -> Tensor:
     """Samples [B, C, L] of a LATENT that a sound model can fill; ShapeError for any other."""
     samples = latent["samples"]

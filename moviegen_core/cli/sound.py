@@ -43,7 +43,7 @@ def add_sound(commands: Any) -> None:
     )
     sound.add_argument("--force", action="store_true", help="overwrite what is there")
     sound.add_argument("--picture", type=Path, metavar="FILE.png", help="also draw spectrogram and waveform")
-    sound.add_argument("--stereo", action="store_true", help="two channels; the model's own is one")
+    sound.add_argument("--stereo", action="store_true", help="two channels; the model's own sound is mono")
     add_known(sound)
     mixed = sound.add_argument_group("the film's own sound")
     mixed.add_argument("--mix", action="store_true", help="keep it beneath the new one instead of replacing it")

@@ -151,9 +151,11 @@ def long_sound(
     if method == "extend":
         check_scorer(max(candidates, beams), scorer)
         branches = max(candidates, beams)
-        runs = window_runs([own for own in slices if _known(conditioning, own) is None], branches, beams)
+        mask = conditioning.context_mask
+        wanted = slices if mask is None else to_make(slices, mask[0])
+        runs = window_runs(wanted, branches, beams)
         sampler = _Sampler(model, steps, guidance_scale, solver, temperature, attend, on_step, runs=runs)
-        return _extend(sampler, conditioning, negative, slices, branches, beams, seed, scorer)
+        return _extend(sampler, conditioning, negative, slices, wanted, branches, beams, seed, scorer)
     sampler = _Sampler(model, steps, guidance_scale, solver, temperature, attend, on_step)
     noise = make_noise(1, model.config.latent_channels, num_latents, seed)
     return sampler.run(_blended(sampler, sampler.prepare(conditioning, negative), slices), noise, conditioning)
@@ -239,7 +241,7 @@ class _Beginning:
 
 def _extend(
     sampler: _Sampler, conditioning: SoundConditioning, negative: SoundConditioning | None, slices: list[slice],
-    branches: int, beams: int, seed: int, scorer: Scorer | None,
+    wanted: list[slice], branches: int, beams: int, seed: int, scorer: Scorer | None,
 ) -> Tensor:  # fmt: skip
     """Window by window; of all beginnings times branches the `beams` best go on."""
     channels = sampler.model.config.latent_channels
@@ -255,14 +257,11 @@ def _extend(
 
         return make
 
+    def known(own: slice) -> Tensor | None:
+        return None if conditioning.context is None or own in wanted else conditioning.context[:, :, own]
+
     nothing = torch.zeros(1, channels, 0, device=sampler.model.device)
-    return grow(window, slices, nothing, branches, beams, seed, lambda own: _known(conditioning, own))
-
-
-def _known(conditioning: SoundConditioning, own: slice) -> Tensor | None:
-    """The sound of a window [1, C, l] where all of it is known."""
-    context, mask = conditioning.context, conditioning.context_mask
-    return None if context is None or mask is None or not bool(mask[:, own].all()) else context[:, :, own]
+    return grow(window, slices, nothing, branches, beams, seed, known)
 
 
 def grow(
@@ -301,6 +300,11 @@ def joins(num_latents: int, window_seconds: float, context_seconds: float) -> li
     """Seconds at which `long_sound` goes on from what it has made, for a sound of L frames."""
     slices = windows(num_latents, *window_frames(window_seconds, context_seconds))
     return [own.stop / LATENT_RATE for own in slices[:-1]]
+
+
+def to_make(slices: list[slice], known: Tensor) -> list[slice]:
+    """Those of the windows in which not all frames are known, bool [L]."""
+    return [own for own in slices if not bool(known[own].all())]
 
 
 def window_runs(slices: list[slice], branches: int, beams: int) -> int:

@@ -27,6 +27,7 @@ from ..config import from_dict, to_dict
 from ..devices import choose
 from ..errors import ConfigError
 from ..ops.memory import keep_large_buffers
+from .ranges import at_least
 from .recipes import RECIPES
 from .workspace import Workspace
 
@@ -114,4 +115,7 @@ def with_settings(config: Any, settings: Mapping[str, str]) -> Any:
             place[last] = json.loads(text)
         except ValueError:
             place[last] = text
-    return from_dict(type(config), values)
+    changed = from_dict(type(config), values)
+    if hasattr(changed, "seed"):
+        at_least(changed, 0, "seed")
+    return changed

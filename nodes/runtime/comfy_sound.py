@@ -20,9 +20,18 @@ import torch
 from torch import Tensor, nn
 
 from moviegen_core.conditioning.sound import FrameEncoders
-from moviegen_core.errors import BackendError, ConfigError
+from moviegen_core.errors import BackendError
 from moviegen_core.flow import times
-from moviegen_core.pipelines.sound import Scorer, check_scorer, grow, make_noise, triangle, window_runs
+from moviegen_core.pipelines.sound import (
+    Scorer,
+    check_method,
+    check_scorer,
+    grow,
+    make_noise,
+    to_make,
+    triangle,
+    window_runs,
+)
 
 from .. import convert, preview, sound_convert
 from ..sound_convert import FRAMES, KNOWN
@@ -36,7 +45,6 @@ from ..sound_windows import (
     kept_frames,
     recommended,
     span,
-    to_make,
 )
 from .sound_eyes import read_encoders
 
@@ -125,8 +133,7 @@ def sample_sound(
     length = part.stop - part.start
     blended = windows.method == "multidiffusion"
     branches = max(candidates, windows.beams)
-    if blended and branches > 1:
-        raise ConfigError("multidiffusion makes the whole sound at once; choose extend for candidates")
+    check_method(windows.method, branches)
     check_scorer(branches, scorer)
     slices = [slice(0, length)] if blended else windows.slices(length)
     runs = window_runs(slices, branches, windows.beams)

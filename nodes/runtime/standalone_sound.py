@@ -14,14 +14,14 @@ from torch import Tensor
 
 from moviegen_core import devices
 from moviegen_core.conditioning.sound import FrameEncoders, SoundConditioning
-from moviegen_core.errors import BackendError, ConfigError
+from moviegen_core.errors import BackendError
 from moviegen_core.models.audio_codec.model import AudioCodec
 from moviegen_core.models.audio_dit.model import AudioDiT
-from moviegen_core.pipelines.sound import Scorer, long_sound, window_runs
+from moviegen_core.pipelines.sound import Scorer, check_method, long_sound, to_make, window_runs
 
 from .. import preview, sound_convert
 from ..sound_convert import FRAMES
-from ..sound_windows import CONTEXT_KEY, NO_SOUND, Windows, check_sound_latent, kept_frames, recommended, span, to_make
+from ..sound_windows import CONTEXT_KEY, NO_SOUND, Windows, check_sound_latent, kept_frames, recommended, span
 from .sound_eyes import read_encoders
 
 
@@ -73,11 +73,11 @@ def sample_sound(
     samples, kept = check_sound_latent(latent, config.latent_channels), kept_frames(latent)
     part = span(kept, float(latent.get(CONTEXT_KEY, windows.context_seconds)))
     length = part.stop - part.start
-    if windows.method == "multidiffusion" and candidates > 1:
-        raise ConfigError("multidiffusion makes the whole sound at once; choose extend for candidates")
+    branches = max(candidates, windows.beams)
+    check_method(windows.method, branches)
     runs, counts = 1, [1] * len(samples)
     if windows.method == "extend":
-        slices, branches = windows.slices(length), max(candidates, windows.beams)
+        slices = windows.slices(length)
         runs = window_runs(slices, branches, windows.beams)
         counts = [window_runs(to_make(slices, known), branches, windows.beams) for known in kept[:, part]]
     progress = Progress(steps * sum(counts))

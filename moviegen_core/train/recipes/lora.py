@@ -60,7 +60,6 @@ class LoraRecipe:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 _.-]*", self.name):
             raise ConfigError(f"name {self.name!r} must be a file name of letters, digits, dots, dashes and spaces")
         at_least(self, 1, "per_film", "scenes", "rank")
-        at_least(self, 0, "seed")
 
 
 def run(recipe: LoraRecipe, workspace: Workspace) -> None:

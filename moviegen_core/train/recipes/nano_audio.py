@@ -28,7 +28,6 @@ from ..loop import Hook, LoopConfig
 from ..objectives.audio import sound_flow_matching
 from ..optim import OptimConfig
 from ..pupil import AudioPupil
-from ..ranges import at_least
 from ..single import train_and_ship
 from ..sound_data import (
     CODEC,
@@ -83,9 +82,6 @@ class AudioRecipe:
     temperature: float = 0.8
     window_seconds: float = 8.0
     context_seconds: float = 2.0
-
-    def __post_init__(self) -> None:
-        at_least(self, 0, "seed")
 
 
 def run(recipe: AudioRecipe, workspace: Workspace) -> None:

@@ -24,7 +24,6 @@ from ..loop import LoopConfig, fit
 from ..objectives.audio_codec import AudioCodecLoss
 from ..objectives.sound_discriminator import SoundAdversary, SoundDiscriminator
 from ..optim import OptimConfig
-from ..ranges import at_least
 from ..sounds import SoundConfig, Sounds
 from ..workspace import Workspace
 from .nano_sound_match import CLIPS
@@ -63,9 +62,6 @@ class CodecRecipe:
     statistics_sounds: int = 300
     mixed: float = 0.3  # share of the samples that are two sounds at once
     gain_db: tuple[float, float] = (-15.0, 6.0)
-
-    def __post_init__(self) -> None:
-        at_least(self, 0, "seed")
 
 
 STAGES = ("joint", "decoder")

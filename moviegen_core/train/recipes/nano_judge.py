@@ -26,7 +26,6 @@ from ..latents import load_tae, origin, weights_hash
 from ..loop import LoopConfig
 from ..objectives.judge import judge_loss
 from ..optim import OptimConfig
-from ..ranges import at_least
 from ..single import train_and_ship
 from ..workspace import Workspace
 from .nano_video import VideoRecipe
@@ -56,9 +55,6 @@ class JudgeRecipe:
     minutes: float = 30.0
     method: str = "muon"
     learning_rate: float = 2e-3
-
-    def __post_init__(self) -> None:
-        at_least(self, 0, "seed")
 
 
 def run(recipe: JudgeRecipe, workspace: Workspace) -> None:

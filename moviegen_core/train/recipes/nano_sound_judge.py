@@ -21,7 +21,6 @@ from ..data import Batch, Collated
 from ..loop import LoopConfig
 from ..objectives.sound_judge import sound_judge_loss
 from ..optim import OptimConfig
-from ..ranges import at_least
 from ..single import train_and_ship
 from ..sound_data import CODEC, load_codec
 from ..sounds import SoundConfig, Sounds
@@ -45,9 +44,6 @@ class SoundJudgeRecipe:
     steps: int | None = None
     minutes: float = 10.0
     learning_rate: float = 3e-3
-
-    def __post_init__(self) -> None:
-        at_least(self, 0, "seed")
 
 
 def run(recipe: SoundJudgeRecipe, workspace: Workspace) -> None:

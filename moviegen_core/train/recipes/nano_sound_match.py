@@ -22,7 +22,6 @@ from ..data import Batch, position_rng
 from ..loop import LoopConfig
 from ..objectives.sound_match import sound_match_loss
 from ..optim import OptimConfig
-from ..ranges import at_least
 from ..single import train_and_ship
 from ..sound_data import (
     BANDS,
@@ -63,9 +62,6 @@ class SoundMatchRecipe:
     minutes: float = 10.0
     method: str = "muon"  # 60 of its steps teach more than 200 of AdamW's
     learning_rate: float = 4e-3
-
-    def __post_init__(self) -> None:
-        at_least(self, 0, "seed")
 
 
 def run(recipe: SoundMatchRecipe, workspace: Workspace) -> None:

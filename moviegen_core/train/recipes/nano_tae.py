@@ -25,7 +25,6 @@ from ..loop import Hook, LoopConfig, fit
 from ..objectives.discriminator import Adversary, PatchDiscriminator
 from ..objectives.tae import TAELoss, detail_distance
 from ..optim import OptimConfig
-from ..ranges import at_least
 from ..workspace import Workspace
 
 SHEET_CLIPS = 4
@@ -79,9 +78,6 @@ class TAERecipe:
     outlier_weight: float = 10.0  # the paper's 1e5 takes over every clipped step of a short run
     statistics_clips: int = 96
     start_clips: int = 64  # whose principal components the network starts from
-
-    def __post_init__(self) -> None:
-        at_least(self, 0, "seed")
 
 
 STAGES = ("joint", "finish", "decoder")

@@ -41,7 +41,6 @@ from ..loop import SNAPSHOT, Hook, LoopConfig, fit
 from ..objectives.video import flow_matching
 from ..optim import OptimConfig
 from ..pupil import VideoPupil
-from ..ranges import at_least
 from ..workspace import Workspace
 
 WEIGHED_STILLS, WHITENED_CLIPS = 16, 800
@@ -122,9 +121,6 @@ class VideoRecipe:
     # plainer pictures, of which the judge tells more.
     guidance_scale: float = 3.0
     temperature: float = 0.8
-
-    def __post_init__(self) -> None:
-        at_least(self, 0, "seed")
 
     @property
     def hints(self) -> float:
