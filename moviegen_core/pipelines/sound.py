@@ -363,7 +363,7 @@ def check_method(method: str, branches: int) -> None:
     if method not in METHODS:
         raise ConfigError(f"long-form method {method!r} is unknown; use one of {', '.join(METHODS)}")
     if method != "extend" and branches > 1:
-        raise ConfigError(f"{method} makes the whole sound at once; use method extend for candidates and beams")
+        raise ConfigError(f"{method} makes the whole sound at once; choose extend for candidates and beams")
 
 
 def check_scorer(candidates: int, scorer: Scorer | None) -> None:

@@ -260,7 +260,7 @@ UNSEEN = Unseen()
         (
             {"frames": UNSEEN, "fps": 16, "method": "multidiffusion", "candidates": 2},
             ConfigError,
-            "use method extend",
+            "choose extend",
         ),
         ({"seconds": 1, "context_seconds": 3}, ConfigError, "shorter than the window"),
         ({"seconds": 1, "known": known_sound(torch.zeros(1, 96_000))}, ConfigError, "nothing is left to be made"),
