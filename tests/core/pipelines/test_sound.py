@@ -208,7 +208,7 @@ def test_beams_find_a_sound_at_least_as_good_as_the_first_one(model):
     [
         ({"method": "loop"}, "extend, multidiffusion"),
         ({"window_seconds": 1, "context_seconds": 1}, "shorter than the window"),
-        ({"method": "multidiffusion", "beams": 2}, "use method extend"),
+        ({"method": "multidiffusion", "beams": 2}, "choose extend"),
         ({"beams": 2}, "need a scorer"),
     ],
 )
