@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from .. import toybox
 from ..conditioning.sound import NANO_APPEARANCE_RATE, FrameEncoders, encode_captions, frame_features, sound_caption
+from ..errors import ConfigError
 from ..media.frames import from_uint8
 from ..models import loading
 from ..models.audio_codec.model import AudioCodec
@@ -23,7 +25,7 @@ from ..models.vision.checkpoint import load_vision_tower
 from ..shapes import sound_latent_frames
 from .cache import ShardCache
 from .clips import ClipConfig, Clips
-from .data import Batch, stack
+from .data import Batch, Source, position_rng, stack
 from .sounds import SoundConfig, Sounds
 from .workspace import Workspace
 
@@ -116,6 +118,31 @@ def collate_texts(items: Sequence[Batch]) -> Batch:
         text[row, : item[TEXT].shape[0]], mask[row, : item[TEXT].shape[0]] = item[TEXT], True
     rest = stack([{name: value for name, value in item.items() if name != TEXT} for item in items])
     return {**rest, TEXT: text, f"{TEXT}_mask": mask}
+
+
+class Stretches:
+    """Source whose batches are, for `share` of them, stretches of the sounds of `source`, each begun anywhere.
+
+    Then no sound is learned by heart from where it begins. The stretches of a batch are equally long, at least `least`
+    of the whole; "latent" [B, C, L] and "frames" [B, L, F] are cut alike.
+    """
+
+    def __init__(self, source: Source, share: float, least: float, seed: int) -> None:
+        if not 0.0 <= share <= 1.0 or not 0.0 < least <= 1.0:
+            raise ConfigError(f"stretch_share {share} must lie in [0, 1], least_stretch {least} in (0, 1]")
+        self.source, self.share, self.least, self.seed = source, share, least, seed
+
+    def batch(self, position: int) -> Batch:
+        """The batch of `source`, whole or cut."""
+        batch, rng = self.source.batch(position), position_rng(self.seed, position)
+        if rng.random() >= self.share:
+            return batch
+        size, length = batch[LATENT].shape[0], batch[LATENT].shape[2]
+        kept = int(rng.integers(math.ceil(self.least * length), length + 1))
+        starts = torch.from_numpy(rng.integers(0, length - kept + 1, size=size))
+        rows, within = torch.arange(size)[:, None], starts[:, None] + torch.arange(kept)
+        latent, frames = batch[LATENT].transpose(1, 2)[rows, within].transpose(1, 2), batch[FRAMES][rows, within]
+        return {**batch, LATENT: latent.contiguous(), FRAMES: frames}
 
 
 def band_cache(workspace: Workspace, data: SoundClips, bands: int, key: str = BANDS) -> ShardCache:

@@ -22,6 +22,7 @@ from moviegen_core.pipelines.decode import decode_video, encode_video
 from moviegen_core.shapes import LATENT_CHANNELS, SPATIAL_STRIDE, TEMPORAL_STRIDE, decoded_frames, latent_frames
 
 from .. import convert
+from .comfy_weights import prepare_device
 
 DTYPES = {"auto": None, "fp32": torch.float32, "bf16": torch.bfloat16}
 WINDOW_FRAMES = 32  # what decode_video holds at a time; the memory estimates count one window
@@ -51,6 +52,7 @@ def hold(vae: Any, network: torch.nn.Module, weights: dict[str, Tensor], dtype: 
     """What comfy.sd.VAE.__init__ does once it knows the network: device, precision, patcher, weights."""
     manage = comfy.model_management
     vae.device = manage.vae_device()
+    prepare_device(vae.device)
     vae.vae_dtype = dtype or manage.vae_dtype(vae.device, vae.working_dtypes)
     vae.output_device = manage.intermediate_device()
     vae.first_stage_model = network.eval().to(vae.vae_dtype)

@@ -19,6 +19,7 @@ from torch import Tensor
 from moviegen_core.config import from_dict
 from moviegen_core.errors import CheckpointError
 from moviegen_core.models import catalog, loading
+from moviegen_core.ops.memory import keep_large_buffers
 
 DTYPES = {
     "auto": None,
@@ -28,6 +29,13 @@ DTYPES = {
 }
 FORMAT_KEY = ".comfy_quant"
 OLD_KEYS = ("scaled_fp8", ".scale_weight", ".scale_input")
+
+
+def prepare_device(device: torch.device) -> None:
+    """Called by whoever loads a network that will work on `device`."""
+    # ComfyUI leaves the C allocator as it is; its page faults would be a tenth of a film's time.
+    if comfy.model_management.is_device_cpu(device):
+        keep_large_buffers()
 
 
 def build_patcher(path: str, dtype: str, network: str, describe: Callable[[Any], Any], disable_dynamic: bool) -> Any:
@@ -41,6 +49,7 @@ def build_patcher(path: str, dtype: str, network: str, describe: Callable[[Any],
     config = describe(header.config)
     config.quant_config = comfy.utils.detect_layer_quantization(weights, "")
     device = manage.get_torch_device()
+    prepare_device(device)
     stored = DTYPES[dtype] or manage.unet_dtype(
         device=device,
         model_params=comfy.utils.calculate_parameters(weights),

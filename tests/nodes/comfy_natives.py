@@ -123,6 +123,19 @@ class Checks(Kit):
             del network.read_context
         return [[sorted(one) for one in rows], gap(*found)]
 
+    def page_faults(self):
+        """Of 128 MB in tensors, once the heap has grown to hold them; Linux only."""
+        if not sys.platform.startswith("linux"):
+            return None
+        import resource
+
+        rounds = []
+        for _ in range(8):
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            [torch.ones(2**23) for _ in range(4)]
+            rounds.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+        return min(rounds[1:])
+
     def averaged_conditioning_is_finite(self):
         other = core.CLIPTextEncode().encode(self.clip, "a blue cube")[0]
         mixed = core.ConditioningAverage().addWeighted(self.positive, other, 0.5)[0]

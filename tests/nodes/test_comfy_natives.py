@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,12 @@ def test_conditions_are_asked_one_by_one_on_a_cpu_unless_a_patch_looks_in(measur
     rows, apart = measured["conditions_apart"]
     assert rows == [[1], [2]]
     assert apart <= 1e-4 * max(1.0, measured["scale"])
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the setting is glibc's")
+def test_large_buffers_are_used_again_on_a_cpu(measured):
+    # 32,768 by default, in pages of 4 KB.
+    assert measured["page_faults"] < 10_000
 
 
 def test_negative_makes_no_difference_without_guidance(measured):

@@ -38,6 +38,7 @@ from ..sound_data import (
     TEXT_ENCODER,
     VISION,
     SoundClips,
+    Stretches,
     collate_texts,
     frame_cache,
     latent_cache,
@@ -76,6 +77,9 @@ class AudioRecipe:
     whiten: bool = True
     stir: float = 0.0
     hint_weight: float = 0.1
+    # Half of the batches are stretches of their sounds, so that they are not learned by heart (assumption).
+    stretch_share: float = 0.5
+    least_stretch: float = 0.5
     # What the nano model is best sampled with: it learned from sounds of up to eight seconds.
     sampling_steps: int = 16
     guidance_scale: float = 3.0
@@ -144,7 +148,7 @@ def channel_weights(codec: AudioCodec, emphasis: float, gain_weight: float) -> T
 
 def source(
     recipe: AudioRecipe, data: SoundClips, latents: ShardCache, frames: ShardCache, texts: ShardCache
-) -> Bucketed:
+) -> Stretches:
     """Batches for `sound_flow_matching`, all sounds of a batch equally long."""
 
     @cache
@@ -160,7 +164,8 @@ def source(
         }
 
     sizes = [(data.num_latents(number), 1, 1) for number in range(len(data))]
-    return Bucketed(sample, sizes, recipe.tokens_per_batch, recipe.seed, collate_texts)
+    sounds = Bucketed(sample, sizes, recipe.tokens_per_batch, recipe.seed, collate_texts)
+    return Stretches(sounds, recipe.stretch_share, recipe.least_stretch, recipe.seed)
 
 
 def sheet_hook(

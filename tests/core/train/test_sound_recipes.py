@@ -23,6 +23,7 @@ from moviegen_core.train.data import position_rng
 from moviegen_core.train.recipes import nano_audio, nano_sound_judge, nano_sound_match
 from moviegen_core.train.sound_data import (
     EFFECTS,
+    Stretches,
     band_cache,
     caption,
     effects_of,
@@ -104,6 +105,40 @@ def test_audio_recipe_ships_weights_and_how_to_sample_with_them(workspace):
     model = loading.load(workspace.weight_file("nano/audio"), dtype=torch.float32)
     assert not torch.equal(model.frames_in.standard.std, torch.ones(288))
     assert list(workspace.folder("nano-audio", "sheets").glob("step-*.png"))
+
+
+class Counted:
+    """Two sounds whose latents and frames hold the number of their sound frame."""
+
+    def batch(self, position):
+        count = torch.arange(20.0)
+        return {"latent": count.expand(2, 3, 20), "frames": count[:, None].expand(2, 20, 5), "kind": torch.zeros(2)}
+
+
+def test_stretches_cut_sound_and_frames_alike_each_where_it_likes():
+    cut = [Stretches(Counted(), 1.0, 0.5, seed=3).batch(position) for position in range(30)]
+    lengths = {batch["latent"].shape[2] for batch in cut}
+    assert min(lengths) >= 10
+    assert len(lengths) > 3
+    for batch in cut:
+        start = batch["latent"][:, :1, :1]
+        assert torch.equal(batch["latent"] - start, torch.arange(batch["latent"].shape[2]).expand(2, 3, -1))
+        assert torch.equal(batch["frames"][:, :, 0], batch["latent"][:, 0])
+        assert batch["kind"].shape == (2,)
+    assert any(batch["latent"][0, 0, 0] != batch["latent"][1, 0, 0] for batch in cut)
+
+
+def test_a_share_of_the_batches_is_cut_the_same_again_at_the_same_position():
+    whole = [Stretches(Counted(), 0.5, 0.5, seed=3).batch(position) for position in range(40)]
+    assert 10 < sum(batch["latent"].shape[2] == 20 for batch in whole) < 32
+    again = Stretches(Counted(), 0.5, 0.5, seed=3).batch(7)
+    assert torch.equal(again["latent"], whole[7]["latent"])
+
+
+@pytest.mark.parametrize(("share", "least"), [(1.5, 0.5), (0.5, 0.0), (0.5, 1.1)])
+def test_stretches_that_cannot_be_are_refused(share, least):
+    with pytest.raises(ConfigError, match="least_stretch"):
+        Stretches(Counted(), share, least, seed=0)
 
 
 def test_frame_features_of_another_match_are_refused(workspace):
