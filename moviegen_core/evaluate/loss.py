@@ -1,12 +1,13 @@
-"""How well does the video model tell the velocity of clips that training never saw, at set times of their paths?
+"""How well does a transformer tell the velocity of clips or sounds that training never saw, at times of their paths?
 
-Every weight sees the same clips, words and noise, so this tells two trainings apart long before the judge does.
+Every weight sees the same clips, sounds, words and noise, so this tells two trainings apart long before the judge does.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,11 @@ from ..flow import path
 from ..pipelines.decode import encode_video
 from ..pipelines.movie import MovieGenPipeline
 from ..pipelines.sample import make_noise
+from ..pipelines.soundtrack import LONGEST_SECONDS, SoundPipeline, condition_sound, request_caption, watch_frames
 from ..shapes import LatentShape
-from ..toybox import captions, sample_scene
+from ..toybox import Scene, captions, sample_scene, sound, sound_captions
 from .path import path_times
+from .sound_sources import CLIP_FPS, pictures
 from .text_to_video import TEST_SEED, real_clip
 
 
@@ -28,34 +31,59 @@ def evaluate(
     output: Path,
     *,
     model: str = "nano",
+    network: str = "video",
     times: str | float = "0.05,0.2,0.4,0.6,0.8,0.95",
     clips: int = 60,
     num_frames: int = 32,
     fps: int = 16,
     size: int = 128,
+    seconds: float = 4.0,
     on_clip: Callable[[str, int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Mean squared error of the velocity (latents have unit variance) at each of `times`, and its mean over them.
 
-    `times` are numbers joined by commas. Writes loss.json and loss.md.
+    network: "video", asked about clips of `num_frames`, `fps` and `size`, or "audio", asked about the sound of clips
+    of `seconds`. `times` are numbers joined by commas. Writes loss.json and loss.md.
     """
     points = path_times(str(times))
     if clips < 1:
         raise ConfigError(f"{clips} clips were asked for; at least 1 is needed")
-    pipeline = MovieGenPipeline.from_pretrained(model)
-    clip: dict[str, Any] = {"num_frames": num_frames, "fps": fps, "height": size, "width": size}
+    errors_of, clip = asked_of(
+        network, model, {"num_frames": num_frames, "fps": fps, "height": size, "width": size}, seconds
+    )
     found: list[list[float]] = [[] for _ in points]
     for number in range(clips):
         scene = sample_scene(TEST_SEED + number, split=("test", "heldout")[number % 2])
-        for errors, error in zip(found, clip_errors(pipeline, scene, clip, number, points), strict=True):
+        for errors, error in zip(found, errors_of(scene, clip, number, points), strict=True):
             errors.append(error)
         if on_clip:
             on_clip("loss", number + 1, clips)
     means = {f"{time:g}": sum(errors) / clips for time, errors in zip(points, found, strict=True)}
-    report = {"model": model, "clips": clips, "clip": clip, "times": means, "mean": sum(means.values()) / len(means)}
+    report = {
+        "model": model,
+        "network": network,
+        "clips": clips,
+        "clip": clip,
+        "times": means,
+        "mean": sum(means.values()) / len(means),
+    }
     (output / "loss.json").write_text(json.dumps(report, indent=2) + "\n")
     (output / "loss.md").write_text(as_markdown(report))
     return report
+
+
+Errors = Callable[[Scene, dict[str, Any], int, list[float]], list[float]]
+
+
+def asked_of(network: str, model: str, clip: dict[str, Any], seconds: float) -> tuple[Errors, dict[str, Any]]:
+    """What tells the errors of the network of `model`, and what it is asked about: `clip`, or `seconds` of sound."""
+    if network == "video":
+        return partial(clip_errors, MovieGenPipeline.from_pretrained(model)), clip
+    if network == "audio":
+        if not 0 < seconds <= LONGEST_SECONDS:
+            raise ConfigError(f"sounds of {seconds:g} s were asked for; use more than 0 and up to {LONGEST_SECONDS:g}")
+        return partial(sound_errors, SoundPipeline.from_pretrained(model)), {"seconds": seconds}
+    raise ConfigError(f"network {network!r} is unknown; use video or audio")
 
 
 @torch.inference_mode()
@@ -74,6 +102,28 @@ def clip_errors(
     context = pipeline.video.prepare(conditioning.context, conditioning.context_mask)
     told = pipeline.video(path.interpolate(data, noise, time).to(place.dtype), time, context).float()
     errors: list[float] = (told - path.velocity(data, noise)).square().mean(dim=(1, 2, 3, 4)).tolist()
+    return errors
+
+
+@torch.inference_mode()
+def sound_errors(
+    pipeline: SoundPipeline, scene: Scene, clip: dict[str, Any], seed: int, times: list[float]
+) -> list[float]:
+    """Errors at `times` of one scene's sound, with what its pictures show and its caption says."""
+    parts, seconds = pipeline.parts, clip["seconds"]
+    model = parts.model
+    real = torch.from_numpy(sound(scene, seconds=seconds, channels=1)).to(pipeline.placement.device)
+    latent = parts.codec.encode(real[None]).to(model.device, torch.float32)
+    said = sound_captions(scene, seed)
+    caption = request_caption(
+        said.description, said.music_description, quality=said.quality, music_likelihood=said.music
+    )
+    watched, _ = watch_frames(pipeline.check_eyes(), pictures(scene, seconds), CLIP_FPS, seconds)
+    conditioning = condition_sound(parts.words, caption, watched.features(latent.shape[2])).repeat(len(times))
+    data, time = latent.expand(len(times), -1, -1), torch.tensor(times, device=latent.device)
+    noise = torch.randn(latent.shape, generator=torch.Generator().manual_seed(seed)).to(data).expand_as(data)
+    told = model(path.interpolate(data, noise, time).to(model.dtype), time, model.prepare_from(conditioning)).float()
+    errors: list[float] = (told - path.velocity(data, noise)).square().mean(dim=(1, 2)).tolist()
     return errors
 
 

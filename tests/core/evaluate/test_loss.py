@@ -8,6 +8,7 @@ import torch
 from moviegen_core import MovieGenPipeline
 from moviegen_core.errors import ConfigError
 from moviegen_core.evaluate import loss as bench
+from moviegen_core.pipelines.soundtrack import SoundPipeline
 from moviegen_core.toybox import sample_scene
 
 CLIP = {"num_frames": 8, "fps": 16, "height": 128, "width": 128}  # the size that the model knows
@@ -35,6 +36,31 @@ def test_report_has_a_column_for_each_time(tmp_path):
     assert told == [("loss", 1, 2), ("loss", 2, 2)]
     assert json.loads((tmp_path / "loss.json").read_text()) == report
     assert (tmp_path / "loss.md").read_text().startswith("| time | 0.1 | 0.5 | mean |")
+
+
+def test_worse_sound_weights_have_larger_errors_and_the_same_ones_the_same():
+    pipeline = SoundPipeline.from_pretrained("nano", device="cpu", dtype="fp32")
+    scene, times = sample_scene(5, split="test"), [0.2, 0.8]
+    first, again = (bench.sound_errors(pipeline, scene, {"seconds": 2.0}, 3, times) for _ in range(2))
+    assert first == again
+    with torch.no_grad():
+        for parameter in pipeline.parts.model.latent_out.parameters():
+            parameter.zero_()
+    nothing = bench.sound_errors(pipeline, scene, {"seconds": 2.0}, 3, times)
+    assert all(one < 0.95 * other for one, other in zip(first, nothing, strict=True))
+
+
+def test_report_of_the_sound_transformer_says_what_it_was_asked_about(tmp_path):
+    report = bench.evaluate(tmp_path, network="audio", times="0.3", clips=1, seconds=1.0)
+    assert report["network"] == "audio"
+    assert report["clip"] == {"seconds": 1.0}
+    assert 0 < report["mean"] < 3
+
+
+@pytest.mark.parametrize(("network", "seconds"), [("tae", 4.0), ("audio", 0.0), ("audio", 1e6)])
+def test_unknown_networks_and_lengths_are_refused(tmp_path, network, seconds):
+    with pytest.raises(ConfigError, match="use"):
+        bench.evaluate(tmp_path, network=network, seconds=seconds, clips=1)
 
 
 def test_no_clips_are_refused(tmp_path):
