@@ -24,8 +24,8 @@ studio: $(STUDIO_STAMP) ## open the graph editor in a browser, with the shipped 
 browser: $(BROWSER_STAMP) ## try the studio in a real browser (needs Chromium, or root to install it on Debian)
 	@echo "browser: trying the studio in Chromium, with the installed frontend"
 	@$(BIN)/pytest -m 'browser and not comfy' tests/browser
-	@echo "browser: the same film and refusal with frontend $(OTHER_FRONTEND)"
-	@PYTHONPATH=$(VENV)/other-frontend $(BIN)/pytest -m 'browser and not comfy' tests/browser -k 'not template'
+	@echo "browser: the same with frontend $(OTHER_FRONTEND)"
+	@PYTHONPATH=$(VENV)/other-frontend $(BIN)/pytest -m 'browser and not comfy' tests/browser
 
 test: $(STAMP) ## run the tests (no network, no GPU)
 	@echo "test: running pytest, a process a core"

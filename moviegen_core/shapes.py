@@ -21,19 +21,48 @@ SOUND_SAMPLE_RATE = 48_000  # Hz (paper, figure 28)
 SOUND_HOP = 1920  # samples per sound frame
 SOUND_LATENT_RATE = SOUND_SAMPLE_RATE // SOUND_HOP  # sound frames a second: 25
 
-# Lengths in frames that a family's autoencoder holds without waste: (stride, rest), so stride * n + rest.
-# From the empty-latent nodes of ComfyUI 0.33; Movie Gen's own rounds up, so that every length is accepted.
-LENGTH_RULES: dict[str, tuple[int, int]] = {
-    "movie_gen": (TEMPORAL_STRIDE, 0),
-    "wan": (4, 1),
-    "hunyuan_video": (4, 1),
-    "ltx_video": (8, 1),
-    "cosmos": (8, 1),
-    "mochi": (6, 1),
-    "kandinsky": (4, 1),
-    "any": (1, 0),
-}
 ROUNDINGS = ("nearest", "up", "down")
+
+
+@dataclass(frozen=True, slots=True)
+class LengthRule:
+    """Lengths that an autoencoder holds without waste: `frames` n + `rest`, in `latents` n + `first` latent frames."""
+
+    frames: int
+    rest: int = 0
+    latents: int = 1
+    first: int = 1
+
+    def __post_init__(self) -> None:
+        if self.frames < 1 or self.rest < 0:
+            raise ConfigError(f"lengths of {self.frames} n + {self.rest} frames were asked for; use at least 1 n + 0")
+
+    def nearest(self, frames: Fraction, rounding: str = "nearest") -> int:
+        """The length that comes closest to `frames`, at least one; "up": none that is shorter, "down": none longer."""
+        if rounding not in ROUNDINGS:
+            raise ConfigError(f"rounding {rounding!r} is unknown; use one of {', '.join(ROUNDINGS)}")
+        steps = (frames - self.rest) / self.frames
+        count = math.ceil(steps) if rounding == "up" else math.floor(steps) if rounding == "down" else round(steps)
+        return self.rest + self.frames * max(count, 0 if self.rest else 1)
+
+    def latent_frames(self, length: int) -> int:
+        """Latent frames of a length, rounded up."""
+        steps = -(-(length - self.rest) // self.frames)
+        return self.latents * steps + (self.first if self.rest else 0)
+
+
+# From the empty-latent nodes of ComfyUI 0.33; Movie Gen's own rounds up, so that every length is accepted.
+LENGTH_RULES = {
+    "movie_gen": LengthRule(TEMPORAL_STRIDE),
+    "wan": LengthRule(4, 1),
+    "hunyuan_video": LengthRule(4, 1),
+    "ltx_video": LengthRule(8, 1),
+    "cosmos": LengthRule(8, 1),
+    "mochi": LengthRule(6, 1),
+    "kandinsky": LengthRule(4, 1),
+    "minimax_h3": LengthRule(17, 5, latents=5, first=2),
+    "any": LengthRule(1),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,19 +108,16 @@ def seconds_to_frames(seconds: float, fps: float) -> int:
     return max(1, round(seconds * fps))
 
 
-def plan_frames(seconds: float, fps: float, family: str = "any", rounding: str = "nearest") -> int:
+def plan_frames(seconds: float, fps: float, family: str | LengthRule = "any", rounding: str = "nearest") -> int:
     """Length in frames that comes closest to `seconds` at `fps` among those that `family` accepts; at least one."""
-    if family not in LENGTH_RULES:
-        raise ConfigError(f"model family {family!r} is unknown; use one of {', '.join(LENGTH_RULES)}")
-    if rounding not in ROUNDINGS:
-        raise ConfigError(f"rounding {rounding!r} is unknown; use one of {', '.join(ROUNDINGS)}")
+    if isinstance(family, str):
+        if family not in LENGTH_RULES:
+            raise ConfigError(f"model family {family!r} is unknown; use one of {', '.join(LENGTH_RULES)}")
+        family = LENGTH_RULES[family]
     if not 0 < seconds < float("inf") or not 0 < fps < float("inf"):
         raise ConfigError(f"{seconds} seconds at {fps} fps have no length; give numbers above 0")
-    stride, rest = LENGTH_RULES[family]
     # Frames to a millionth: 0.1 s at 30 fps is 3 frames, not 3.0000000000000004.
-    steps = (Fraction(round(seconds * fps * 1_000_000), 1_000_000) - rest) / stride
-    count = math.ceil(steps) if rounding == "up" else math.floor(steps) if rounding == "down" else round(steps)
-    return rest + stride * max(count, 0 if rest else 1)
+    return family.nearest(Fraction(round(seconds * fps * 1_000_000), 1_000_000), rounding)
 
 
 def sound_latent_frames(samples: int) -> int:

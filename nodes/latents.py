@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from moviegen_core.errors import ShapeError
 from moviegen_core.ops.windows import CURVES, join
-from moviegen_core.shapes import LENGTH_RULES, ROUNDINGS, decoded_frames, latent_frames, plan_frames
+from moviegen_core.shapes import LENGTH_RULES, ROUNDINGS, LengthRule, decoded_frames, plan_frames
 
 from . import convert
 from .sockets import io
@@ -18,6 +18,7 @@ from .sound_latent import LENGTH_KEY, PIECES_KEY, joined_sound, part_of_sound
 
 CATEGORY = "MovieGen/tools"
 ALIASES = ["movie gen", "moviegen"]
+CUSTOM = "custom"  # a family whose rule the user gives
 
 
 class PlanFrames(io.ComfyNode):
@@ -37,7 +38,7 @@ class PlanFrames(io.ComfyNode):
                 io.Float.Input("fps", default=16.0, min=1.0, max=240.0, step=1.0, tooltip="Frames a second."),
                 io.Combo.Input(
                     "family",
-                    options=list(LENGTH_RULES),
+                    options=[*LENGTH_RULES, CUSTOM],
                     tooltip="Model that makes the clip. Wan takes 4n + 1 frames, LTX 8n + 1, Movie Gen 8n.",
                 ),
                 io.Combo.Input(
@@ -45,6 +46,24 @@ class PlanFrames(io.ComfyNode):
                     options=list(ROUNDINGS),
                     advanced=True,
                     tooltip="Which accepted length: the nearest, or one that is not shorter or not longer.",
+                ),
+                io.Int.Input(
+                    "multiple",
+                    default=4,
+                    min=1,
+                    max=256,
+                    optional=True,
+                    advanced=True,
+                    tooltip="For the family custom: lengths are a multiple of so many frames ...",
+                ),
+                io.Int.Input(
+                    "extra",
+                    default=1,
+                    min=0,
+                    max=256,
+                    optional=True,
+                    advanced=True,
+                    tooltip="... and so many frames more.",
                 ),
             ],
             outputs=[
@@ -56,10 +75,13 @@ class PlanFrames(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, seconds: float, fps: float, family: str, rounding: str = ROUNDINGS[0]) -> io.NodeOutput:
+    def execute(
+        cls, seconds: float, fps: float, family: str, rounding: str = ROUNDINGS[0], multiple: int = 4, extra: int = 1
+    ) -> io.NodeOutput:
         """The length and what follows from it."""
-        length = plan_frames(seconds, fps, family, rounding)
-        return io.NodeOutput(length, fps, length / fps, latent_frames(length, LENGTH_RULES[family][0]))
+        rule = LengthRule(multiple, extra) if family == CUSTOM else LENGTH_RULES[family]
+        length = plan_frames(seconds, fps, rule, rounding)
+        return io.NodeOutput(length, fps, length / fps, rule.latent_frames(length))
 
 
 class TakeLatentTail(io.ComfyNode):

@@ -260,12 +260,12 @@ def plan_frames(seed: int) -> Image.Image:
     font = ImageFont.load_default(15)
     pen.text((6, 6), "2.2 seconds at 16 fps (35.2 frames) become:", INK, font)
     for index, family in enumerate(families):
-        stride, extra = LENGTH_RULES[family]
+        rule = LENGTH_RULES[family]
         y = 56 + 44 * index
         pen.text((6, y - 9), family, INK, font)
         chosen = outputs("PlanFrames", seconds=2.2, fps=16.0, family=family)[0]
         for frame in range(16, 57):
-            x, accepted = 120 + (frame - 16) * 16, frame % stride == extra % stride
+            x, accepted = 120 + (frame - 16) * 16, frame % rule.frames == rule.rest % rule.frames
             size = 9 if frame == chosen else 5 if accepted else 1
             pen.line((x, y - size, x, y + size), MARK if frame == chosen else TRACE if accepted else FAINT, 3)
         pen.text((126 + (chosen - 16) * 16, y + 2), str(chosen), MARK, font)

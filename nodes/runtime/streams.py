@@ -6,6 +6,7 @@ Shape letters: B batch, C channels, T latent frames, t frames, H W pixels, h w l
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 from torch import Tensor
 
@@ -14,6 +15,7 @@ from moviegen_core.shapes import decoded_frames, latent_frames
 
 STREAM_FRAMES = (24, 8)  # our window and overlap; with the overlap that waits, 32 frames are held at most
 OTHER_FRAMES = 12  # frames that other VAEs decode at once, beside the first: their own decode holds each twice
+LONGEST_PERIOD = 8  # latent frames after which a decoder's length rule repeats itself
 OTHER_OVERLAP = 2  # latent frames: less shows where causal decoders start anew
 
 
@@ -33,10 +35,19 @@ def moved_windows(
         yield move(pixels[:, :, start : start + window])
 
 
-def steady_stride(length: Callable[[int], int]) -> int | None:
-    """Frames that each further latent frame adds, or None where that is not one number."""
-    steps = {length(count + 1) - length(count) for count in range(1, 9)}
-    return steps.pop() if len(steps) == 1 and min(steps) >= 1 and length(1) >= 1 else None
+def growth(length: Callable[[int], int]) -> tuple[int, int, int] | None:
+    """(latent frames, frames, first): with every so many latent frames more a clip grows by so many frames.
+
+    It holds for first, first + latent frames, ... of them: (1, 4, 1) for a length of 4 n - 3, and (5, 17, 2) for
+    MiniMax H3, whose lengths lie at every fifth latent frame. None where no such rule holds.
+    """
+    for latents in range(1, LONGEST_PERIOD + 1):
+        for first in range(1, latents + 1):
+            lengths = [length(first + latents * step) for step in range(9)]
+            grown = {after - before for before, after in pairwise(lengths)}
+            if len(grown) == 1 and min(*grown, lengths[0]) >= 1:
+                return latents, grown.pop(), first
+    return None
 
 
 def decode_in_windows(
@@ -47,14 +58,19 @@ def decode_in_windows(
     `decode` gives [1, 3, length(T), H, W] that may be changed in place. A decoder whose first latent frame is a single
     picture (length 4 T - 3, say) sees each window as a new start, which the overlap hides.
     """
-    stride, count = steady_stride(length), samples.shape[2]
-    if stride is None or samples.ndim == 4:
+    rule, count = growth(length), samples.shape[2]
+    if rule is None or samples.ndim == 4 or (count - rule[2]) % rule[0]:
         yield decode(samples)
         return
-    size = max(OTHER_OVERLAP + 1, 1 + OTHER_FRAMES // stride)
+    step, frames, first = rule
+    # Windows begin at multiples of the step, so that each is a clip of a length that the decoder knows.
+    spare = -(-max(0, OTHER_OVERLAP - first) // step)
+    overlap = first + step * spare
+    size = overlap + step * max(1, OTHER_FRAMES // frames - spare)
     if count <= size:
         yield decode(samples)
         return
-    latents = windows(count, size, OTHER_OVERLAP)
-    frames = [slice(stride * own.start, stride * own.start + length(own.stop - own.start)) for own in latents]
-    yield from blend((decode(samples[:, :, own]) for own in latents), frames, dim=2, in_place=True)
+    latents = windows(count, size, overlap)
+    starts = [own.start // step * frames for own in latents]
+    slices = [slice(at, at + length(own.stop - own.start)) for at, own in zip(starts, latents, strict=True)]
+    yield from blend((decode(samples[:, :, own]) for own in latents), slices, dim=2, in_place=True)

@@ -210,14 +210,36 @@ def test_other_decoders_give_the_whole_clip_window_by_window(stride, count, part
     assert (frames - decoder.decode(samples)).abs().max() <= 1.0
 
 
-def test_decoders_of_uneven_lengths_decode_whole(part):
+def minimax_length(count):
+    """Frames of MiniMax H3: 5 for 2 latent frames, 17 more with every 5."""
+    return max(1, (count - 2) // 5 * 17 + 5)
+
+
+def test_decoders_whose_lengths_grow_with_every_fifth_latent_frame_decode_in_windows(part):
+    streams, asked = part("runtime.streams"), []
+
+    def decode(samples):
+        """Frames that are 17 / 5 of their latent frame's number, as its own first one says."""
+        asked.append(samples.shape[2])
+        count = minimax_length(samples.shape[2])
+        frames = samples[0, 0, 0, 0, 0] * 17 / 5 + torch.arange(float(count))
+        return frames.view(1, 1, -1, 1, 1).expand(1, 3, -1, 2, 2).clone()
+
+    samples = torch.arange(37.0).view(1, 1, -1, 1, 1).expand(1, 4, -1, 2, 2)
+    frames = torch.cat(list(streams.decode_in_windows(decode, samples, minimax_length)), 2)
+    assert max(asked) == 7
+    assert torch.allclose(frames[0, 0, :, 0, 0], torch.arange(124.0), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("count", "length"), [(40, minimax_length), (40, lambda count: count * count)], ids=["between lengths", "no rule"]
+)
+def test_lengths_that_no_window_fits_decode_whole(count, length, part):
     streams, asked = part("runtime.streams"), []
 
     def decode(samples):
         asked.append(samples.shape[2])
         return torch.zeros(1, 3, 5, 2, 2)
 
-    list(
-        streams.decode_in_windows(decode, torch.zeros(1, 4, 40, 2, 2), lambda count: max(1, (count - 2) // 5 * 17 + 5))
-    )
-    assert asked == [40]
+    list(streams.decode_in_windows(decode, torch.zeros(1, 4, count, 2, 2), length))
+    assert asked == [count]

@@ -27,6 +27,8 @@ def latent(kind: str) -> dict:
 
 def test_planned_length_comes_with_its_duration_and_latent_frames(nodes):
     assert nodes["MovieGenPlanFrames"].execute(5.0, 16.0, "wan").args == (81, 16.0, 81 / 16, 21)
+    assert nodes["MovieGenPlanFrames"].execute(5.0, 24.0, "minimax_h3").args == (124, 24.0, 124 / 24, 37)
+    assert nodes["MovieGenPlanFrames"].execute(5.0, 16.0, "custom", "up", 10, 3).args == (83, 16.0, 83 / 16, 9)
 
 
 @pytest.mark.parametrize("kind", KINDS)
