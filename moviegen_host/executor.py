@@ -7,9 +7,9 @@ import inspect
 import logging
 import uuid
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from . import session as sessions
 from .errors import Cancelled, HostError, Problem
@@ -19,6 +19,9 @@ from .registry import Registry, finish
 from .session import NodeEvent, Session
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Needing = Generator[str, None, T]  # work that yields the id of each node whose result it needs next
 
 
 @dataclass(frozen=True)
@@ -79,13 +82,26 @@ class _Run:
         self.keys: dict[str, str] = {}
         self.done: set[str] = set()
         for node_id in graph.nodes:
-            self._key(node_id)
+            self.keys[node_id] = self._key(node_id)
         current = set(self.keys.values())
         self.results = {key: value for key, value in results.items() if key in current}
         self.uses = Counter(self.keys[link.node_id] for node in graph.nodes.values() for link in node.links())
 
     def need(self, node_id: str) -> None:
-        """Makes sure the node's result is there."""
+        """Makes sure the node's result is there. A loop: chains may be longer than Python's stack is deep."""
+        begun = [self._obtain(node_id)]
+        try:
+            while begun:
+                wanted = next(begun[-1], None)
+                if wanted is None:
+                    begun.pop()
+                else:
+                    begun.append(self._obtain(wanted))
+        finally:
+            for work in reversed(begun):
+                work.close()
+
+    def _obtain(self, node_id: str) -> Needing[None]:
         key = self.keys[node_id]
         if node_id in self.done and key in self.results:
             return
@@ -97,7 +113,7 @@ class _Run:
             logger.info("%s: nothing changed, its last result is used", node.title)
         else:
             self.session.check_cancelled()
-            self.results[key] = self._execute(node)
+            self.results[key] = yield from self._execute(node)
             self.report.executed.append(node_id)
             self.session.note(NodeEvent(node_id, "done", self.results[key].shown))
         shown = self.results[key].shown
@@ -118,14 +134,17 @@ class _Run:
         if not self.uses[self.keys[node.id]]:
             self.results[self.keys[node.id]].slots.clear()
 
-    def _execute(self, node: Node) -> _Result:
+    def _execute(self, node: Node) -> Needing[_Result]:
         cls = self.registry.nodes[node.class_type]
         schema = self.registry.schema(node.class_type)
         assert schema is not None
-        values = {name: self._value(value) for name, value in node.inputs.items() if name not in node.lazy}
+        values: dict[str, list[Any]] = {}
+        for name, value in node.inputs.items():
+            if name not in node.lazy:
+                values[name] = yield from self._value(value)
         with sessions.running(node.id, node.title):
             try:
-                values |= self._lazy_values(node, cls, schema, values)
+                values |= yield from self._lazy_values(node, cls, schema, values)
                 blocked = next((item for items in values.values() for item in items if isinstance(item, Blocked)), None)
                 if blocked is not None:
                     return _Result([[blocked] for _ in schema.outputs], {})
@@ -163,7 +182,7 @@ class _Run:
 
     def _lazy_values(
         self, node: Node, cls: type[ComfyNode], schema: Schema, values: dict[str, list[Any]]
-    ) -> dict[str, list[Any]]:
+    ) -> Needing[dict[str, list[Any]]]:
         """Asks the node which of its lazy inputs it wants, until it wants no more."""
         lazy = {name: value for name, value in node.inputs.items() if name in node.lazy}
         known = {name: [value] for name, value in lazy.items() if not isinstance(value, Link)}
@@ -183,12 +202,13 @@ class _Run:
             fresh = [name for name in unknown if name in wanted]
             if not fresh:
                 return known | {name: [None] for name in unknown}
-            known |= {name: self._value(lazy[name]) for name in fresh}
+            for name in fresh:
+                known[name] = yield from self._value(lazy[name])
 
-    def _value(self, value: Any) -> list[Any]:
+    def _value(self, value: Any) -> Needing[list[Any]]:
         if not isinstance(value, Link):
             return [value]
-        self.need(value.node_id)
+        yield value.node_id
         return self.results[self.keys[value.node_id]].slots[value.slot]
 
     def _hidden(self, node: Node, schema: Schema) -> dict[Hidden, Any]:
@@ -202,15 +222,13 @@ class _Run:
 
     def _key(self, node_id: str) -> str:
         """Names a result by what it depends on: the node type, its values, and the keys of what it is linked to."""
-        if node_id in self.keys:
-            return self.keys[node_id]
         node = self.graph.nodes[node_id]
         cls, schema = self.registry.nodes[node.class_type], self.registry.schema(node.class_type)
         parts: list[Any] = [node.class_type, id(cls)]
         for name, value in sorted(node.inputs.items()):
             linked = isinstance(value, Link)
             parts.append(
-                (name, self._key(value.node_id), value.slot) if linked else (name, type(value).__name__, value)
+                (name, self.keys[value.node_id], value.slot) if linked else (name, type(value).__name__, value)
             )
         if cls.overrides("fingerprint_inputs"):
             plain = nested({k: None if isinstance(v, Link) else v for k, v in node.inputs.items()}, node.groups)
@@ -225,8 +243,7 @@ class _Run:
             parts.append(node_id)
         if schema is not None and schema.is_output_node:
             parts.append(str(self.session.output_directory))
-        self.keys[node_id] = hashlib.sha256(repr(parts).encode()).hexdigest()
-        return self.keys[node_id]
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
 def _calls(schema: Schema, values: dict[str, list[Any]], groups: Iterable[str]) -> Iterable[dict[str, Any]]:

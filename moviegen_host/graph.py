@@ -6,7 +6,7 @@ import difflib
 import inspect
 import logging
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,7 +50,7 @@ class Node:
 class Graph:
     """Nodes that the output nodes need, and the prompt and workflow that files will carry."""
 
-    nodes: dict[str, Node]
+    nodes: dict[str, Node]  # each after those it needs
     outputs: list[str]  # ids of output nodes, in the order of the file
     prompt: dict[str, Any]
     document: dict[str, Any] | None
@@ -92,7 +92,7 @@ class _Checker:
         if not outputs and None not in known.values():
             self.problems.append("nothing would be saved or shown; add an output node, such as Save Video")
         for node_id in outputs:
-            self._visit(node_id, [])
+            self._visit(node_id)
         if self.problems:
             raise HostError(dict.fromkeys(self.problems))
         return Graph(self.nodes, outputs, self.prompt, self.workflow.document)
@@ -121,20 +121,30 @@ class _Checker:
                     if link is not None and link.node_id in ids:
                         value[1] = moved.get(link.slot, link.slot)
 
-    def _visit(self, node_id: str, path: list[str]) -> None:
-        if node_id in path:
-            names = " -> ".join(label(one, self.prompt[one]) for one in [*path[path.index(node_id) :], node_id])
-            self._refuse(f"links run in a circle: {names}; take one of them out", node_id)
-            return
-        if node_id in self.nodes:
-            return
+    def _visit(self, node_id: str) -> None:
+        """Checks a node and all that it needs. A loop: chains may be longer than Python's stack is deep."""
+        path: dict[str, Iterator[Link]] = {}  # from the node to the one at hand, with the links still to follow
+        self._enter(node_id, path)
+        while path:
+            last = next(reversed(path))
+            link = next(path[last], None)
+            if link is None:
+                del path[last]
+                self.nodes[last] = self.nodes.pop(last)  # it moves behind what it needs
+            elif link.node_id in path:
+                ids = list(path)
+                circle = [*ids[ids.index(link.node_id) :], link.node_id]
+                names = " -> ".join(label(one, self.prompt[one]) for one in circle)
+                self._refuse(f"links run in a circle: {names}; take one of them out", link.node_id)
+            else:
+                self._enter(link.node_id, path)
+
+    def _enter(self, node_id: str, path: dict[str, Iterator[Link]]) -> None:
         node = self.prompt[node_id]
         schema = self.registry.schema(node["class_type"])
-        if schema is None:
-            return
-        self.nodes[node_id] = checked = self._node(node_id, node, schema)
-        for link in checked.links():
-            self._visit(link.node_id, [*path, node_id])
+        if schema is not None and node_id not in self.nodes:
+            self.nodes[node_id] = checked = self._node(node_id, node, schema)
+            path[node_id] = iter(checked.links())
 
     def _node(self, node_id: str, node: dict[str, Any], schema: Schema) -> Node:
         where, given = label(node_id, node), node["inputs"]

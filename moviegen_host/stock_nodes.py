@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import struct
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from . import io, session, ui
-from .video import VideoCodec, VideoComponents, VideoContainer, VideoFromComponents, VideoFromFile
+from .video import VideoCodec, VideoComponents, VideoContainer, VideoFromComponents, VideoFromFile, refuse_unwritable
 
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 FILMS = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v"})
@@ -58,18 +61,34 @@ class LoadImage(io.ComfyNode):
     @classmethod
     def execute(cls, image: str) -> io.NodeOutput:
         import torch
-        from PIL import Image, ImageOps, ImageSequence
 
         pictures: list[torch.Tensor] = []
         masks: list[torch.Tensor] = []
-        with Image.open(session.current().input_file(image)) as file:
-            for frame in ImageSequence.Iterator(file):
-                pixels = torch.from_numpy(_levels(ImageOps.exif_transpose(frame)))
-                if pictures and pictures[0].shape[:2] != pixels.shape[:2]:
-                    continue
-                pictures.append(pixels[..., :3])
-                masks.append(1 - pixels[..., 3] if pixels.shape[-1] == 4 else torch.zeros(ANY_SIZE))
+        for levels in _pictures(session.current().input_file(image)):
+            pixels = torch.from_numpy(levels)
+            if pictures and pictures[0].shape[:2] != pixels.shape[:2]:
+                continue
+            pictures.append(pixels[..., :3])
+            masks.append(1 - pixels[..., 3] if pixels.shape[-1] == 4 else torch.zeros(ANY_SIZE))
         return io.NodeOutput(torch.stack(pictures), torch.stack(masks))
+
+
+def _pictures(path: Path) -> Iterator[Any]:
+    """Every frame of a picture file, upright, as `_levels` gives it; MediaError when the file is damaged."""
+    from PIL import Image, ImageOps, ImageSequence
+
+    from moviegen_core.errors import MediaError
+
+    try:
+        with Image.open(path) as file:
+            for frame in ImageSequence.Iterator(file):
+                yield _levels(ImageOps.exif_transpose(frame))
+    except Image.DecompressionBombError:
+        raise MediaError(f"{path} has more than {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels; make it smaller") from None
+    except (OSError, EOFError, SyntaxError, ValueError, struct.error) as error:
+        raise MediaError(
+            f"{path} cannot be read as a picture; it may be empty, damaged or cut off: try another file"
+        ) from error
 
 
 def _levels(picture: Any) -> Any:
@@ -169,6 +188,11 @@ class CreateVideo(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, bit_depth: int | None = None) -> bool | str:
+        refuse_unwritable(bit_depth=bit_depth)
+        return True
+
+    @classmethod
     def execute(cls, images: Any, fps: float, audio: Any = None, bit_depth: int = 8) -> io.NodeOutput:
         from moviegen_core.media.movie import exact_fps
 
@@ -245,20 +269,31 @@ class SaveVideo(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, format: Any, codec: Any = None) -> bool | str:
+        kind, coding, options = _asked(format, codec)
+        refuse_unwritable(kind, coding, **options)
+        return True
+
+    @classmethod
     def execute(cls, video: Any, filename_prefix: str, format: Any, codec: Any = None) -> io.NodeOutput:
-        kind = VideoContainer(format["format"])
-        chosen = format.get("codec") or codec or {"codec": "auto"}
-        if chosen["codec"] == "auto" and codec is not None:
-            # Files of older ComfyUI versions keep the codec beside the format, not inside it.
-            chosen = codec
-        quality = (chosen.get("encoding") or {}).get("crf")
+        kind, coding, options = _asked(format, codec)
         width, height = video.get_dimensions()
         ending = f"_.{VideoContainer.get_extension(kind)}"
         [path] = session.current().next_file(filename_prefix, ending, width=width, height=height)
-        options = {} if quality is None else {"crf": quality}
-        tags = ui.tags_of(cls)
-        video.save_to(path, format=kind, codec=VideoCodec(chosen["codec"]), metadata=tags or None, **options)
+        video.save_to(path, format=kind, codec=coding, metadata=ui.tags_of(cls) or None, **options)
         return io.NodeOutput(video, ui=ui.PreviewVideo([ui.saved(path)]))
+
+
+def _asked(format: Any, codec: Any) -> tuple[VideoContainer, VideoCodec, dict[str, Any]]:
+    """What Save Video's choices ask of `save_to`: format, codec, and `crf` and `color_space` where they are set."""
+    chosen = format.get("codec") or codec or {"codec": "auto"}
+    if chosen["codec"] == "auto" and codec is not None:
+        # Files of older ComfyUI versions keep the codec beside the format, not inside it.
+        chosen = codec
+    encoding = chosen.get("encoding") or {}
+    options = {name: encoding[name] for name in ("crf", "color_space") if encoding.get(name) not in (None, "auto")}
+    # Before the run, a choice that comes from a link is None.
+    return VideoContainer(format["format"] or "auto"), VideoCodec(chosen["codec"] or "auto"), options
 
 
 class LoadAudio(io.ComfyNode):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import tempfile
+import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
@@ -14,8 +16,11 @@ from typing import Any
 
 from . import session as sessions
 from .errors import HostError
+from .memory import memory_bytes
 
 WRITE_FRAMES = 16  # frames that are converted at a time
+HDR_TRANSFERS = (16, 18)  # H.273: PQ and HLG
+FRAME_BYTES = 2 * 12  # of memory a pixel and frame while a film is loaded: float32 RGB, twice while it is put together
 
 
 class VideoContainer(str, Enum):
@@ -78,7 +83,7 @@ class VideoInput(ABC):
         metadata: dict[str, Any] | None = None,
         **options: Any,
     ) -> None:
-        """Writes the film to a path; `crf` may be among the options."""
+        """Writes the film to a path; `crf`, `color_space` and `bit_depth` may be among the options."""
 
     def get_dimensions(self) -> tuple[int, int]:
         """(width, height) in pixels."""
@@ -137,35 +142,47 @@ class VideoFromComponents(VideoInput):
         metadata: dict[str, Any] | None = None,
         **options: Any,
     ) -> None:
-        from moviegen_core.media.movie import write_movie
-
-        _refuse_unwritable(format, codec)
+        refuse_unwritable(format, codec, **{"bit_depth": self._bit_depth, **options})
         parts = self._components
-        audio = parts.audio
-        quality: dict[str, Any] = {} if options.get("crf") is None else {"crf": float(options["crf"])}
-        write_movie(
-            self._windows(),
-            path,
-            parts.frame_rate,
-            waveform=None if audio is None else audio["waveform"][0],
-            sample_rate=48000 if audio is None else int(audio["sample_rate"]),
-            metadata=metadata,
-            **quality,
+        images, audio = parts.images, parts.audio
+        windows = (
+            images[start : start + WRITE_FRAMES, ..., :3].movedim(-1, 0).float() * 2 - 1
+            for start in range(0, len(images), WRITE_FRAMES)
         )
+        sound = (None, 48000) if audio is None else (audio["waveform"][0], int(audio["sample_rate"]))
+        _write(windows, path, parts.frame_rate, sound, metadata, options.get("crf"))
 
-    def _windows(self) -> Iterator[Any]:
-        images = self._components.images
-        for start in range(0, len(images), WRITE_FRAMES):
-            sessions.current().check_cancelled()
-            window = images[start : start + WRITE_FRAMES, ..., :3]
-            yield window.movedim(-1, 0).float() * 2 - 1
+
+class _Film:
+    """A temporary film on the disk, removed with this object."""
+
+    def __init__(self, path: Path) -> None:
+        _films[path] = self
+        weakref.finalize(self, self._remove, path)
+
+    @staticmethod
+    def _remove(path: Path) -> None:
+        _temporary.discard(path)
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+_temporary: set[Path] = set()
+_films: weakref.WeakValueDictionary[Path, _Film] = weakref.WeakValueDictionary()  # those that a VIDEO reads
 
 
 class VideoFromFile(VideoInput):
     """A film on the disk (path) or in a buffer."""
 
+    @staticmethod
+    def temporary(path: Path) -> Path:
+        """The same path, now that of a film that is removed with the last VIDEO that reads it."""
+        _temporary.add(path)
+        return path
+
     def __init__(self, file: str | Path | io.BytesIO) -> None:
         self._buffered: Any = None
+        self._film: _Film | None = None
         if isinstance(file, io.BytesIO):
             self._buffered = tempfile.NamedTemporaryFile(suffix=".mp4")  # noqa: SIM115
             self._buffered.write(file.getbuffer())
@@ -173,9 +190,12 @@ class VideoFromFile(VideoInput):
             self._path = Path(self._buffered.name)
         else:
             self._path = Path(file)
+            if self._path in _temporary:
+                self._film = _films.get(self._path) or _Film(self._path)
 
     def get_components(self) -> VideoComponents:
         movie = self._movie()
+        _refuse_too_large(movie)
         waveform = movie.waveform
         return VideoComponents(
             images=movie.pixels().movedim(0, -1).add_(1).div_(2).contiguous(),
@@ -207,15 +227,22 @@ class VideoFromFile(VideoInput):
     ) -> None:
         from moviegen_core.media.movie import copy_movie
 
-        _refuse_unwritable(format, codec)
+        refuse_unwritable(format, codec, **options)
         wanted = VideoCodec(codec)
-        if options.get("crf") is not None or (wanted is not VideoCodec.AUTO and self._codec() != wanted.value):
-            VideoFromComponents(self.get_components()).save_to(path, format, codec, metadata, **options)
-        else:
+        if options.get("crf") is None and (wanted is VideoCodec.AUTO or self._coding()[0] == wanted.value):
             copy_movie(self._path, path, metadata)
+            return
+        if self._coding()[1] in HDR_TRANSFERS:
+            raise HostError(
+                f"{self._path.name} is HDR, and encoding it anew needs ComfyUI; here choose the codec auto, "
+                "which copies it"
+            )
+        movie = self._movie()
+        sound = (movie.waveform, movie.sample_rate or 48000)
+        _write(movie.windows(WRITE_FRAMES), path, movie.fps, sound, metadata, options.get("crf"))
 
-    def _codec(self) -> str:
-        """FFmpeg's name of the codec of the pictures."""
+    def _coding(self) -> tuple[str, int]:
+        """FFmpeg's name of the codec of the pictures, and the H.273 code of their transfer."""
         import av
 
         from moviegen_core.media.files import codec_errors
@@ -223,7 +250,8 @@ class VideoFromFile(VideoInput):
 
         source = self._movie().path
         with codec_errors(source, reading=True), av.open(str(source)) as container:
-            return picture_stream(container, source).codec.canonical_name
+            stream = picture_stream(container, source)
+            return stream.codec.canonical_name, int(stream.codec_context.color_trc)
 
     def _movie(self) -> Any:
         from moviegen_core.media.movie import read_movie
@@ -231,9 +259,55 @@ class VideoFromFile(VideoInput):
         return read_movie(self._path)
 
 
-def _refuse_unwritable(format: VideoContainer, codec: VideoCodec) -> None:
+def refuse_unwritable(
+    format: VideoContainer = VideoContainer.AUTO,
+    codec: VideoCodec = VideoCodec.AUTO,
+    *,
+    color_space: str | None = None,
+    bit_depth: int | None = None,
+    **_: Any,
+) -> None:
+    """HostError when `save_to` is asked for what it cannot write: here films are H.264 of 8 bits in BT.709."""
     if VideoContainer(format) is VideoContainer.WEBM or VideoCodec(codec) is VideoCodec.AV1:
         raise HostError(
             f"a film as {VideoContainer(format).value} with {VideoCodec(codec).value} needs ComfyUI; "
             "here choose the format mp4 or mkv and the codec h264"
+        )
+    if color_space not in (None, "auto", "sRGB"):
+        raise HostError(f"a film in the colours {color_space} needs ComfyUI; here choose the color_space auto or sRGB")
+    if bit_depth not in (None, 8):
+        raise HostError(f"a film of {bit_depth} bits a colour needs ComfyUI; here set bit_depth to 8")
+
+
+def _write(
+    windows: Iterable[Any],
+    path: Any,
+    fps: Fraction,
+    sound: tuple[Any, int],
+    metadata: dict[str, Any] | None,
+    crf: float | None,
+) -> None:
+    """Windows [3, t, H, W] in [-1, 1] and (waveform or None, sample rate) -> a film; stops when the run is stopped."""
+    from moviegen_core.media.movie import write_movie
+
+    def watched() -> Iterator[Any]:
+        for window in windows:
+            sessions.current().check_cancelled()
+            yield window
+
+    quality: dict[str, Any] = {} if crf is None else {"crf": float(crf)}
+    write_movie(watched(), path, fps, *sound, metadata=metadata, **quality)
+
+
+def _refuse_too_large(movie: Any) -> None:
+    """MediaError when a film's frames do not fit into the memory that is free; no more than its header was read."""
+    from moviegen_core.errors import MediaError
+
+    _, free = memory_bytes()
+    needed = movie.num_frames * movie.height * movie.width * FRAME_BYTES
+    if free and needed > free:
+        raise MediaError(
+            f"the {movie.num_frames} frames of {movie.width} x {movie.height} pixels of {movie.path.name} need "
+            f"{needed / 2**30:.1f} GiB of memory, and {free / 2**30:.1f} GiB are free; use a shorter or smaller film, "
+            "or nodes that take the VIDEO itself and read it piece by piece"
         )

@@ -18,6 +18,7 @@ BENCHES = {
     "sound": ".sound",
     "codec": ".codec",
     "match": ".match",
+    "text": ".text",
 }
 
 

@@ -43,6 +43,8 @@ def by_weights(bench: str, report: Mapping[str, Any]) -> dict[str, Mapping[str, 
         made = {**sources.get("generated", {}), **{name: report[name] for name in ("films",) if name in report}}
         told = {"nano/audio": made, "nano/sound_judge": sources.get("real", {}).get("heard")}
         return {name: found for name, found in told.items() if found}
+    if bench == "text":
+        return {f"{FAMILY}/{name}": found for name, found in report.items() if isinstance(found, Mapping)}
     return {MEASURES[bench]: report} if bench in MEASURES else {}
 
 

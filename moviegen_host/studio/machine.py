@@ -12,6 +12,7 @@ from typing import Any
 
 from aiohttp import web
 
+from ..memory import memory_bytes
 from .events import FEATURES, Events
 
 LINES = 500  # of the log that a page can read
@@ -90,7 +91,7 @@ class MachineRoutes(logging.Handler):
 
     async def system(self, request: web.Request) -> web.Response:
         """Versions and memory (bytes)."""
-        total, free = _memory()
+        total, free = memory_bytes()
         system = {
             "os": sys.platform,
             "ram_total": total,
@@ -134,16 +135,3 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "unknown"
-
-
-def _memory() -> tuple[int, int]:
-    """Total and free memory in bytes; zeros where the system does not say."""
-    found = {}
-    try:
-        with open("/proc/meminfo", encoding="ascii") as lines:
-            for line in lines:
-                name, _, amount = line.partition(":")
-                found[name] = int(amount.split()[0]) * 1024
-    except OSError:
-        return 0, 0
-    return found.get("MemTotal", 0), found.get("MemAvailable", 0)

@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from comfy_api.latest import ComfyAPISync
+from comfy_api.latest import ComfyAPISync, InputImpl
 from torch import Tensor, nn
 
 from moviegen_core import devices
@@ -164,8 +164,9 @@ def _tae(vae: NetworkHandle, verb: str) -> TAE:
 
 
 def temporary_file(ending: str) -> Path:
-    """A new name in a folder that is removed with this process."""
-    return Path(_temporary_folder().name) / f"moviegen_{uuid.uuid4().hex}{ending}"
+    """A new name in a folder that is removed with this process; the file goes with the last VIDEO that reads it."""
+    path = Path(_temporary_folder().name) / f"moviegen_{uuid.uuid4().hex}{ending}"
+    return InputImpl.VideoFromFile.temporary(path)
 
 
 class Progress:

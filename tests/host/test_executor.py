@@ -32,6 +32,23 @@ def test_shared_node_runs_once_and_unneeded_node_not_at_all(host, calls, api):
     assert calls == [("Number", 3), ("Add", 3, 3), ("Save", 6), ("Save", 3)]
 
 
+def test_chain_of_thousands_of_nodes_runs(host, api):
+    length = 5000
+    same = {f"n{index}": ("TestSame", {"it": [str(index - 1), 0]}) for index in range(2, length)}
+    save = {f"n{length}": ("TestSave", {"value": [str(length - 1), 0]})}
+    [path] = host.run(api(n1=("TestNumber", {"seed": 7}), **same, **save)).written
+    assert path.read_text() == "7"
+
+
+def test_chain_of_thousands_of_lazy_inputs_runs(pack, tmp_path, api):
+    length = 1500
+    switches = {f"n{index}": ("TestSwitch", {"yes": [str(index - 1), 0], "no": ["1", 0]}) for index in range(2, length)}
+    save = {f"n{length}": ("TestSave", {"value": [str(length - 1), 0]})}
+    workflow = api(n1=("TestNumber", {"seed": 7}), **switches, **save)
+    [path] = Host([pack], output=tmp_path, keep=False).run(workflow).written
+    assert path.read_text() == "7"
+
+
 def test_second_run_repeats_only_what_changed(host, calls, api):
     workflow = api(
         n1=("TestNumber", {"seed": 3}),

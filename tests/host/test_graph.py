@@ -37,6 +37,18 @@ def test_node_that_no_output_needs_is_left_out(checked, api):
     assert set(graph.nodes) == {"1", "3"}
 
 
+def test_nodes_stand_after_those_they_need(checked, api):
+    graph = checked(
+        api(
+            n1=("TestSave", {"value": ["2", 0]}),
+            n2=("TestAdd", {"a": ["3", 0], "b": ["4", 0]}),
+            n3=("TestAdd", {"a": ["4", 0]}),
+            n4=("TestNumber", {}),
+        )
+    )
+    assert list(graph.nodes) == ["4", "3", "2", "1"]
+
+
 def test_unknown_node_is_named_with_the_nearest_known(problems, api):
     [problem] = problems(api(n1=("TestAdds", {}), n2=("TestSave", {"value": ["1", 0]})))
     assert problem == (
@@ -130,6 +142,37 @@ def test_old_node_id_is_replaced_as_the_pack_says(checked, api):
 def test_missing_input_file_is_told(problems, api):
     [problem] = problems(api(n1=("LoadImage", {"image": "cat.png"}), n2=("SaveImage", {"images": ["1", 0]})))
     assert "there is no picture cat.png; put the file there or give its whole path" in problem
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"format": "webm"}, "a film as webm with auto needs ComfyUI; here choose the format mp4 or mkv"),
+        ({"format": "mp4", "codec": "av1"}, "a film as mp4 with av1 needs ComfyUI; here choose the format mp4 or mkv"),
+        (
+            {
+                "format.codec": "h264",
+                "format.codec.encoding": "re-encode",
+                "format.codec.encoding.color_space": "HDR PQ",
+            },
+            "a film in the colours HDR PQ needs ComfyUI; here choose the color_space auto or sRGB",
+        ),
+    ],
+)
+def test_film_that_cannot_be_written_here_is_refused_before_anything_runs(problems, api, tmp_path, inputs, message):
+    (tmp_path / "in.mp4").touch()
+    film = ("LoadVideo", {"file": str(tmp_path / "in.mp4")})
+    [problem] = problems(api(n1=film, n2=("SaveVideo", {"video": ["1", 0], **inputs})))
+    assert problem.startswith('"SaveVideo" (node 2): ')
+    assert message in problem
+
+
+def test_film_of_more_than_8_bits_is_refused_before_anything_runs(problems, api, tmp_path):
+    (tmp_path / "in.png").touch()
+    picture = ("LoadImage", {"image": str(tmp_path / "in.png")})
+    film = ("CreateVideo", {"images": ["1", 0], "bit_depth": 10})
+    [problem] = problems(api(n1=picture, n2=film, n3=("SaveVideo", {"video": ["2", 0]})))
+    assert problem == '"CreateVideo" (node 2): a film of 10 bits a colour needs ComfyUI; here set bit_depth to 8'
 
 
 def test_dotted_names_become_nested_values():

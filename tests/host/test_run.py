@@ -14,9 +14,11 @@ import pytest
 import torch
 from PIL import Image
 
+from moviegen_core.errors import MediaError
 from moviegen_core.media.movie import read_movie, write_movie
 from moviegen_core.media.sound import read_sound, write_sound
 from moviegen_host.__main__ import main
+from moviegen_host.errors import HostError
 from moviegen_host.run import run
 from moviegen_host.session import Session, active
 from moviegen_host.stock_nodes import LoadImage
@@ -256,6 +258,28 @@ def test_transparent_level_of_a_grey_picture_of_16_bits_is_in_its_mask(tmp_path)
     with active(Session(input_directory=tmp_path)):
         _, mask = LoadImage.execute("in.png").args
     assert mask.tolist() == [[[1, 0], [0, 1]]]
+
+
+@pytest.mark.parametrize("kept", [0, 5, 60, 900], ids=["empty", "no picture", "damaged", "cut off"])
+@pytest.mark.parametrize("ending", ["png", "jpg", "webp", "gif", "tif"])
+def test_damaged_picture_is_told_in_one_sentence(pack, tmp_path, api, kept, ending):
+    picture = Image.effect_noise((64, 64), 90).convert("RGB")
+    picture.save(tmp_path / f"in.{ending}")
+    (tmp_path / f"in.{ending}").write_bytes((tmp_path / f"in.{ending}").read_bytes()[:kept])
+    workflow = api(n1=("LoadImage", {"image": f"in.{ending}"}), n2=("SaveImage", {"images": ["1", 0]}))
+    with pytest.raises(HostError) as caught:
+        run(workflow, output=tmp_path / "out", input_directory=tmp_path, packs=[pack])
+    assert str(caught.value) == (
+        f'"LoadImage" (node 1) failed: {tmp_path}/in.{ending} cannot be read as a picture; '
+        "it may be empty, damaged or cut off: try another file"
+    )
+
+
+def test_picture_of_too_many_pixels_is_told(tmp_path, monkeypatch):
+    Image.new("L", (8, 8)).save(tmp_path / "in.png")
+    monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 30)
+    with active(Session(input_directory=tmp_path)), pytest.raises(MediaError, match="more than 60 pixels; make it sma"):
+        LoadImage.execute("in.png")
 
 
 def test_sounds_are_loaded_and_saved(pack, tmp_path, api):

@@ -40,6 +40,12 @@ def test_films_are_entered_beside_the_sounds_that_were_generated(folder):
     assert weights.shipped(folder)["nano/audio"].evaluation == {"sync": {"recall": 0.5}, "films": {"films": 3}}
 
 
+def test_text_encoders_each_get_what_was_read_off_them(folder):
+    weights.register("nano/ul2", folder / "tae.safetensors", folder, network="text")
+    assert record("text", {"model": "nano", "clips": 40, "ul2": {"place": 0.75}}, folder) == ["nano/ul2"]
+    assert weights.shipped(folder)["nano/ul2"].evaluation == {"place": 0.75}
+
+
 def test_bench_that_only_explains_enters_nothing(folder):
     assert record("path", {"model": "nano", "joined": {"0": {"thing": 0.5}}}, folder) == []
 
