@@ -39,7 +39,7 @@ def check_new(path: Path, force: bool, given: Sequence[Path] = ()) -> None:
     if not path.exists():
         return
     if any(file.exists() and path.samefile(file) for file in given):
-        raise ConfigError(f"{path} was given and would be overwritten; choose another name with -o")
+        raise ConfigError(f"{path} was given and would be overwritten; choose another name")
     if not force:
         raise ConfigError(f"{path} exists already; choose another name, or add --force")
 

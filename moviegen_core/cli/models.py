@@ -11,7 +11,7 @@ from typing import Any
 
 from .. import __version__
 from ..errors import MovieGenError
-from .common import FAILED, add_placement, check_target
+from .common import FAILED, add_placement, check_new, check_target
 
 LIBRARIES = ("torch", "safetensors", "numpy", "pillow", "av", "einops", "transformers", "tokenizers")
 
@@ -67,6 +67,7 @@ def add_convert(commands: Any) -> None:
     convert.add_argument("target", type=Path, help="the .safetensors file to write")
     convert.add_argument("--network", help="video_dit, tae, text, vision, ...; not needed for the released DAC-VAE")
     convert.add_argument("--preset", help="which sizes, or ul2, metaclip, byt5 for text; moviegen models lists them")
+    convert.add_argument("--force", action="store_true", help="overwrite what is there, but never the source")
     convert.set_defaults(run=_convert)
 
 
@@ -74,6 +75,7 @@ def _convert(arguments: argparse.Namespace) -> None:
     check_target(arguments.target, (".safetensors",))
     from ..models import loading
 
+    check_new(arguments.target, arguments.force, loading.files_of(arguments.source))
     print(loading.convert(arguments.source, arguments.target, network=arguments.network, config=arguments.preset))
 
 

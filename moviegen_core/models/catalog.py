@@ -66,6 +66,10 @@ class Network:
         """A foreign file's tensors with those that only ours has, where checkpoint.py knows any."""
         return self._checkpoint("complete", lambda given, _: given)(tensors, config)
 
+    def needs(self, key: str) -> bool:
+        """Whether `convert` can use a foreign file's tensor of this name; False where checkpoint.py knows it is not."""
+        return self._checkpoint("needs", lambda _: True)(key)
+
     @cached_property
     def convert(self) -> Callable[..., Path] | None:
         """convert(tensors, source, target, preset, dtype) of checkpoint.py, where files need more than a key map."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import os
 import struct
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from . import catalog
 
 FORMAT, VERSION = "moviegen", "1"
 INDEX_SUFFIX, PICKLE_INDEX_SUFFIX = ".safetensors.index.json", ".bin.index.json"
+ZIP_START = b"PK\x03\x04"
 MAX_HEADER_BYTES = 100 * 2**20  # safetensors' own limit
 
 
@@ -233,6 +235,12 @@ def read_header(path: str | os.PathLike[str]) -> Header:
     return Header(path, metadata.get("network"), config, shapes, files, dtypes, metadata, extra)
 
 
+def files_of(path: str | os.PathLike[str]) -> list[Path]:
+    """What a checkpoint is read from: its own file, or its index and every shard; of a folder what it holds."""
+    path = _locate(Path(path))
+    return [path, *(_shards(path) if path.name.endswith((INDEX_SUFFIX, PICKLE_INDEX_SUFFIX)) else [])]
+
+
 def convert(
     source: str | os.PathLike[str], target: str | os.PathLike[str], *, network: str | None = None, config: Any = None,
     dtype: torch.dtype | None = None,
@@ -244,9 +252,10 @@ def convert(
     sizes are those of the config.json beside it.
     """
     source = Path(source)
-    tensors = _foreign_tensors(_existing(source))
+    needs = (lambda key: True) if network is None else catalog.get(network).needs
+    tensors = _foreign_tensors(_existing(source), needs)
     if not tensors:
-        raise CheckpointError(f"{source} holds no named tensors; give a state dict")
+        raise CheckpointError(f"{source} holds no named tensors that are needed; give the model's state dict")
     if network is not None and (rewrite := catalog.get(network).convert) is not None:
         return rewrite(tensors, source, Path(target), config, dtype)
     network, config = _network_of(source, tensors, network, config)
@@ -260,18 +269,23 @@ def convert(
     return save(built, target)
 
 
-def _foreign_tensors(source: Path) -> dict[str, Tensor]:
-    """Named tensors of a pickle, an index of pickles, or a safetensors file that is not ours."""
+def _foreign_tensors(source: Path, needs: Callable[[str], bool]) -> dict[str, Tensor]:
+    """Needed tensors by name of a pickle, an index of pickles, or a safetensors file that is not ours."""
     if source.name.endswith(PICKLE_INDEX_SUFFIX):
-        return {key: value for shard in _shards(source) for key, value in _foreign_tensors(shard).items()}
+        # What one shard holds beside them is let go before the next is opened.
+        return {key: value for shard in _shards(source) for key, value in _foreign_tensors(shard, needs).items()}
     if not _is_pickle(source):
         header = read_header(source)
         if header.network is not None:
             raise CheckpointError(f"{source} is a Movie Gen file already ({header.network}); use it as it is")
-        return read_tensors(header)
+        return read_tensors(replace(header, files={key: header.files[key] for key in header.keys if needs(key)}))
     try:
         content = torch.load(source, map_location="cpu", weights_only=True, mmap=False)
     except Exception as error:
+        if _is_torn(source, error):
+            raise CheckpointError(
+                f"{source} ({source.stat().st_size} bytes) is cut off or damaged; fetch the file again"
+            ) from error
         raise CheckpointError(
             f"{source} holds more than plain tensors and stays closed ({_line(error)}); ask for safetensors"
         ) from error
@@ -279,7 +293,7 @@ def _foreign_tensors(source: Path) -> dict[str, Tensor]:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
             break
-    return {str(key): value for key, value in _items(content) if isinstance(value, Tensor)}
+    return {str(key): value for key, value in _items(content) if isinstance(value, Tensor) and needs(str(key))}
 
 
 def _network_of(source: Path, tensors: Mapping[str, Tensor], network: str | None, config: Any) -> tuple[str, Any]:
@@ -376,10 +390,18 @@ def _is_pickle(path: Path) -> bool:
         return False
     with path.open("rb") as file:
         start = file.read(9)
-    if start[:4] == b"PK\x03\x04":
+    if start[:4] == ZIP_START:
         return True
     # A raw pickle starts with PROTO 2..5; a safetensors header of that length would have "{" at byte 8.
     return len(start) > 2 and start[0] == 0x80 and 2 <= start[1] <= 5 and start[8:9] != b"{"
+
+
+def _is_torn(path: Path, error: Exception) -> bool:
+    """Whether torch's reader of a pickle stopped at what is missing or unreadable, not at what it may not run."""
+    with path.open("rb") as file:
+        if file.read(4) == ZIP_START:
+            return not zipfile.is_zipfile(path) or "PytorchStreamReader" in str(error)
+    return isinstance(error, (EOFError, IndexError, struct.error)) or "unexpected EOF" in str(error)
 
 
 def _items(content: Any) -> Iterator[tuple[Any, Any]]:

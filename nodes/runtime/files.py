@@ -12,7 +12,6 @@ from moviegen_core.errors import CheckpointError
 from moviegen_core.models import loading
 
 NONE = "none"
-TEXT_ROLES = ("ul2", "metaclip", "byt5")
 _SHIPPED = " (shipped)"
 _SHARD = re.compile(r"-(\d{5})-of-\d{5}(?=\.safetensors$)")
 
@@ -47,8 +46,6 @@ def locate(part: str, choice: str, find: Callable[[str], str | Path]) -> Path:
     path = Path(find(choice))
     if not path.exists():
         raise CheckpointError(f"{path} does not exist; check the name and the folder")
-    if part in TEXT_ROLES and path.is_file() and (path.parent / "config.json").is_file():
-        return path.parent  # a Hugging Face folder: config and tokenizer lie beside the weights
     if _SHARD.search(path.name):
         return path.with_name(_SHARD.sub("", path.name) + ".index.json")
     return path

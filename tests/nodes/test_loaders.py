@@ -24,12 +24,13 @@ def test_first_shard_is_opened_through_its_index(files, tmp_path):
     assert files.locate("video", shard.name, lambda name: tmp_path / name) == index
 
 
-def test_weights_of_a_hugging_face_folder_stand_for_the_folder(files, tmp_path):
+def test_chosen_file_of_a_hugging_face_folder_is_the_one_that_is_opened(files, tmp_path):
     folder = tmp_path / "ul2"
     folder.mkdir()
-    (folder / "config.json").touch()
-    (folder / "model.safetensors").touch()
-    assert files.locate("ul2", "ul2/model.safetensors", lambda name: tmp_path / name) == folder
+    for name in ("config.json", "model.safetensors", "other.safetensors"):
+        (folder / name).touch()
+    chosen = folder / "other.safetensors"
+    assert files.locate("ul2", "ul2/other.safetensors", lambda name: tmp_path / name) == chosen
 
 
 def test_missing_file_is_named(files, tmp_path):

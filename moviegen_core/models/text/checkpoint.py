@@ -28,13 +28,16 @@ from .tokenizer import ByteTokenizer, LibraryTokenizer, TextTokenizer, find_toke
 logger = logging.getLogger(__name__)
 
 _POSITIONS = "text_model.embeddings.position_embedding.weight"
+_TIED = "encoder.embed_tokens.weight"
 # What public files hold beside the encoder: decoders, vision towers, heads and constants.
 _FOREIGN = {
-    "t5": re.compile(r"decoder\.|lm_head\.|encoder\.embed_tokens\.weight$"),
+    "t5": re.compile(rf"decoder\.|lm_head\.|{re.escape(_TIED)}$"),
     "clip": re.compile(
         r"vision_model\.|visual|(text\.)?text_projection|(text\.)?logit_|(text\.)?attn_mask|text_model\.embeddings\.position_ids"
     ),
 }
+# What ComfyUI and others write beside weights that count only together with a scale.
+_SCALES = ("scaled_fp8", ".scale_weight", ".scale_input", ".weight_scale", ".input_scale", ".comfy_quant")
 _OPENCLIP_LEAVES = {
     "ln_1": "layer_norm1",
     "ln_2": "layer_norm2",
@@ -60,6 +63,8 @@ def load_text_encoder(
 ) -> TextEncoder:
     """Load the encoder of `role` ("ul2", "metaclip", "byt5") from a file or a Hugging Face folder.
 
+    A file that is not ours has the sizes of the config.json beside it, without one the published ones; its tokenizer
+    lies beside it too. Of a folder `model.safetensors` is read, or the only checkpoint there.
     `positions`: a CLIP position table that is shorter is interpolated to this length, and the log says
     so; None keeps the file's own. CheckpointError when file, role and tokenizer do not fit together.
     """
@@ -69,12 +74,8 @@ def load_text_encoder(
     header = _header(path)
     if header.network is not None:
         config, tokenizer = _own(role, header)
-    elif path.is_dir():
-        config = _folder_config(role, path)
-        tokenizer = find_tokenizer(path, role, config.family)
     else:
-        config = FULL[role]
-        tokenizer = find_tokenizer(path.parent, role, config.family)
+        config, tokenizer = _beside(role, path)
     names = _own_names(header.files, config.family)
     wanted = dataclasses.replace(header, files={key: header.files[key] for key in names})
     tensors = loading.read_tensors(wanted, dtype=dtype, rename=names)
@@ -82,19 +83,23 @@ def load_text_encoder(
     return TextEncoder(role, config, network, tokenizer).to(device=device)
 
 
+def needs(key: str) -> bool:
+    """Whether a foreign file's tensor of this name can belong to an encoder."""
+    return key == _TIED or not any(pattern.match(key) for pattern in _FOREIGN.values())
+
+
 def convert(
     tensors: Mapping[str, Tensor], source: Path, target: Path, role: str, dtype: torch.dtype | None = None
 ) -> Path:
     """Write the encoder of `role` among a foreign file's `tensors` as our own file.
 
-    Sizes and tokenizer are those beside `source`; without a config.json the sizes are the published ones.
+    Sizes and tokenizer are those in or beside `source`; a file without a config.json has the published sizes.
     """
     if role not in ROLES:
         raise ConfigError(f"a text encoder is converted with --preset {', '.join(ROLES)}; given was {role!r}")
-    folder = source if source.is_dir() else source.parent
-    config = _folder_config(role, folder) if (folder / "config.json").is_file() else FULL[role]
-    tokenizer = find_tokenizer(folder, role, config.family)
+    config, tokenizer = _beside(role, source)
     if role != "byt5" and not isinstance(tokenizer, LibraryTokenizer):
+        folder = source if source.is_dir() else source.parent
         raise CheckpointError(f"{folder} holds no tokenizer.json, which the new file needs; put the model's beside it")
     own = {name: tensors[key] for key, name in _own_names(tensors, config.family).items()}
     network, config = _built(own, config, role, source, None, None)
@@ -131,7 +136,7 @@ def save_text_encoder(
 
 def public_state(network: nn.Module) -> dict[str, Tensor]:
     """State dict in the public layout, without the tied copy of T5's embedding."""
-    state = {key: value for key, value in network.state_dict().items() if key != "encoder.embed_tokens.weight"}
+    state = {key: value for key, value in network.state_dict().items() if key != _TIED}
     is_clip = any(key.endswith("embeddings.position_embedding.weight") for key in state)
     # transformers 5 dropped the `text_model.` level that public CLIP files have.
     return {_with_prefix(key) if is_clip else key: value for key, value in state.items()}
@@ -210,6 +215,14 @@ def _own(role: str, header: loading.Header) -> tuple[TextConfig, TextTokenizer]:
     return config, LibraryTokenizer.from_json(header.extra["tokenizer"], config.family)
 
 
+def _beside(role: str, path: Path) -> tuple[TextConfig, TextTokenizer]:
+    """Sizes and tokenizer in a Hugging Face folder, or beside a file; only a file may have no config.json."""
+    folder = path if path.is_dir() else path.parent
+    told = path.is_dir() or (folder / "config.json").is_file()
+    config = _folder_config(role, folder) if told else FULL[role]
+    return config, find_tokenizer(folder, role, config.family)
+
+
 def _folder_config(role: str, folder: Path) -> TextConfig:
     """Read a Hugging Face config.json; CheckpointError when it is another kind of model."""
     try:
@@ -223,7 +236,8 @@ def _folder_config(role: str, folder: Path) -> TextConfig:
     needed = ("clip", "clip_text_model") if preset.family == "clip" else ("t5",)
     if kind not in needed:
         raise CheckpointError(
-            f"{folder} is a {kind!r} model, but {role} needs {' or '.join(needed)}; choose another folder"
+            f"{folder / 'config.json'} is of a {kind!r} model, but {role} needs {' or '.join(needed)}; choose another "
+            "folder, or give the file one of its own"
         )
     if preset.family == "clip":
         from transformers import CLIPTextConfig
@@ -263,9 +277,8 @@ def _folder_config(role: str, folder: Path) -> TextConfig:
 def _own_names(keys: Collection[str], family: str) -> dict[str, str]:
     """A file's keys of the encoder only -> public names; a T5 embedding counts under its one public name."""
     names = {key: key for key in keys if not _FOREIGN[family].match(key)}
-    tied = "encoder.embed_tokens.weight"
-    if family == "t5" and "shared.weight" not in keys and tied in keys:
-        names[tied] = "shared.weight"
+    if family == "t5" and "shared.weight" not in keys and _TIED in keys:
+        names[_TIED] = "shared.weight"
     return names
 
 
@@ -314,6 +327,12 @@ def _assign(network: nn.Module, tensors: dict[str, Tensor], role: str, path: Pat
     missing = [key for key in needed if key not in tensors]
     unexpected = [key for key in tensors if key not in needed]
     wrong = [key for key, value in needed.items() if key in tensors and tensors[key].shape != value.shape]
+    scales = [key for key in unexpected if key.endswith(_SCALES)]
+    if scales:
+        raise CheckpointError(
+            f"{path} is quantised with scales ({len(scales)} keys such as {scales[0]}), but text encoders are read "
+            "from plain weights; give the unquantised file (fp16, bf16 or fp32)"
+        )
     if missing or unexpected or wrong:
         example = (
             f"; {wrong[0]} is {tuple(tensors[wrong[0]].shape)}, not {tuple(needed[wrong[0]].shape)}" if wrong else ""
@@ -324,14 +343,12 @@ def _assign(network: nn.Module, tensors: dict[str, Tensor], role: str, path: Pat
             "file, or give the Hugging Face folder with its config.json"
         )
     state = network.state_dict()
-    by_public = dict(
-        zip(public_state(network), (key for key in state if key != "encoder.embed_tokens.weight"), strict=True)
-    )
+    by_public = dict(zip(public_state(network), (key for key in state if key != _TIED), strict=True))
     assigned = {own: tensors[public] for public, own in by_public.items()}
-    if "encoder.embed_tokens.weight" in state:
-        assigned["encoder.embed_tokens.weight"] = assigned["shared.weight"]
+    if _TIED in state:
+        assigned[_TIED] = assigned["shared.weight"]
     network.load_state_dict(assigned, strict=True, assign=True)
-    if "encoder.embed_tokens.weight" in state:
+    if _TIED in state:
         network.get_submodule("encoder.embed_tokens").weight = network.get_submodule("shared").weight
     for module in network.modules():
         held = getattr(module, "position_ids", None)

@@ -101,6 +101,60 @@ def reference_sound(state, latent, rates):
     return torch.tanh(F.conv1d(x, normed(state, name), state[f"{name}.bias"], padding=3))
 
 
+def remembered(state, name, x):
+    """x and what two LSTM layers make of it, gates in the order input, forget, cell, output."""
+    below = x
+    for layer in (0, 1):
+        weights = [state[f"{name}.lstm.{part}_l{layer}"] for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+        hidden = cell = torch.zeros_like(below[..., 0])
+        above = []
+        for step in below.unbind(-1):
+            gates = F.linear(step, weights[0], weights[2]) + F.linear(hidden, weights[1], weights[3])
+            enter, keep, new, leave = gates.chunk(4, dim=1)
+            cell = keep.sigmoid() * cell + enter.sigmoid() * new.tanh()
+            hidden = leave.sigmoid() * cell.tanh()
+            above.append(hidden)
+        below = torch.stack(above, dim=-1)
+    return x + below
+
+
+def delayed(state, name, x, stride=1):
+    """A plain convolution whose result at a step knows nothing that begins after it."""
+    weight = state[f"{name}.weight"]
+    x = F.pad(x, (weight.shape[-1] - stride, -x.shape[-1] % stride))
+    return F.conv1d(x, weight, state[f"{name}.bias"], stride=stride)
+
+
+def halved(state, name, x):
+    """The branch's residual unit."""
+    y = delayed(state, f"{name}.block.1", F.elu(x))
+    return x + delayed(state, f"{name}.block.3", F.elu(y))
+
+
+def reference_mark(state, sound, bits, rates):
+    """What the released layout adds to a clean sound [B, 1, N] for bits [B, 16]: a quarter of the branch's output.
+
+    After facebookresearch/dacvae: each decoder block holds, at 7, 10, 11, a step down, passed from the last block to
+    the first, and at 2, 3, 6 a step up, passed from the first to the last.
+    """
+    branch, blocks = "decoder.wm_model", range(1, len(rates) + 1)
+    x = delayed(state, f"{branch}.encoder_block.pre.3", sound)
+    for index in reversed(blocks):
+        name = f"decoder.model.{index}.block"
+        x = delayed(state, f"{name}.11", F.elu(halved(state, f"{name}.7", x)), rates[index - 1])
+    x = remembered(state, f"{branch}.encoder_block.post.0", x)
+    x = delayed(state, f"{branch}.encoder_block.post.2", F.elu(x))
+    table = state[f"{branch}.msg_processor.msg_processor.weight"]
+    told = [sum(table[2 * place + bit] for place, bit in enumerate(message)) for message in bits.tolist()]
+    x = delayed(state, f"{branch}.decoder_block.pre.0", x + torch.stack(told).unsqueeze(-1))
+    x = remembered(state, f"{branch}.decoder_block.pre.1", x)
+    for index in blocks:
+        name, rate = f"decoder.model.{index}.block", rates[index - 1]
+        wide = F.conv_transpose1d(F.elu(x), state[f"{name}.3.weight"], state[f"{name}.3.bias"], stride=rate)
+        x = halved(state, f"{name}.6", wide[..., : rate * x.shape[-1]])
+    return delayed(state, f"{branch}.decoder_block.post.1", F.elu(x)) * 32 / 128
+
+
 def test_full_preset_has_the_released_keys_and_parameters():
     codec = catalog.build("audio_codec", "full")
     keys = [key for key in codec.state_dict() if not key.startswith("latent_")]
@@ -125,18 +179,30 @@ def test_nano_preset_is_small_and_keeps_the_rate():
     assert (codec.config.hop_length, codec.config.latent_channels, codec.config.latent_rate) == (1920, 128, 25)
 
 
+@pytest.mark.parametrize(
+    "config",
+    [small_released(), pytest.param(catalog.get("audio_codec").preset("full"), marks=pytest.mark.slow)],
+    ids=["small", "full"],
+)
 @torch.no_grad()
-def test_codec_equals_an_independent_reference():
-    codec = build(small_released())
-    config, state = codec.config, codec.state_dict()
-    waveform = 0.3 * torch.randn(2, 1, 5 * config.hop_length)
-    mean, scale = reference_moments(state, waveform, config.encoder_rates)
+def test_codec_equals_an_independent_reference_in_double_precision(config):
+    codec = build(config).double()
+    state, double = codec.state_dict(), {"dtype": torch.float64}
+    exact = {"rtol": 1e-9, "atol": 1e-9}
+    missing = config.hop_length // 3
+    waveform = 0.3 * torch.randn(2, 1, 4 * config.hop_length - missing, **double)
+    mean, scale = reference_moments(state, F.pad(waveform, (0, missing), "reflect"), config.encoder_rates)
     posterior = codec.posterior(waveform)
-    torch.testing.assert_close(posterior.mean, mean, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(posterior.scale, scale, rtol=1e-4, atol=1e-5)
-    latent = torch.randn(2, 6, 4)
+    torch.testing.assert_close(posterior.mean, mean, **exact)
+    torch.testing.assert_close(posterior.scale, scale, **exact)
+    latent = torch.randn(2, config.latent_channels, 4, **double)
     sound = reference_sound(state, latent, config.decoder_rates)
-    torch.testing.assert_close(codec.decode_raw(latent), sound, rtol=1e-4, atol=1e-5)
+    assert sound.abs().max() < 0.99  # beyond, tanh hides what differs
+    torch.testing.assert_close(codec.decode_raw(latent), sound, **exact)
+    bits = torch.tensor([[0, 1] * 8, [1, 1, 0, 0] * 4])
+    mark = reference_mark(state, sound, bits, config.watermark_rates)
+    assert (mark - reference_mark(state, sound, 1 - bits, config.watermark_rates)).abs().max() > 1e-5
+    torch.testing.assert_close(codec.decode_raw(latent, watermark=bits) - sound, mark, **exact)
 
 
 @torch.no_grad()

@@ -211,6 +211,28 @@ def test_pickle_is_told_by_its_content_and_never_executed(name, raw, tmp_path):
     assert not (tmp_path / "out.safetensors").exists()
 
 
+@pytest.mark.parametrize("raw", [False, True])
+@pytest.mark.parametrize("kept", [0.02, 0.5, 0.99])
+def test_pickle_that_is_cut_off_is_told_as_such(kept, raw, model, tmp_path):
+    path = tmp_path / "cut.pth"
+    torch.save(model.state_dict(), path, _use_new_zipfile_serialization=not raw)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(kept * len(content))])
+    with pytest.raises(CheckpointError, match=r"cut.pth \(\d+ bytes\) is cut off or damaged; fetch the file again"):
+        loading.convert(path, tmp_path / "out.safetensors", network="video_dit", config=CONFIG)
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_archive_with_a_damaged_entry_is_told_as_such(model, tmp_path):
+    path = tmp_path / "damaged.pth"
+    torch.save(model.state_dict(), path)
+    content = path.read_bytes()
+    entry = content.index(b"PK\x03\x04", len(content) // 2)
+    path.write_bytes(content[:entry] + b"\0\0" + content[entry + 2 :])
+    with pytest.raises(CheckpointError, match="is cut off or damaged"):
+        loading.convert(path, tmp_path / "out.safetensors", network="video_dit", config=CONFIG)
+
+
 def test_plain_pickle_is_converted_through_a_key_map(model, tmp_path):
     foreign = {with_prefix(key): value for key, value in model.state_dict().items()}
     torch.save({"state_dict": foreign}, tmp_path / "foreign.pth")

@@ -1,5 +1,6 @@
 import json
 import logging
+import weakref
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,23 @@ def test_a_hugging_face_folder_gives_the_features_of_the_plain_network(role, con
         torch.testing.assert_close(features[row, : ids.shape[1]], expected, atol=1e-5, rtol=1e-5)
         assert mask[row].sum() == ids.shape[1]
         assert features[row, ids.shape[1] :].abs().sum() == 0
+
+
+@pytest.mark.parametrize(("role", "config"), [("ul2", T5), ("metaclip", CLIP)])
+def test_a_file_is_read_by_the_config_and_tokenizer_beside_it(role, config, tmp_path):
+    hugging_face_folder(tmp_path, config)
+    expected = load_text_encoder(role, tmp_path, positions=None)
+    tensors = load_file(tmp_path / "model.safetensors")
+    for name, factor in (("other.safetensors", 2), ("another.safetensors", 1)):
+        save_file({key: factor * value for key, value in tensors.items()}, tmp_path / name)
+    same, other = (
+        load_text_encoder(role, tmp_path / name, positions=None)
+        for name in ("another.safetensors", "other.safetensors")
+    )
+    assert same.config == other.config == expected.config
+    torch.testing.assert_close(same.encode(PROMPTS)[0], expected.encode(PROMPTS)[0])
+    for key, value in expected.network.state_dict().items():
+        torch.testing.assert_close(other.network.state_dict()[key], 2 * value)
 
 
 @pytest.mark.parametrize(("role", "config"), [("ul2", T5), ("metaclip", CLIP)])
@@ -189,6 +207,28 @@ def test_a_folder_that_holds_only_pickles_is_converted(role, config, shards, tmp
     assert {path.name for path in target.parent.iterdir()} == {target.name}
 
 
+def test_a_shards_decoder_is_let_go_before_the_next_shard_is_opened(tmp_path, monkeypatch):
+    folder = tmp_path / "model"
+    hugging_face_folder(folder, T5)
+    expected = load_text_encoder("ul2", folder).encode(PROMPTS)[0]
+    tensors = load_file(folder / "model.safetensors")
+    tensors |= {f"decoder.block.{number}.weight": torch.zeros(2) for number in range(9)}
+    save_file(tensors, folder / "model.safetensors")
+    opened, held, load = [], [], torch.load
+
+    def watched(*arguments, **settings):
+        held.append(sum(tensor() is not None for tensor in opened))
+        content = load(*arguments, **settings)
+        opened.extend(weakref.ref(value) for key, value in content.items() if key.startswith("decoder."))
+        return content
+
+    monkeypatch.setattr(torch, "load", watched)
+    loading.convert(pickled(folder, 3), tmp_path / "ours.safetensors", network="text", config="ul2")
+    assert held == [0, 0, 0]
+    assert len(opened) == 10
+    torch.testing.assert_close(load_text_encoder("ul2", tmp_path / "ours.safetensors").encode(PROMPTS)[0], expected)
+
+
 @pytest.mark.parametrize(
     ("change", "preset", "message"),
     [
@@ -207,6 +247,26 @@ def test_a_pickle_that_does_not_tell_its_encoder_is_refused(change, preset, mess
         loading.convert(source, tmp_path / "ours.safetensors", network="text", config=preset)
     assert "\n" not in str(refusal.value)
     assert not (tmp_path / "ours.safetensors").exists()
+
+
+def test_convert_overwrites_nothing_unless_forced_and_its_source_never(tmp_path, capsys):
+    hugging_face_folder(tmp_path, T5)
+    source, target = tmp_path / "model.safetensors", tmp_path / "ours.safetensors"
+    target.write_text("mine")
+    before, kind = source.read_bytes(), ["--network", "text", "--preset", "ul2"]
+    assert main(["convert", str(source), str(target), *kind]) == 2
+    assert "exists already; choose another name, or add --force" in capsys.readouterr().err
+    assert target.read_text() == "mine"
+    for force in ([], ["--force"]):
+        assert main(["convert", str(source), str(source), *kind, *force]) == 2
+        assert "would be overwritten; choose another name" in capsys.readouterr().err
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": dict.fromkeys(load_file(source), source.name)}))
+    assert main(["convert", str(index), str(source), *kind, "--force"]) == 2
+    assert "would be overwritten; choose another name" in capsys.readouterr().err
+    assert source.read_bytes() == before
+    assert main(["convert", str(source), str(target), *kind, "--force"]) == 0
+    assert loading.read_header(target).network == "text"
 
 
 def test_a_text_encoder_is_not_loaded_as_a_network_of_ours(tmp_path):
@@ -258,8 +318,23 @@ def test_unfit_folders_are_refused_in_one_line(damage, message, tmp_path):
     assert "\n" not in str(refusal.value)
 
 
+@pytest.mark.parametrize(("role", "config"), [("ul2", T5), ("metaclip", CLIP)])
+@pytest.mark.parametrize("scale", ["scaled_fp8", "LAYER.scale_weight", "LAYER.weight_scale", "LAYER.comfy_quant"])
+def test_a_quantised_file_is_refused_by_its_cause(role, config, scale, tmp_path):
+    hugging_face_folder(tmp_path, config)
+    tensors = load_file(tmp_path / "model.safetensors")
+    layer = next(key for key in tensors if key.endswith(("q.weight", "q_proj.weight")) and "decoder" not in key)
+    tensors[layer] = tensors[layer].to(torch.float8_e4m3fn)
+    tensors[scale.replace("LAYER", layer.removesuffix(".weight"))] = torch.ones(1)
+    save_file(tensors, tmp_path / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"quantised with scales.*give the unquantised file") as refusal:
+        load_text_encoder(role, tmp_path)
+    assert "\n" not in str(refusal.value)
+
+
 def test_a_single_file_that_is_no_preset_is_refused(tmp_path):
     hugging_face_folder(tmp_path, T5)
+    (tmp_path / "config.json").unlink()
     with pytest.raises(CheckpointError, match=r"give the Hugging Face folder with its config.json"):
         load_text_encoder("ul2", tmp_path / "model.safetensors")
 

@@ -1,3 +1,6 @@
+import sys
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -55,6 +58,93 @@ def test_math_in_chunks_equals_math_in_one_piece(monkeypatch):
 
 def test_math_keeps_the_dtype_of_the_query():
     assert attention.math(*qkv(dtype=torch.bfloat16)).dtype == torch.bfloat16
+
+
+def rows(q, k, v):
+    """Attention as kernels promise it, on rows [N, H, K]; without a key there is no promise."""
+    moved = [part.transpose(0, 1) for part in (q, k, v)]
+    return explicit(*moved).transpose(0, 1) if len(k) else torch.full_like(q, float("nan"))
+
+
+def flash_attn_func(q, k, v, dropout_p=0.0, softmax_scale=None, causal=False, window_size=(-1, -1)):
+    """flash_attn on [B, N, H, K]."""
+    assert (dropout_p, softmax_scale, causal, window_size) == (0.0, None, False, (-1, -1))
+    assert all(part.stride(-1) == 1 for part in (q, k, v))
+    return torch.stack([rows(*parts) for parts in zip(q, k, v, strict=True)])
+
+
+def flash_attn_varlen_func(
+    q, k, v, cu_seqlens_q, cu_seqlens_k, max_seqlen_q, max_seqlen_k, dropout_p=0.0, softmax_scale=None, causal=False
+):
+    """flash_attn on sequences laid end to end, q [Nq, H, K] and k, v [Nk, H, K], which begin at cu_seqlens."""
+    assert (dropout_p, softmax_scale, causal) == (0.0, None, False)
+    assert all(part.ndim == 3 and part.stride(-1) == 1 for part in (q, k, v))
+    assert len(k) == len(v)
+    for starts, longest, total in ((cu_seqlens_q, max_seqlen_q, len(q)), (cu_seqlens_k, max_seqlen_k, len(k))):
+        assert starts.dtype == torch.int32
+        assert starts.is_contiguous()
+        assert (starts[0], starts[-1]) == (0, total)
+        assert type(longest) is int
+        assert longest == starts.diff().max()
+    lengths = [starts.diff().tolist() for starts in (cu_seqlens_q, cu_seqlens_k, cu_seqlens_k)]
+    pieces = [part.split(each) for part, each in zip((q, k, v), lengths, strict=True)]
+    return torch.cat([rows(*sequence) for sequence in zip(*pieces, strict=True)])
+
+
+def memory_efficient_attention(query, key, value, attn_bias=None, p=0.0, scale=None):
+    """xformers on [B, N, H, K]; a bias is added to the scores, has their shape and begins rows at multiples of 8."""
+    assert (p, scale) == (0.0, None)
+    moved = [part.transpose(1, 2) for part in (query, key, value)]
+    scores = moved[0] @ moved[1].transpose(-2, -1) / query.shape[-1] ** 0.5
+    if attn_bias is not None:
+        assert attn_bias.shape == scores.shape
+        assert attn_bias.dtype == query.dtype
+        assert attn_bias.stride(-1) == 1
+        assert attn_bias.stride(-2) % 8 == 0
+        scores = scores + attn_bias
+    return (scores.softmax(-1) @ moved[2]).transpose(1, 2)
+
+
+@pytest.fixture
+def stand_ins(monkeypatch):
+    """The packages' own signatures and promises, without their GPU."""
+    flash = SimpleNamespace(flash_attn_func=flash_attn_func, flash_attn_varlen_func=flash_attn_varlen_func)
+    monkeypatch.setitem(sys.modules, "flash_attn", flash)
+    xformers = SimpleNamespace(memory_efficient_attention=memory_efficient_attention)
+    monkeypatch.setitem(sys.modules, "xformers.ops", xformers)
+
+
+def scattered(*shape):
+    return torch.rand(shape, generator=torch.Generator().manual_seed(1)) > 0.4
+
+
+def without_row(mask, *index):
+    mask[index] = False
+    return mask
+
+
+MASKS = {
+    "none": None,
+    "keys at the end": key_mask(),
+    "keys anywhere": scattered(2, 1, 1, 5),
+    "one row of keys for all": scattered(1, 1, 1, 5),
+    "no key for one clip": without_row(key_mask(), 1),
+    "no key at all": torch.zeros(2, 1, 1, 5, dtype=torch.bool),
+    "every key": torch.ones(1, 1, 1, 1, dtype=torch.bool),
+    "pairs": scattered(2, 1, 7, 5),
+    "pairs for all": scattered(7, 5),
+    "a query without a key": without_row(scattered(2, 1, 7, 5), 1, 0, 2),
+    "keys of each head": scattered(2, 3, 1, 5),
+    "whole": scattered(2, 3, 7, 5),
+}
+
+
+@pytest.mark.parametrize("name", ["flash", "xformers"])
+@pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS.keys())
+def test_backend_of_a_package_packs_what_its_kernels_need(name, mask, stand_ins):
+    q, k, v = qkv()
+    actual = attention.BACKENDS[name](q, k, v, mask)
+    torch.testing.assert_close(actual, attention.math(q, k, v, mask), rtol=1e-5, atol=1e-6)
 
 
 def test_unusable_backend_is_refused_with_the_usable_ones_and_reasons():
