@@ -11,7 +11,7 @@ import json
 import string
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -112,7 +112,7 @@ def own_captions(encoder: Encodes, tower_file: Path, scenes: Sequence[Scene]) ->
     tower, projections = load_vision_tower(tower_file)
     if set(projections) != set(PROJECTIONS):
         raise ConfigError(f"{tower_file} has no space that it shares with the text; it cannot be asked for captions")
-    size = tower.config.image_size
+    size = int(cast(Any, tower.config).image_size)
     right = []
     for start in range(0, len(scenes) - RIVALS + 1, RIVALS):
         rivals = scenes[start : start + RIVALS]
