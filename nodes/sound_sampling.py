@@ -202,7 +202,7 @@ class SoundDecode(io.ComfyNode):
             made.append(finish_sound(codec, one, length, channels=1 + (channels == "stereo"), known=known))
         progress(len(made))
         audio = {"waveform": torch.stack(made), "sample_rate": SOUND_SAMPLE_RATE}
-        return io.NodeOutput(audio, ui=ui.PreviewAudio(audio))
+        return io.NodeOutput(audio, ui=ui.PreviewAudio(audio, cls=cls))
 
 
 class _Ears:

@@ -26,10 +26,10 @@ from moviegen_core.models.audio_dit.model import AudioDiT, AudioDiTConfig, Modul
 from moviegen_core.shapes import SOUND_HOP
 
 from .. import sound_convert
-from ..sound_convert import FRAMES, KNOWN
+from ..sound_convert import FRAMES, KNOWN, READ
 from ..sound_windows import SAMPLING_KEY
 from . import comfy_patches, files
-from .comfy_model import TIMESTEPS, ContextCond
+from .comfy_model import TIMESTEPS, ContextCond, MovieGenModel, tokens_read
 from .comfy_patches import HostAttention
 from .comfy_weights import build_patcher
 
@@ -94,12 +94,18 @@ class HostedAudioDiT(AudioDiT):
         return super().run_block(index, given["img"], given["vec"], given["txt"], given["pe"], attend)
 
 
-class MovieGenSound(comfy.model_base.BaseModel):
+class MovieGenSound(MovieGenModel):
     """What ComfyUI's samplers talk to."""
 
     def __init__(self, model_config: Any, device: Any = None) -> None:
         # Core reads diffusion_model inside __init__: it must be built there.
         super().__init__(model_config, comfy.model_base.ModelType.FLOW, device=device, unet_model=HostedAudioDiT)
+
+    def text_cond(self, context: Tensor) -> ContextCond:
+        """Packed context with the encoder that the network reads; ShapeError without. Other encoders' is not read."""
+        width = self.diffusion_model.config.text_dim
+        sound_convert.check_text(context, width)
+        return ContextCond(context, tokens_read(context, {READ: width}))
 
     def extra_conds(self, **kwargs: Any) -> dict[str, Any]:
         """Text, what is seen and what is known; absent parts are zeros, so that all conditions share a batch."""
@@ -112,8 +118,7 @@ class MovieGenSound(comfy.model_base.BaseModel):
         length, out = noise.shape[2], super().extra_conds(**kwargs)
         context = kwargs.get("cross_attn")
         if context is not None:
-            sound_convert.check_text(context, config.text_dim)
-            out["c_crossattn"] = ContextCond(context)
+            out["c_crossattn"] = self.text_cond(context)
         frames = kwargs.get(FRAMES)
         if frames is None:
             frames = noise.new_zeros(1, 1 + config.frame_dim, length)

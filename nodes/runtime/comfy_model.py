@@ -5,13 +5,16 @@ Shape letters: B batch, C channels, T h w latent grid, L packed context tokens, 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import comfy.conds
 import comfy.latent_formats
 import comfy.ldm.common_dit
 import comfy.model_base
+import comfy.model_management
 import comfy.patcher_extension
 import comfy.supported_models_base
 import torch
@@ -45,7 +48,21 @@ class MovieGenLatent(comfy.latent_formats.LatentFormat):
 
 
 class ContextCond(comfy.conds.CONDRegular):
-    """Packed context whose rows are padded to one length with tokens that count for nothing."""
+    """Packed context whose rows are padded to one length with tokens that count for nothing.
+
+    Of its length, much of it room between encoders, `tokens` are read; core asks for the size to foresee memory.
+    """
+
+    def __init__(self, cond: Tensor, tokens: int) -> None:
+        super().__init__(cond)
+        self.tokens = tokens
+
+    def _copy_with(self, cond: Tensor) -> ContextCond:
+        return ContextCond(cond, self.tokens)
+
+    def size(self) -> list[int]:
+        """Rows, tokens, width."""
+        return [self.cond.shape[0], self.tokens, self.cond.shape[2]]
 
     def can_concat(self, other: Any) -> bool:
         """Conditions of any length and width share a batch."""
@@ -58,6 +75,11 @@ class ContextCond(comfy.conds.CONDRegular):
         return torch.cat(
             [functional.pad(part, (0, width - part.shape[2], 0, length - part.shape[1])) for part in parts]
         )
+
+
+def tokens_read(packed: Tensor, widths: Mapping[str, int]) -> int:
+    """How many tokens of packed context a network reads, with the null token, which an empty prompt beside it needs."""
+    return 1 + sum(mask.shape[1] for mask in convert.unpack(packed, widths).context_mask.values())
 
 
 class HostedVideoDiT(VideoDiT):
@@ -132,12 +154,40 @@ class HostedVideoDiT(VideoDiT):
         return block.mlp_half(x, vectors)
 
 
-class MovieGenVideo(comfy.model_base.BaseModel):
+class MovieGenModel(comfy.model_base.BaseModel):
+    """What both transformers share: the text's keys and values of all blocks are held at once."""
+
+    def text_cond(self, context: Tensor) -> ContextCond:
+        """Packed context, checked."""
+        raise NotImplementedError
+
+    def extra_conds_shapes(self, **kwargs: Any) -> dict[str, list[int]]:
+        """Size of the text, for the estimate before a run; within it core asks the condition itself."""
+        out, context = super().extra_conds_shapes(**kwargs), kwargs.get("cross_attn")
+        return out if context is None else {**out, "c_crossattn": self.text_cond(context).size()}
+
+    def memory_required(self, input_shape: Any, cond_shapes: Mapping[str, Any] = MappingProxyType({})) -> float:
+        """Bytes for a batch of input_shape: core's estimate, and the keys and values."""
+        config = self.diffusion_model.config
+        # Rows that share a batch have the length of the longest.
+        tokens = max((shape[1] for shape in cond_shapes.get("c_crossattn", ())), default=1)
+        width = comfy.model_management.dtype_size(self.get_dtype_inference())
+        held = input_shape[0] * tokens * 2 * config.num_layers * config.dim * width
+        return super().memory_required(input_shape, cond_shapes=cond_shapes) + held
+
+
+class MovieGenVideo(MovieGenModel):
     """What ComfyUI's samplers talk to."""
 
     def __init__(self, model_config: Any, device: Any = None) -> None:
         # Core reads diffusion_model inside __init__: it must be built there.
         super().__init__(model_config, comfy.model_base.ModelType.FLOW, device=device, unet_model=HostedVideoDiT)
+
+    def text_cond(self, context: Tensor) -> ContextCond:
+        """Packed context of the encoders that the network reads; ShapeError for any other."""
+        widths = self.diffusion_model.config.context_dims
+        convert.check_packed(context, widths)
+        return ContextCond(context, tokens_read(context, widths))
 
     def extra_conds(self, **kwargs: Any) -> dict[str, Any]:
         """The packed context; it and the latent's shape are checked once per run."""
@@ -145,8 +195,7 @@ class MovieGenVideo(comfy.model_base.BaseModel):
         out = super().extra_conds(**kwargs)
         context = kwargs.get("cross_attn")
         if context is not None:
-            convert.check_packed(context, self.diffusion_model.config.context_dims)
-            out["c_crossattn"] = ContextCond(context)
+            out["c_crossattn"] = self.text_cond(context)
         return out
 
     def resize_cond_for_context_window(

@@ -25,8 +25,22 @@ from .comfy_vae import DTYPES, hold
 FINEST_CHANNELS = 96  # of the full codec at 48 kHz; about four such tensors live at once
 
 
+class StoppableCodec(AudioCodec):
+    """AudioCodec that ComfyUI's cancel button stops before every chunk, whoever asks for it."""
+
+    def encode(self, waveform: Tensor) -> Tensor:
+        """`AudioCodec.encode`, unless the user has cancelled."""
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        return super().encode(waveform)
+
+    def decode(self, latent: Tensor, num_samples: int | None = None, *, watermark: Any = False) -> Tensor:
+        """`AudioCodec.decode`, unless the user has cancelled."""
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        return super().decode(latent, num_samples, watermark=watermark)
+
+
 class ChunkedCodec(torch.nn.Module):
-    """Sounds of any length in bounded memory, chunk by chunk, stopped by ComfyUI's cancel button."""
+    """Sounds of any length in bounded memory, chunk by chunk."""
 
     def __init__(self, codec: AudioCodec) -> None:
         super().__init__()
@@ -37,7 +51,6 @@ class ChunkedCodec(torch.nn.Module):
         pieces = []
         check_sound_latent({"samples": samples}, self.codec.config.latent_channels)
         for piece in decode_pieces(self.codec, samples, watermark=bool(self.codec.config.watermark_rates)):
-            comfy.model_management.throw_exception_if_processing_interrupted()
             pieces.append(piece.to(comfy.model_management.intermediate_device()))
         return torch.cat(pieces, dim=2)
 
@@ -49,7 +62,9 @@ class ChunkedCodec(torch.nn.Module):
 class MovieGenSoundVAE(comfy.sd.VAE):
     """comfy.sd.VAE around the codec; its own __init__ would guess a network from the keys, so it is not called."""
 
-    def __init__(self, codec: AudioCodec, weights: dict[str, Tensor], dtype: torch.dtype | None) -> None:
+    def __init__(
+        self, codec: AudioCodec, weights: dict[str, Tensor], dtype: torch.dtype | None, disable_dynamic: bool = False
+    ) -> None:
         config = codec.config
         size = comfy.model_management.dtype_size
         chunk = 2 * CHUNK_SECONDS * config.sample_rate * FINEST_CHANNELS * 4
@@ -62,15 +77,24 @@ class MovieGenSoundVAE(comfy.sd.VAE):
         self.pad_channel_value, self.extra_1d_channel, self.format_encoded, self.size = None, None, None, None
         self.disable_offload, self.not_video, self.handles_tiling, self.crop_input = False, False, False, False
         self.audio_sample_rate = config.sample_rate
-        hold(self, ChunkedCodec(codec), {f"codec.{key}": value for key, value in weights.items()}, dtype)
+        named = {f"codec.{key}": value for key, value in weights.items()}
+        hold(self, ChunkedCodec(codec), named, dtype, disable_dynamic)
 
     def vae_encode_crop_pixels(self, pixels: Tensor) -> Tensor:
         """Sound [B, N, channels] -> [B, N, 1]: the codec hears mono, of any length."""
         return pixels.mean(dim=-1, keepdim=True)
 
 
-def load_sound_vae(path: Path, dtype: str) -> MovieGenSoundVAE:
+def load_sound_vae(path: Path, dtype: str, disable_dynamic: bool = False) -> MovieGenSoundVAE:
     """Sound codec file -> VAE."""
     weights = loading.load(path, network="audio_codec").state_dict()
     config = from_dict(AudioCodecConfig, loading.read_header(path).config)
-    return MovieGenSoundVAE(AudioCodec(config, ops=comfy.ops.manual_cast), weights, DTYPES[dtype])
+    codec = StoppableCodec(config, ops=comfy.ops.manual_cast)
+    vae = MovieGenSoundVAE(codec, weights, DTYPES[dtype], disable_dynamic)
+    vae.patcher.cached_patcher_init = (load_patcher, (path, dtype))
+    return vae
+
+
+def load_patcher(path: Path, dtype: str, disable_dynamic: bool = False) -> Any:
+    """As ComfyUI calls it again for clones on other devices."""
+    return load_sound_vae(path, dtype, disable_dynamic).patcher

@@ -126,6 +126,24 @@ class HostedEncoders(nn.Module):
         return packed.to(comfy.model_management.intermediate_device()), None
 
 
+class MovieGenCLIP(comfy.sd.CLIP):
+    """comfy.sd.CLIP that works with its patcher's module: Select CLIP Device exchanges the patcher alone.
+
+    Core's own encoders go on with the old weights, which they cast layer by layer; those of transformers cannot.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name == "patcher":
+            super().__setattr__("cond_stage_model", value.model)
+
+    def clone(self, *given: Any, **named: Any) -> Any:
+        """As core's, of this class."""
+        copied = super().clone(*given, **named)
+        copied.__class__ = MovieGenCLIP
+        return copied
+
+
 def choose_dtype(device: Any) -> torch.dtype:
     """What the encoders compute in: T5 overflows in float16, and plain layers cannot add float8."""
     manage = comfy.model_management
@@ -150,4 +168,12 @@ def load_clip(paths: dict[str, Path]) -> Any:
     target = SimpleNamespace(params={}, clip=build, tokenizer=PromptKeeper)
     parameters = sum(weight.numel() for encoder in encoders.values() for weight in encoder.parameters())
     # transformers reads some weights outside of layers: they must be whole, not streamed on demand.
-    return comfy.sd.CLIP(target, parameters=parameters, model_options={"dtype": dtype}, disable_dynamic=True)
+    clip = MovieGenCLIP(target, parameters=parameters, model_options={"dtype": dtype}, disable_dynamic=True)
+    clip.patcher.cached_patcher_init = (load_patcher, (paths,))
+    return clip
+
+
+def load_patcher(paths: dict[str, Path], disable_dynamic: bool = True) -> Any:
+    """As ComfyUI calls it again for clones on other devices; it is never dynamic."""
+    del disable_dynamic
+    return load_clip(paths).patcher

@@ -23,6 +23,7 @@ from moviegen_core.shapes import LATENT_CHANNELS, SPATIAL_STRIDE, TEMPORAL_STRID
 
 from .. import convert
 from .comfy_weights import prepare_device
+from .streams import moved_windows
 
 DTYPES = {"auto": None, "fp32": torch.float32, "bf16": torch.bfloat16}
 WINDOW_FRAMES = 32  # what decode_video holds at a time; the memory estimates count one window
@@ -45,10 +46,16 @@ class WindowedTAE(torch.nn.Module):
 
     def encode(self, pixels: Tensor, **unused: Any) -> Tensor:
         """Pixels [B, 3, T, H, W] in [-1, 1] -> samples [B, 16, ceil(T / 8), H / 8, W / 8]."""
-        return encode_video(self.tae, pixels)
+
+        def stop_if_asked(start: int) -> None:
+            comfy.model_management.throw_exception_if_processing_interrupted()
+
+        return encode_video(self.tae, moved_windows(pixels, WINDOW_FRAMES, lambda piece: piece, stop_if_asked))
 
 
-def hold(vae: Any, network: torch.nn.Module, weights: dict[str, Tensor], dtype: torch.dtype | None) -> None:
+def hold(
+    vae: Any, network: torch.nn.Module, weights: dict[str, Tensor], dtype: torch.dtype | None, disable_dynamic: bool
+) -> None:
     """What comfy.sd.VAE.__init__ does once it knows the network: device, precision, patcher, weights."""
     manage = comfy.model_management
     vae.device = manage.vae_device()
@@ -59,7 +66,8 @@ def hold(vae: Any, network: torch.nn.Module, weights: dict[str, Tensor], dtype: 
     if hasattr(manage, "archive_model_dtypes"):
         manage.archive_model_dtypes(vae.first_stage_model)
     # Looked up now: main.py replaces the class when it manages VRAM dynamically.
-    vae.patcher = comfy.model_patcher.CoreModelPatcher(
+    patcher_class = comfy.model_patcher.ModelPatcher if disable_dynamic else comfy.model_patcher.CoreModelPatcher
+    vae.patcher = patcher_class(
         vae.first_stage_model, load_device=vae.device, offload_device=manage.vae_offload_device()
     )
     vae.first_stage_model.load_state_dict(weights, strict=False, assign=vae.patcher.is_dynamic())
@@ -69,7 +77,9 @@ def hold(vae: Any, network: torch.nn.Module, weights: dict[str, Tensor], dtype: 
 class MovieGenVAE(comfy.sd.VAE):
     """comfy.sd.VAE around our network; its own __init__ would guess a network from the keys, so it is not called."""
 
-    def __init__(self, tae: TAE, weights: dict[str, Tensor], dtype: torch.dtype | None) -> None:
+    def __init__(
+        self, tae: TAE, weights: dict[str, Tensor], dtype: torch.dtype | None, disable_dynamic: bool = False
+    ) -> None:
         manage = comfy.model_management
         # Activations of one window at the finest level; the others hold a fraction of them.
         per_pixel = 12 * tae.config.channels[0] / tae.config.stem_fold**2 + 16
@@ -91,7 +101,8 @@ class MovieGenVAE(comfy.sd.VAE):
         self.disable_offload, self.not_video, self.handles_tiling, self.crop_input = False, False, False, True
         self.audio_sample_rate = 44100
 
-        hold(self, WindowedTAE(tae), {f"tae.{key}": value for key, value in weights.items()}, dtype)
+        named = {f"tae.{key}": value for key, value in weights.items()}
+        hold(self, WindowedTAE(tae), named, dtype, disable_dynamic)
 
     @property
     def network(self) -> TAE:
@@ -104,8 +115,15 @@ class MovieGenVAE(comfy.sd.VAE):
         return tensor.to(self.device, self.vae_dtype)
 
 
-def load_vae(path: Path, dtype: str) -> MovieGenVAE:
+def load_vae(path: Path, dtype: str, disable_dynamic: bool = False) -> MovieGenVAE:
     """Temporal autoencoder file -> VAE."""
     weights = loading.load(path, network="tae").state_dict()
     config = from_dict(TAEConfig, loading.read_header(path).config)
-    return MovieGenVAE(TAE(config, ops=comfy.ops.manual_cast), weights, DTYPES[dtype])
+    vae = MovieGenVAE(TAE(config, ops=comfy.ops.manual_cast), weights, DTYPES[dtype], disable_dynamic)
+    vae.patcher.cached_patcher_init = (load_patcher, (path, dtype))
+    return vae
+
+
+def load_patcher(path: Path, dtype: str, disable_dynamic: bool = False) -> Any:
+    """As ComfyUI calls it again for clones on other devices."""
+    return load_vae(path, dtype, disable_dynamic).patcher

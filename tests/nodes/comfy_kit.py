@@ -97,13 +97,13 @@ class Kit:
         return self.ours("MovieGenVideoSampler", model=model or self.model, **{**given, **options})["samples"]
 
     def advanced(
-        self, model=None, sampler="euler", sigmas=None, negative=None, latent=None, noise=None
+        self, model=None, sampler="euler", sigmas=None, negative=None, latent=None, noise=None, scale=SCALE
     ) -> torch.Tensor:
         """RandomNoise, CFGGuider, KSamplerSelect and SamplerCustomAdvanced."""
         return call(
             custom.SamplerCustomAdvanced,
             noise or call(custom.RandomNoise, SEED),
-            call(custom.CFGGuider, model or self.model, self.positive, negative or self.negative, SCALE),
+            call(custom.CFGGuider, model or self.model, self.positive, negative or self.negative, scale),
             call(custom.KSamplerSelect, sampler),
             (self.sigmas if sigmas is None else sigmas).clone(),  # uni_pc writes into what it is given
             latent or self.latent,

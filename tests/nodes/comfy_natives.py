@@ -5,6 +5,7 @@ usage: comfy_natives.py PACK WEIGHTS; the last line printed is a JSON object of 
 
 from __future__ import annotations
 
+import copy
 import gc
 import os
 import sys
@@ -20,8 +21,11 @@ import comfy_kit  # noqa: E402 - before anything of ComfyUI
 from comfy_kit import SCALE, SEED, STEPS, WEIGHTS, Kit, call, core, custom, gap  # noqa: E402
 
 # isort: split
+import comfy.memory_management  # noqa: E402
+import comfy.model_base  # noqa: E402
 import comfy.model_management  # noqa: E402
 import comfy.model_patcher  # noqa: E402
+import comfy.sampler_helpers  # noqa: E402
 import comfy.sd  # noqa: E402
 import comfy.utils  # noqa: E402
 import latent_preview  # noqa: E402
@@ -160,6 +164,19 @@ class Checks(Kit):
     def vae_encode_shape(self):
         return list(core.VAEEncode().encode(self.vae, torch.rand(20, 32, 48, 3))[0]["samples"].shape)
 
+    def vae_encode_tiled(self):
+        """Shape in tiles, and how far on average from the whole, in tiles that hold the clip and in smaller ones."""
+        images = torch.rand(48, 96, 128, 3)
+        whole = core.VAEEncode().encode(self.vae, images)[0]["samples"]
+
+        def tiled(tile, overlap, frames, shared):
+            return core.VAEEncodeTiled().encode(self.vae, images, tile, overlap, frames, shared)[0]["samples"]
+
+        found = {"one": tiled(128, 32, 64, 8), "in space": tiled(64, 32, 64, 8), "in time": tiled(128, 32, 32, 8)}
+        found["moved"] = whole.roll((1, 1), (3, 4))
+        apart = {name: float((one - whole).abs().mean() / whole.std()) for name, one in found.items()}
+        return [list(tiled(64, 32, 32, 8).shape), apart]
+
     def odd_sizes(self):
         return list(self.advanced(latent={"samples": torch.zeros(1, 16, 2, 3, 5)}).shape)
 
@@ -245,6 +262,105 @@ class Checks(Kit):
     def previews_and_interrupt(self):
         """Pictures shown, and steps done after the cancel button was pressed in the second one."""
         return self._interrupted(self.sampled)
+
+    def stock_windows_and_interrupt(self):
+        """Windows that stock VAE Encode and VAE Decode work on when the cancel button is pressed in the first."""
+        tae, found = self.vae.network, {}
+        asked = {
+            "encoder": lambda: core.VAEEncode().encode(self.vae, torch.rand(100, 32, 48, 3)),
+            "decoder": lambda: core.VAEDecode().decode(self.vae, {"samples": torch.randn(1, 16, 12, 4, 6)}),
+        }
+        for part, work in asked.items():
+            found[part] = self._pressed(getattr(tae, part), work)
+        return found
+
+    def _pressed(self, module, work):
+        """How often a module ran, with the cancel button pressed when it first does."""
+        runs = []
+
+        def press(*given):
+            runs.append(1)
+            comfy.model_management.interrupt_current_processing(True)
+
+        handle = module.register_forward_hook(press)
+        try:
+            work()
+        except comfy.model_management.InterruptProcessingException:
+            return len(runs)
+        finally:
+            handle.remove()
+            comfy.model_management.interrupt_current_processing(False)
+        return "not interrupted"
+
+    def on_another_device(self):
+        """VAE and CLIP as Select VAE Device and Select CLIP Device move them: gaps, and whether the clone worked."""
+        if not hasattr(self.vae.patcher, "deepclone_multigpu"):
+            return None
+        vae, clip = copy.copy(self.vae), self.clip.clone()
+        place = torch.device("cpu", 0)
+        vae.patcher = vae.patcher.clone().deepclone_multigpu(new_load_device=place)
+        vae.first_stage_model, vae.device = vae.patcher.model, place
+        clip.patcher = clip.patcher.deepclone_multigpu(new_load_device=place)
+        moved = [vae.network is not self.vae.network, clip.cond_stage_model is not self.clip.cond_stage_model]
+        works = [vae.patcher.model is vae.first_stage_model, clip.patcher.model is clip.cond_stage_model]
+        samples = {"samples": self.expected}
+        decoded = gap(core.VAEDecode().decode(vae, samples)[0], core.VAEDecode().decode(self.vae, samples)[0])
+        encoded = core.CLIPTextEncode().encode(clip, 'a red ball bounces "HI"')[0][0][0]
+        return [moved, works, decoded, gap(encoded, self.positive[0][0])]
+
+    def clones_that_are_not_dynamic(self):
+        """Whether core can make a plain patcher of each of ours, as it does where weights must be whole."""
+        patchers = {"model": self.model, "clip": self.clip.patcher, "vae": self.vae.patcher}
+        return {
+            name: type(one.cached_patcher_init[0](*one.cached_patcher_init[1], disable_dynamic=True)).__name__
+            for name, one in patchers.items()
+        }
+
+    def late_weights(self):
+        """Gaps of a MODEL and a VAE whose layers hold nothing until their weights are loaded."""
+        memory, manage = comfy.memory_management, comfy.model_management
+        was, system = memory.aimdo_enabled, manage.WINDOWS
+        memory.aimdo_enabled = manage.WINDOWS = True  # older ComfyUIs have such layers on Windows only
+        try:
+            empty = self.model.model.model_config.get_model(None).diffusion_model
+            model = self.host.load_model(WEIGHTS / "video.safetensors", "auto")
+            vae = self.host.load_vae(WEIGHTS / "tae.safetensors", "auto")
+        finally:
+            memory.aimdo_enabled, manage.WINDOWS = was, system
+        samples = {"samples": self.expected}
+        decoded = [core.VAEDecode().decode(one, samples)[0] for one in (vae, self.vae)]
+        return [empty.patch_in.weight is None, gap(self.sampled(model), self.sampled()), gap(*decoded)]
+
+    def held_context(self):
+        """Bytes of keys and values in one run of both conditions, and what the model says they take."""
+        base, held = self.model.model, []
+        network = base.diffusion_model
+        prepare, looked = network.prepare, self.model.clone()
+        looked.set_model_patch(lambda given: given, "double_block")  # both conditions share a batch
+
+        def watched(*given, **named):
+            context = prepare(*given, **named)
+            held.append(sum(part.nbytes for part in (*context.keys, *context.values)))
+            return context
+
+        network.prepare = watched
+        try:
+            self.advanced(looked)
+        finally:
+            del network.prepare
+        shape = list(self.latent["samples"].shape)
+        conds = [comfy.sampler_helpers.convert_cond(one)[0] for one in (self.positive, self.negative)]
+        shapes = {"c_crossattn": [base.extra_conds_shapes(**one)["c_crossattn"] for one in conds]}
+        seen = [base.extra_conds(**one, noise=self.latent["samples"])["c_crossattn"] for one in conds]
+        pair = [2 * shape[0], *shape[1:]]
+        plain = comfy.model_base.BaseModel.memory_required(base, pair)
+        estimated, _ = comfy.sampler_helpers.estimate_memory(self.model, shape, {"both": conds})
+        return {
+            "held": max(held),
+            "said": base.memory_required(pair, cond_shapes=shapes) - plain,
+            "estimated": estimated - plain,
+            "sizes": [one.size() for one in seen] == shapes["c_crossattn"],
+        }
 
     def encoded_windows_and_interrupt(self):
         """What TAE Encode reports when the cancel button is pressed in its first window."""

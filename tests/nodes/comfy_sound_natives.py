@@ -5,6 +5,8 @@ usage: comfy_sound_natives.py PACK WEIGHTS; the last line printed is a JSON obje
 
 from __future__ import annotations
 
+import copy
+import json
 import os
 import sys
 from pathlib import Path
@@ -17,12 +19,18 @@ import comfy_kit  # noqa: E402 - before anything of ComfyUI
 from comfy_kit import WEIGHTS, call, core, custom, gap, load_pack  # noqa: E402
 
 # isort: split
+import av  # noqa: E402
+import comfy.memory_management  # noqa: E402
+import comfy.model_base  # noqa: E402
 import comfy.model_management  # noqa: E402
 import comfy.model_patcher  # noqa: E402
 import comfy.patcher_extension  # noqa: E402
+import comfy.sampler_helpers  # noqa: E402
 import comfy.sd  # noqa: E402
 import comfy.utils  # noqa: E402
+import folder_paths  # noqa: E402
 import torch  # noqa: E402
+from comfy_api.latest import io  # noqa: E402
 from comfy_extras import nodes_apg as apg  # noqa: E402
 from comfy_extras import nodes_audio as audio  # noqa: E402
 from comfy_extras import nodes_cfg as cfg  # noqa: E402
@@ -39,6 +47,7 @@ from moviegen_core.pipelines import sound  # noqa: E402
 STEPS, SCALE, SEED, FRAMES = 8, 3.0, 5, 40
 LENGTH = 63  # sound frames of 40 pictures at 16 fps
 TEXT_DIM = 32
+TOLD = {"prompt": {"1": {"class_type": "MovieGenSoundDecode"}}, "extra_pnginfo": {"workflow": {"nodes": []}}}
 
 
 class OurNoise:
@@ -70,7 +79,7 @@ class Checks:
         self.expected = self.pipeline()
 
     def ours(self, name, *given, **named):
-        result = self.nodes[f"MovieGen{name}"].execute(*given, **named).args
+        result = self.nodes[f"MovieGen{name}"].PREPARE_CLASS_CLONE(None).execute(*given, **named).args
         return result[0] if len(result) == 1 else result
 
     def given(self, positive=None):
@@ -259,9 +268,16 @@ class Checks:
         return [self.ours("SoundDecode", latent, self.vae, "stereo")["waveform"].shape[-1], stock]
 
     def player(self):
-        """What Sound Decode shows: one file in the temporary folder."""
-        shown = self.nodes["MovieGenSoundDecode"].execute(self.latent, self.vae).ui.as_dict()
-        return [one["type"] if isinstance(one["type"], str) else one["type"].value for one in shown["audio"]]
+        """What Sound Decode shows: folder and tags of each file, of a run that core has told of its workflow."""
+        node = self.nodes["MovieGenSoundDecode"]
+        asked = {io.Hidden[name]: value for name, value in TOLD.items() if io.Hidden[name] in node.GET_SCHEMA().hidden}
+        shown = node.PREPARE_CLASS_CLONE({"hidden_inputs": asked}).execute(self.latent, self.vae).ui.as_dict()
+        found = []
+        for one in shown["audio"]:
+            with av.open(str(Path(folder_paths.get_temp_directory()) / one["subfolder"] / one["filename"])) as file:
+                tags = {key.lower(): json.loads(value) for key, value in file.metadata.items() if value[0] == "{"}
+            found.append([one["type"] if isinstance(one["type"], str) else one["type"].value, tags])
+        return found
 
     def refusals(self):
         """What is said, by what was given."""
@@ -299,6 +315,87 @@ class Checks:
             comfy.utils.set_progress_bar_global_hook(None)
             comfy.model_management.interrupt_current_processing(False)
         return "not interrupted"
+
+    def stock_chunks_and_interrupt(self):
+        """Chunks that stock nodes and ours work on when the cancel button is pressed in the first."""
+        codec, found = self.vae.first_stage_model.codec, {}
+        sound = {"waveform": 0.1 * torch.randn(1, 1, 25 * 48000), "sample_rate": 48000}
+        latent = {"samples": torch.randn(1, 128, 25 * 25)}
+        asked = {
+            "encoder": [lambda: call(audio.VAEEncodeAudio, self.vae, sound)],
+            "decoder": [
+                lambda: call(audio.VAEDecodeAudio, self.vae, latent),
+                lambda: self.ours("SoundDecode", latent, self.vae),
+            ],
+        }
+        for part, works in asked.items():
+            found[part] = [self._pressed(getattr(codec, part), work) for work in works]
+        return found
+
+    def _pressed(self, module, work):
+        """How often a module ran, with the cancel button pressed when it first does."""
+        runs = []
+
+        def press(*given):
+            runs.append(1)
+            comfy.model_management.interrupt_current_processing(True)
+
+        handle = module.register_forward_hook(press)
+        try:
+            work()
+        except comfy.model_management.InterruptProcessingException:
+            return len(runs)
+        finally:
+            handle.remove()
+            comfy.model_management.interrupt_current_processing(False)
+        return "not interrupted"
+
+    def on_another_device(self):
+        """The codec as Select VAE Device moves it: whether it is another one, and the gap."""
+        if not hasattr(self.vae.patcher, "deepclone_multigpu"):
+            return None
+        vae = copy.copy(self.vae)
+        vae.patcher = vae.patcher.clone().deepclone_multigpu(new_load_device=torch.device("cpu", 0))
+        vae.first_stage_model, vae.device = vae.patcher.model, torch.device("cpu", 0)
+        latent = {**self.latent, "samples": self.expected}
+        both = [call(audio.VAEDecodeAudio, one, latent)["waveform"] for one in (vae, self.vae)]
+        return [vae.first_stage_model is not self.vae.first_stage_model, gap(*both)]
+
+    def late_weights(self):
+        """Gaps of a MODEL and a VAE whose layers hold nothing until their weights are loaded."""
+        memory, manage = comfy.memory_management, comfy.model_management
+        was, system = memory.aimdo_enabled, manage.WINDOWS
+        memory.aimdo_enabled = manage.WINDOWS = True  # older ComfyUIs have such layers on Windows only
+        try:
+            empty = self.model.model.model_config.get_model(None).diffusion_model
+            model = self.host.load_audio_model(WEIGHTS / "audio.safetensors", "auto")
+            vae = self.host.load_sound_vae(WEIGHTS / "audio_codec.safetensors", "auto")
+        finally:
+            memory.aimdo_enabled, manage.WINDOWS = was, system
+        both = [call(audio.VAEDecodeAudio, one, {"samples": self.expected})["waveform"] for one in (vae, self.vae)]
+        return [empty.latent_in.weight is None, gap(self.sampled(model), self.sampled()), gap(*both)]
+
+    def held_context(self):
+        """Bytes of the text's keys and values in one run of both conditions, and what the model says they take."""
+        base, held = self.model.model, []
+        network = base.diffusion_model
+        prepare = network.prepare
+
+        def watched(*given, **named):
+            prepared = prepare(*given, **named)
+            held.append(sum(part.nbytes for part in (*prepared.keys, *prepared.values)))
+            return prepared
+
+        network.prepare = watched
+        try:
+            self.advanced()
+        finally:
+            del network.prepare
+        shape = list(self.latent["samples"].shape)
+        conds = [comfy.sampler_helpers.convert_cond(one)[0] for one in (self.positive, self.negative)]
+        plain = comfy.model_base.BaseModel.memory_required(base, [2 * shape[0], *shape[1:]])
+        estimated, _ = comfy.sampler_helpers.estimate_memory(self.model, shape, {"both": conds})
+        return [max(held), estimated - plain]
 
     def fp8_memory(self):
         """Bytes of weights in fp32 and fp8, and whether fp8 makes sound."""

@@ -81,6 +81,14 @@ def test_stock_vae_nodes_decode_and_encode(measured):
     assert measured["vae_encode_shape"] == [1, 16, 3, 4, 6]
 
 
+def test_stock_tiled_encoding_puts_every_tile_in_its_place(measured):
+    shape, apart = measured["vae_encode_tiled"]
+    assert shape == [1, 16, 6, 12, 16]
+    assert apart["one"] == 0.0
+    # Tiles see less around them than the whole does; a latent one cell off is another one.
+    assert max(apart["in space"], apart["in time"]) < 0.3 < apart["moved"]
+
+
 def test_sizes_that_are_no_whole_patches_are_padded(measured):
     assert measured["odd_sizes"] == [1, 16, 2, 3, 5]
 
@@ -101,6 +109,34 @@ def test_sampler_shows_pictures_and_stops_within_one_step(measured):
 
 def test_encoding_stops_between_its_windows(measured):
     assert measured["encoded_windows_and_interrupt"] == [[0, 40, None]]
+
+
+def test_stock_encoding_and_decoding_stop_between_windows(measured):
+    assert measured["stock_windows_and_interrupt"] == {"encoder": 1, "decoder": 1}
+
+
+def test_vae_and_clip_can_be_moved_to_another_device(measured):
+    if measured["on_another_device"] is None:
+        pytest.skip("this ComfyUI makes no clones for other devices")
+    cloned, whole, decoded, encoded = measured["on_another_device"]
+    assert cloned == whole == [True, True]
+    assert decoded == encoded == 0.0
+
+
+def test_plain_patchers_can_be_made_of_all_three(measured):
+    assert measured["clones_that_are_not_dynamic"] == dict.fromkeys(("model", "clip", "vae"), "ModelPatcher")
+
+
+def test_weights_may_come_after_the_layers(measured):
+    empty, sampled, decoded = measured["late_weights"]
+    assert empty
+    assert sampled == decoded == 0.0
+
+
+def test_memory_figures_count_the_keys_and_values_that_are_held(measured):
+    context = measured["held_context"]
+    assert context["sizes"]
+    assert 0 < context["held"] <= context["said"] == context["estimated"] < 1.2 * context["held"]
 
 
 def test_any_sampler_shows_a_strip_of_the_clip(measured):

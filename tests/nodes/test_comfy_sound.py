@@ -185,7 +185,12 @@ def test_best_candidate_is_kept(measured):
 
 def test_decoded_sound_has_the_clips_length(measured):
     assert measured["decoded_lengths"] == [120000, 63 * 1920]  # stock decoding keeps the whole last latent frame
-    assert measured["player"] == ["temp"]
+
+
+def test_sound_to_listen_to_holds_its_workflow(measured):
+    [[folder, tags]] = measured["player"]
+    assert folder == "temp"
+    assert tags == {"prompt": {"1": {"class_type": "MovieGenSoundDecode"}}, "workflow": {"nodes": []}}
 
 
 def test_weights_can_be_held_in_a_quarter_of_the_memory(measured):
@@ -205,6 +210,27 @@ def test_wrong_connections_are_answered_in_one_line(measured):
 
 def test_sampler_shows_pictures_and_stops_within_one_step(measured):
     assert measured["previews_and_interrupt"] == [[1, 8, [512, 128]], [2, 8, [512, 128]]]
+
+
+def test_encoding_and_decoding_stop_between_chunks(measured):
+    assert measured["stock_chunks_and_interrupt"] == {"encoder": [1], "decoder": [1, 1]}
+
+
+def test_codec_can_be_moved_to_another_device(measured):
+    if measured["on_another_device"] is None:
+        pytest.skip("this ComfyUI makes no clones for other devices")
+    assert measured["on_another_device"] == [True, 0.0]
+
+
+def test_weights_may_come_after_the_layers(measured):
+    empty, sampled, decoded = measured["late_weights"]
+    assert empty
+    assert sampled == decoded == 0.0
+
+
+def test_memory_figures_count_the_keys_and_values_that_are_held(measured):
+    held, said = measured["held_context"]
+    assert 0 < held <= said < 1.2 * held
 
 
 def test_film_with_sound_comes_from_a_sentence(server, info):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from fractions import Fraction
 
+import av
 import pytest
 import torch
 
@@ -15,6 +17,7 @@ from moviegen_core.pipelines.known_sound import FADE_SAMPLES
 from moviegen_core.pipelines.sound import MatchScorer, long_sound, sample_sound
 from moviegen_core.pipelines.soundtrack import watch_video
 from moviegen_host.errors import Cancelled
+from moviegen_host.io import Hidden
 from moviegen_host.session import Session, active
 from moviegen_host.video import VideoComponents, VideoFromComponents, VideoFromFile
 
@@ -250,6 +253,18 @@ def test_decoded_sound_plays_in_the_node(parts):
         [file] = shown.ui.as_dict()["audio"]
         heard, rate = read_sound(session.temp_directory / file["subfolder"] / file["filename"])
     assert (heard.shape, rate) == ((1, 48480), 48000)
+
+
+def test_sound_to_listen_to_holds_its_workflow(parts):
+    node = parts.nodes["MovieGenSoundDecode"]
+    told = {Hidden.prompt: {"1": {"class_type": node.__name__}}, Hidden.extra_pnginfo: {"workflow": {"nodes": []}}}
+    assert set(told) <= set(node.GET_SCHEMA().hidden)
+    with active(Session()) as session:
+        run = node.PREPARE_CLASS_CLONE({"hidden_inputs": told})
+        [file] = run.execute(parts.asked(text="rain", seconds=0.5)[2], parts.vae).ui.as_dict()["audio"]
+        with av.open(str(session.temp_directory / file["subfolder"] / file["filename"])) as container:
+            tags = {key.lower(): json.loads(value) for key, value in container.metadata.items() if value[0] == "{"}
+    assert tags == {"prompt": told[Hidden.prompt], **told[Hidden.extra_pnginfo]}
 
 
 def test_latents_of_other_nodes_are_decoded_whole(parts):
