@@ -44,7 +44,8 @@ NOTES = """
 - `post_input` gets tokens that hold their positions already, and the context as one object, which it may replace.
 - ModelSamplingSD3 shifts the sigmas of KSampler and Basic Scheduler; Linear-Quadratic Sigmas ignores it, as the paper
   means it.
-- The text encoders are modules of transformers: they are loaded whole, not streamed layer by layer when memory is short.
+- The text encoders are modules of transformers: they are loaded whole, not streamed layer by layer when memory is
+  short.
 - ComfyUI's savers drop our metadata, which names the network's sizes: convert such a file with `moviegen convert
   --network video_dit --preset NAME` before it is loaded.
 """
