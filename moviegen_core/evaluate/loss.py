@@ -19,6 +19,7 @@ from ..flow import path
 from ..pipelines.decode import encode_video
 from ..pipelines.movie import MovieGenPipeline
 from ..pipelines.sample import make_noise
+from ..pipelines.sound import make_noise as make_sound_noise
 from ..pipelines.soundtrack import LONGEST_SECONDS, SoundPipeline, condition_sound, request_caption, watch_frames
 from ..shapes import LatentShape
 from ..toybox import Scene, captions, sample_scene, sound, sound_captions
@@ -121,7 +122,7 @@ def sound_errors(
     watched, _ = watch_frames(pipeline.check_eyes(), pictures(scene, seconds), CLIP_FPS, seconds)
     conditioning = condition_sound(parts.words, caption, watched.features(latent.shape[2])).repeat(len(times))
     data, time = latent.expand(len(times), -1, -1), torch.tensor(times, device=latent.device)
-    noise = torch.randn(latent.shape, generator=torch.Generator().manual_seed(seed)).to(data).expand_as(data)
+    noise = make_sound_noise(1, latent.shape[1], latent.shape[2], seed).to(data).expand_as(data)
     told = model(path.interpolate(data, noise, time).to(model.dtype), time, model.prepare_from(conditioning)).float()
     errors: list[float] = (told - path.velocity(data, noise)).square().mean(dim=(1, 2)).tolist()
     return errors

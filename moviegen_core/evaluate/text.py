@@ -53,16 +53,17 @@ def evaluate(
     known = [sample_scene(SEED + number, split="train") for number in range(fitted)]
     asked = [sample_scene(SEED + fitted + number, split=("test", "heldout")[number % 2]) for number in range(clips)]
     report: dict[str, Any] = {"model": model, "fitted": fitted, "clips": clips}
-    for done, role in enumerate(roles := [role for role in ("ul2", "metaclip", "byt5") if role in files]):
+    roles = [role for role in ("ul2", "metaclip", "byt5") if role in files]
+    if not roles:
+        raise ConfigError(f"{model} holds no text encoder (ul2, metaclip, byt5); there is nothing to measure")
+    for role in roles:
         encoder = load_text_encoder(role, files[role])
         read = letters_read if role == "byt5" else facts_read
         report[role] = read(encoder, known, asked)
         if role == "metaclip" and "metaclip_vision" in files:
             report["metaclip_vision"] = {"own caption": own_captions(encoder, files["metaclip_vision"], asked)}
         if on_clip:
-            on_clip("text", done + 1, len(roles))
-    if not roles:
-        raise ConfigError(f"{model} holds no text encoder (ul2, metaclip, byt5); there is nothing to measure")
+            on_clip(role, clips, clips)
     (output / "text.json").write_text(json.dumps(report, indent=2) + "\n")
     (output / "text.md").write_text(as_markdown(report))
     return report
@@ -70,7 +71,7 @@ def evaluate(
 
 def facts_read(encoder: Encodes, known: Sequence[Scene], asked: Sequence[Scene]) -> dict[str, float]:
     """Share of the `asked` scenes whose thing, colour, ... is read off the mean of their caption's features."""
-    seen, new = (torch.cat(pooled(encoder, [said(scene) for scene in scenes])) for scenes in (known, asked))
+    seen, new = (pooled(encoder, [said(scene) for scene in scenes]) for scenes in (known, asked))
     found = {}
     for name in ATTRIBUTES:
         truth, wanted = ([str(scene.labels()[name]) for scene in scenes] for scenes in (known, asked))
@@ -134,14 +135,14 @@ def said(scene: Scene) -> str:
 
 
 @torch.inference_mode()
-def pooled(encoder: Encodes, texts: Sequence[str]) -> list[Tensor]:
-    """Mean features [n, E] of the texts, some at a time."""
+def pooled(encoder: Encodes, texts: Sequence[str]) -> Tensor:
+    """Mean features [N, E] of N texts, read some at a time."""
     found = []
     for start in range(0, len(texts), BATCH):
         features, mask = encoder.encode(texts[start : start + BATCH])
         weight = mask.unsqueeze(-1).float()
         found.append((features.float() * weight).sum(dim=1) / weight.sum(dim=1))
-    return found
+    return torch.cat(found)
 
 
 def probe(seen: Tensor, truth: Tensor, new: Tensor, wanted: Tensor, classes: int) -> float:

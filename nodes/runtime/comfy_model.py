@@ -5,7 +5,7 @@ Shape letters: B batch, C channels, T h w latent grid, L packed context tokens, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -157,9 +157,7 @@ class HostedVideoDiT(VideoDiT):
 class MovieGenModel(comfy.model_base.BaseModel):
     """What both transformers share: the text's keys and values of all blocks are held at once."""
 
-    def text_cond(self, context: Tensor) -> ContextCond:
-        """Packed context, checked."""
-        raise NotImplementedError
+    text_cond: Callable[[Tensor], ContextCond]  # packed context, checked; each has its own
 
     def extra_conds_shapes(self, **kwargs: Any) -> dict[str, list[int]]:
         """Size of the text, for the estimate before a run; within it core asks the condition itself."""

@@ -6,6 +6,7 @@ usage of such a script: SCRIPT.py PACK WEIGHTS, in ComfyUI's folder. Import this
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
 import json
 import logging
@@ -20,6 +21,8 @@ from comfy.cli_args import args  # noqa: E402
 
 args.cpu = True
 
+import comfy.memory_management  # noqa: E402
+import comfy.model_management  # noqa: E402
 import comfy.utils  # noqa: E402
 import torch  # noqa: E402
 from comfy_extras import nodes_custom_sampler as custom  # noqa: E402
@@ -51,6 +54,54 @@ def call(node, *arguments, **options):
     """First result of a stock node of either kind."""
     result = node.execute(*arguments, **options)
     return (result.result if hasattr(result, "result") else result)[0]
+
+
+def pressed(module, work):
+    """How often a module runs when the cancel button is pressed the first time it does."""
+    runs = []
+
+    def press(*given):
+        runs.append(1)
+        comfy.model_management.interrupt_current_processing(True)
+
+    handle = module.register_forward_hook(press)
+    try:
+        work()
+    except comfy.model_management.InterruptProcessingException:
+        return len(runs)
+    finally:
+        handle.remove()
+        comfy.model_management.interrupt_current_processing(False)
+    return "not interrupted"
+
+
+@contextlib.contextmanager
+def late_layers():
+    """ComfyUI as it loads models where it manages VRAM dynamically: layers hold nothing until their weights come."""
+    memory, manage = comfy.memory_management, comfy.model_management
+    was, system = memory.aimdo_enabled, manage.WINDOWS
+    memory.aimdo_enabled = manage.WINDOWS = True  # older ComfyUIs have such layers on Windows only
+    try:
+        yield
+    finally:
+        memory.aimdo_enabled, manage.WINDOWS = was, system
+
+
+def held_context(network, work) -> int:
+    """Most bytes of keys and values that a network prepares at once while `work` is done."""
+    prepare, held = network.prepare, []
+
+    def watched(*given, **named):
+        context = prepare(*given, **named)
+        held.append(sum(part.nbytes for part in (*context.keys, *context.values)))
+        return context
+
+    network.prepare = watched
+    try:
+        work()
+    finally:
+        del network.prepare
+    return max(held)
 
 
 def answer(values: dict[str, Any]) -> None:

@@ -18,10 +18,9 @@ sys.path[0] = os.getcwd()
 sys.path.append(str(Path(__file__).parent))
 
 import comfy_kit  # noqa: E402 - before anything of ComfyUI
-from comfy_kit import SCALE, SEED, STEPS, WEIGHTS, Kit, call, core, custom, gap  # noqa: E402
+from comfy_kit import SCALE, SEED, STEPS, WEIGHTS, Kit, call, core, custom, gap, held_context, late_layers, pressed  # noqa: E402  # noqa: E402
 
 # isort: split
-import comfy.memory_management  # noqa: E402
 import comfy.model_base  # noqa: E402
 import comfy.model_management  # noqa: E402
 import comfy.model_patcher  # noqa: E402
@@ -271,26 +270,8 @@ class Checks(Kit):
             "decoder": lambda: core.VAEDecode().decode(self.vae, {"samples": torch.randn(1, 16, 12, 4, 6)}),
         }
         for part, work in asked.items():
-            found[part] = self._pressed(getattr(tae, part), work)
+            found[part] = pressed(getattr(tae, part), work)
         return found
-
-    def _pressed(self, module, work):
-        """How often a module ran, with the cancel button pressed when it first does."""
-        runs = []
-
-        def press(*given):
-            runs.append(1)
-            comfy.model_management.interrupt_current_processing(True)
-
-        handle = module.register_forward_hook(press)
-        try:
-            work()
-        except comfy.model_management.InterruptProcessingException:
-            return len(runs)
-        finally:
-            handle.remove()
-            comfy.model_management.interrupt_current_processing(False)
-        return "not interrupted"
 
     def on_another_device(self):
         """VAE and CLIP as Select VAE Device and Select CLIP Device move them: gaps, and whether the clone worked."""
@@ -318,36 +299,19 @@ class Checks(Kit):
 
     def late_weights(self):
         """Gaps of a MODEL and a VAE whose layers hold nothing until their weights are loaded."""
-        memory, manage = comfy.memory_management, comfy.model_management
-        was, system = memory.aimdo_enabled, manage.WINDOWS
-        memory.aimdo_enabled = manage.WINDOWS = True  # older ComfyUIs have such layers on Windows only
-        try:
+        with late_layers():
             empty = self.model.model.model_config.get_model(None).diffusion_model
             model = self.host.load_model(WEIGHTS / "video.safetensors", "auto")
             vae = self.host.load_vae(WEIGHTS / "tae.safetensors", "auto")
-        finally:
-            memory.aimdo_enabled, manage.WINDOWS = was, system
         samples = {"samples": self.expected}
         decoded = [core.VAEDecode().decode(one, samples)[0] for one in (vae, self.vae)]
         return [empty.patch_in.weight is None, gap(self.sampled(model), self.sampled()), gap(*decoded)]
 
     def held_context(self):
         """Bytes of keys and values in one run of both conditions, and what the model says they take."""
-        base, held = self.model.model, []
-        network = base.diffusion_model
-        prepare, looked = network.prepare, self.model.clone()
+        base, looked = self.model.model, self.model.clone()
         looked.set_model_patch(lambda given: given, "double_block")  # both conditions share a batch
-
-        def watched(*given, **named):
-            context = prepare(*given, **named)
-            held.append(sum(part.nbytes for part in (*context.keys, *context.values)))
-            return context
-
-        network.prepare = watched
-        try:
-            self.advanced(looked)
-        finally:
-            del network.prepare
+        held = held_context(base.diffusion_model, lambda: self.advanced(looked))
         shape = list(self.latent["samples"].shape)
         conds = [comfy.sampler_helpers.convert_cond(one)[0] for one in (self.positive, self.negative)]
         shapes = {"c_crossattn": [base.extra_conds_shapes(**one)["c_crossattn"] for one in conds]}
@@ -356,7 +320,7 @@ class Checks(Kit):
         plain = comfy.model_base.BaseModel.memory_required(base, pair)
         estimated, _ = comfy.sampler_helpers.estimate_memory(self.model, shape, {"both": conds})
         return {
-            "held": max(held),
+            "held": held,
             "said": base.memory_required(pair, cond_shapes=shapes) - plain,
             "estimated": estimated - plain,
             "sizes": [one.size() for one in seen] == shapes["c_crossattn"],

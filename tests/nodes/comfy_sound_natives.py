@@ -16,11 +16,10 @@ sys.path[0] = os.getcwd()
 sys.path.append(str(Path(__file__).parent))
 
 import comfy_kit  # noqa: E402 - before anything of ComfyUI
-from comfy_kit import WEIGHTS, call, core, custom, gap, load_pack  # noqa: E402
+from comfy_kit import WEIGHTS, call, core, custom, gap, held_context, late_layers, load_pack, pressed  # noqa: E402
 
 # isort: split
 import av  # noqa: E402
-import comfy.memory_management  # noqa: E402
 import comfy.model_base  # noqa: E402
 import comfy.model_management  # noqa: E402
 import comfy.model_patcher  # noqa: E402
@@ -329,26 +328,8 @@ class Checks:
             ],
         }
         for part, works in asked.items():
-            found[part] = [self._pressed(getattr(codec, part), work) for work in works]
+            found[part] = [pressed(getattr(codec, part), work) for work in works]
         return found
-
-    def _pressed(self, module, work):
-        """How often a module ran, with the cancel button pressed when it first does."""
-        runs = []
-
-        def press(*given):
-            runs.append(1)
-            comfy.model_management.interrupt_current_processing(True)
-
-        handle = module.register_forward_hook(press)
-        try:
-            work()
-        except comfy.model_management.InterruptProcessingException:
-            return len(runs)
-        finally:
-            handle.remove()
-            comfy.model_management.interrupt_current_processing(False)
-        return "not interrupted"
 
     def on_another_device(self):
         """The codec as Select VAE Device moves it: whether it is another one, and the gap."""
@@ -363,39 +344,22 @@ class Checks:
 
     def late_weights(self):
         """Gaps of a MODEL and a VAE whose layers hold nothing until their weights are loaded."""
-        memory, manage = comfy.memory_management, comfy.model_management
-        was, system = memory.aimdo_enabled, manage.WINDOWS
-        memory.aimdo_enabled = manage.WINDOWS = True  # older ComfyUIs have such layers on Windows only
-        try:
+        with late_layers():
             empty = self.model.model.model_config.get_model(None).diffusion_model
             model = self.host.load_audio_model(WEIGHTS / "audio.safetensors", "auto")
             vae = self.host.load_sound_vae(WEIGHTS / "audio_codec.safetensors", "auto")
-        finally:
-            memory.aimdo_enabled, manage.WINDOWS = was, system
         both = [call(audio.VAEDecodeAudio, one, {"samples": self.expected})["waveform"] for one in (vae, self.vae)]
         return [empty.latent_in.weight is None, gap(self.sampled(model), self.sampled()), gap(*both)]
 
     def held_context(self):
         """Bytes of the text's keys and values in one run of both conditions, and what the model says they take."""
-        base, held = self.model.model, []
-        network = base.diffusion_model
-        prepare = network.prepare
-
-        def watched(*given, **named):
-            prepared = prepare(*given, **named)
-            held.append(sum(part.nbytes for part in (*prepared.keys, *prepared.values)))
-            return prepared
-
-        network.prepare = watched
-        try:
-            self.advanced()
-        finally:
-            del network.prepare
+        base = self.model.model
+        held = held_context(base.diffusion_model, self.advanced)
         shape = list(self.latent["samples"].shape)
         conds = [comfy.sampler_helpers.convert_cond(one)[0] for one in (self.positive, self.negative)]
         plain = comfy.model_base.BaseModel.memory_required(base, [2 * shape[0], *shape[1:]])
         estimated, _ = comfy.sampler_helpers.estimate_memory(self.model, shape, {"both": conds})
-        return [max(held), estimated - plain]
+        return [held, estimated - plain]
 
     def fp8_memory(self):
         """Bytes of weights in fp32 and fp8, and whether fp8 makes sound."""
