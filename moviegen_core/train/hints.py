@@ -69,16 +69,42 @@ def square(scene: Scene, time: float, rows: int, columns: int) -> np.ndarray:
     return down[:, None] & across
 
 
-def answer_loss(answers: Tensor, cells: Tensor, move: Tensor, camera: Tensor) -> dict[str, Tensor]:
+def window(cells: Tensor, side: int, rng: np.random.Generator) -> Tensor:
+    """cells as of `Hints.of` -> numbers [T * side * side] of the tokens in a square about the subject, frame by frame.
+
+    It lies up to a token off, as `rng` draws, and inside the frame; where no subject is seen it stays where it was.
+    """
+    frames, rows, columns = (length // step for length, step in zip(cells.shape, PATCH_SIZE, strict=True))
+    seen = (patchify(cells[None, None].float(), PATCH_SIZE)[0] > 0).any(dim=2).view(frames, rows, columns).numpy()
+    limits = np.maximum(np.array([rows, columns]) - side, 0)
+    corner = rng.integers(0, limits + 1)
+    numbers = []
+    for frame, here in enumerate(seen):
+        if here.any():
+            found = np.argwhere(here)
+            centre = (found.min(axis=0) + found.max(axis=0) + 1) / 2
+            corner = np.clip(np.round(centre - side / 2).astype(int) + rng.integers(-1, 2, size=2), 0, limits)
+        down, across = (
+            np.arange(start, min(start + side, end)) for start, end in zip(corner, (rows, columns), strict=True)
+        )
+        numbers.append((frame * rows + down[:, None]) * columns + across)
+    return torch.from_numpy(np.stack(numbers).ravel())
+
+
+def answer_loss(
+    answers: Tensor, cells: Tensor, move: Tensor, camera: Tensor, shown: Tensor | None = None
+) -> dict[str, Tensor]:
     """answers [B, N, ANSWERS] of the tokens, hints as of `Hints.of` with a batch axis -> cross-entropies.
 
     "hints" is their sum; "things" (detached) how many cells of a subject are told right. The motion is asked where
-    the subject is, the camera everywhere.
+    the subject is, the camera everywhere. Where only some tokens answer, `shown` [B, N] says which.
     """
     told = patchify(cells[:, None].float(), PATCH_SIZE)[0].long()  # [B, N, CELLS]
+    if shown is not None:
+        told = told.gather(1, shown[..., None].expand(-1, -1, CELLS))
     things, moves, cameras = answers.float().split([CELLS * len(CLASSES), len(MOVES), len(CAMERAS)], dim=2)
     things, told_cells = things.reshape(-1, len(CLASSES)), told.flatten()
-    shown = told_cells > 0
+    subject = told_cells > 0
     weight = things.new_ones(len(CLASSES))
     weight[1:] = RARE
     here = told.amax(dim=2) > 0
@@ -88,7 +114,7 @@ def answer_loss(answers: Tensor, cells: Tensor, move: Tensor, camera: Tensor) ->
     for scores, wanted in ((moves, move), (cameras, camera)):
         if bool((wanted != UNTOLD).any()):
             total = total + F.cross_entropy(scores.flatten(0, 1), wanted.flatten(), ignore_index=UNTOLD)
-    right = things[shown, 1:].argmax(dim=1) + 1 == told_cells[shown]
+    right = things[subject, 1:].argmax(dim=1) + 1 == told_cells[subject]
     return {"hints": total, "things": right.float().mean().detach()}
 
 

@@ -24,7 +24,7 @@ from .cache import ShardCache, pad_features
 from .clips import Clips
 from .crops import shrink
 from .data import Batch, Bucketed, stack
-from .hints import HINTS, Hints
+from .hints import HINTS, Hints, window
 from .workspace import Workspace
 
 ENCODERS = ("ul2", "metaclip", "byt5")
@@ -182,21 +182,30 @@ def samples(
     tokens_per_batch: int,
     seed: int,
     hints: Hints | None = None,
+    side: int = 0,
 ) -> Bucketed:
-    """Source of flow-matching batches over the clips `numbers`, with what `hints` tells of them."""
+    """Source of flow-matching batches over the clips `numbers`, with what `hints` tells of them.
+
+    With `side` above 0 each frame is shown only in a window of so many tokens a side about its subject ("shown"), and
+    a batch holds so many more clips.
+    """
     shapes = latent_cache.sizes(LATENT)
     sizes = [tokens(shapes[number]) for number in numbers]
+    if side:
+        sizes = [(frames, min(rows, side), min(columns, side)) for frames, rows, columns in sizes]
 
     def sample(index: int, rng: np.random.Generator) -> Batch:
         number = numbers[index]
         variant, held = int(rng.integers(variants)), text_cache.keys(number)
         keys = {name: f"{name}.{variant}" for name in ENCODERS}
         features = {name: text_cache.get(number, wanted) for name, wanted in keys.items() if wanted in held}
-        told = {} if hints is None else hints.of(number, *shapes[number][2:])
+        told = {} if hints is None else dict(hints.of(number, *shapes[number][2:]))
+        if told and side:
+            told["shown"] = window(told["cells"], side, rng)
         return {LATENT: latent_cache.get(number, LATENT), **told, **features}
 
     def collate(items: Sequence[Batch]) -> Batch:
-        even = (LATENT, *HINTS) if hints else (LATENT,)
+        even = [name for name in (LATENT, *HINTS, "shown") if name in items[0]]
         return {**stack([{name: item[name] for name in even} for item in items]), **pad_features(items, ENCODERS)}
 
     return Bucketed(sample, sizes, tokens_per_batch, seed, collate)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -32,11 +33,13 @@ class _Asked(nn.Module):
 
 
 class VideoPupil(_Asked, VideoDiT):
-    """A VideoDiT with two aids that only training has; `finished` gives the network without them.
+    """A VideoDiT with aids that only training has; `finished` gives the network without them.
 
     `teller` answers for every token, from the block half-way, with the numbers that `hints.answer_loss` reads; the
     answers of the last forward are in `answers`.
     """
+
+    shown: Tensor | None = None  # of `showing`
 
     @classmethod
     def of(cls, model: VideoDiT, features: Mapping[str, Tensor], stir: float = 0.0) -> VideoPupil:
@@ -50,6 +53,28 @@ class VideoPupil(_Asked, VideoDiT):
     def __init__(self, *arguments: object, **options: object) -> None:
         super().__init__(*arguments, **options)  # type: ignore[arg-type]
         self.teller = silent(self.config.dim, ANSWERS).to(self.device, self.dtype)
+
+    @contextmanager
+    def showing(self, tokens: Tensor) -> Iterator[None]:
+        """Within, each sample is shown the tokens of these numbers [B, S] alone; what is told of others is void.
+
+        The blocks need so much less time.
+        """
+        self.shown = tokens
+        try:
+            yield
+        finally:
+            self.shown = None
+
+    def run_blocks(
+        self, x: Tensor, positions: Tensor, modulation: Modulation, context: Context, attend: Attend
+    ) -> Tensor:  # fmt: skip
+        """All blocks on the tokens that are shown; the others stay as they are."""
+        if self.shown is None:
+            return super().run_blocks(x, positions, modulation, context, attend)
+        index = self.shown[..., None].expand(-1, -1, x.shape[2])
+        places = positions.expand(x.shape[0], -1, -1).gather(1, index)
+        return x.scatter(1, index, super().run_blocks(x.gather(1, index), places, modulation, context, attend))
 
     def run_block(self, index: int, x: Tensor, modulation: Modulation, context: Context, attend: Attend) -> Tensor:
         """One block, and the question after it."""

@@ -234,16 +234,22 @@ class VideoDiT(nn.Module):
         modulation = time if isinstance(time, Modulation) else self.modulate(time, latent.dtype)
         attend = attention.resolve(attend or self.attend, latent.device, latent.dtype)
         x = self.patch_in(tokens)
-        # The same positions enter every block, not only the first: it steadies motion over time.
-        positions = self.positions(grid, x.device, x.dtype)
-        for index in range(config.num_layers):
-            x = self.run_block(index, x + positions, modulation, context, attend)
+        x = self.run_blocks(x, self.positions(grid, x.device, x.dtype), modulation, context, attend)
         shift, scale = modulation.final.chunk(2, dim=1)
         x = self.patch_out(kernels.rms_modulate(x, scale, shift, config.norm_eps))
         return unpatchify(x, grid, config.patch_size, config.out_channels)
 
     def _blocks(self) -> Iterable[TransformerBlock]:
         return cast("Iterable[TransformerBlock]", self.blocks)
+
+    def run_blocks(
+        self, x: Tensor, positions: Tensor, modulation: Modulation, context: Context, attend: Attend
+    ) -> Tensor:  # fmt: skip
+        """All blocks on tokens [B, N, D] at positions [1 or B, N, D]."""
+        # The same positions enter every block, not only the first: it steadies motion over time.
+        for index in range(self.config.num_layers):
+            x = self.run_block(index, x + positions, modulation, context, attend)
+        return x
 
     def run_block(self, index: int, x: Tensor, modulation: Modulation, context: Context, attend: Attend) -> Tensor:
         """One block on tokens [B, N, D]; hosts and training override it to patch, offload or recompute."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -10,12 +11,14 @@ from torch import Tensor, nn
 
 from ...errors import ConfigError
 from ...flow import path, times
-from ..hints import HINTS, answer_loss
+from ...shapes import PATCH_SIZE
+from ..hints import answer_loss
 
 DROP_CONDITION = 0.1  # assumption: the paper does not state the rate for video; 0.1 is usual
 CONTEXT_KEY, MASK_KEY = "context.", "context_mask."  # + encoder name
 TIME_BINS = 4
 PLACE_OPEN, PLACE_TOLD = 0.2, 0.5  # times (assumption) before which a noisy clip hides its subject, and after which not
+WINDOW_OPEN = 0.3  # time (assumption) from which on tokens about the subject are learned from without the others
 Objective = Callable[[nn.Module, dict[str, Tensor], torch.Generator], dict[str, Tensor]]
 
 
@@ -37,6 +40,8 @@ def flow_matching(
     them lie near the noise, where it is decided what a clip shows and where. `hint_weight` above 0 adds that much of
     the hints' loss (train/hints.py); the model is then a VideoPupil, and the batch holds "cells", "move" and "camera".
     `subject_weight` other than 1 counts cells of the subject so much more (`subject_weights`); it needs "cells" too.
+    A batch that holds "shown" [B, S] (numbers of tokens, as of `hints.window`) is learned from those tokens alone, at
+    times from WINDOW_OPEN on: before, that the subject is among them would tell more than the noise does.
 
     The batch holds "latent" [B, C, T, H, W] (unit variance), and for each encoder "context.NAME" [B, L, De] with
     "context_mask.NAME" [B, L]. Returns "loss" and detached "loss_0" ... "loss_3": the mean within each quarter of
@@ -45,7 +50,10 @@ def flow_matching(
     latent = batch["latent"]
     size, device = latent.shape[0], latent.device
     noise = torch.randn(latent.shape, generator=generator, dtype=torch.float32).to(device, latent.dtype)
-    time = times.logit_normal(size, mean=time_mean, generator=generator).to(device)
+    shown = batch.get("shown")
+    time = times.logit_normal(size, mean=time_mean if shown is None else 0.0, generator=generator).to(device)
+    if shown is not None:
+        time = WINDOW_OPEN + (1.0 - WINDOW_OPEN) * time
     keep = (torch.rand(size, generator=generator) >= drop_condition).to(device)
     context = {key[len(CONTEXT_KEY) :]: value for key, value in batch.items() if key.startswith(CONTEXT_KEY)}
     masks = {key[len(MASK_KEY) :]: value for key, value in batch.items() if key.startswith(MASK_KEY)}
@@ -56,32 +64,48 @@ def flow_matching(
     # A sample without valid tokens reads the learned null token: that is the null condition.
     masks = {name: mask.bool() & keep[:, None] for name, mask in masks.items()}
     prepared = model.prepare(context, masks, size)  # type: ignore[operator]
-    predicted = model(path.interpolate(latent, noise, time), time, prepared)
+    with nullcontext() if shown is None else model.showing(shown):  # type: ignore[operator]
+        predicted = model(path.interpolate(latent, noise, time), time, prepared)
     target = path.velocity(latent, noise)
     error = F.mse_loss(predicted.float(), target.float(), reduction="none")
-    if subject_weight != 1.0:
-        error = error * subject_weights(batch["cells"], time, subject_weight)[:, None]
+    if subject_weight != 1.0 or shown is not None:
+        within = None if shown is None else shown_cells(shown, latent.shape[2:])
+        error = error * subject_weights(batch["cells"], time, subject_weight, within)[:, None]
     error = error.mean(dim=(2, 3, 4))
     if channel_weight is not None:
         error = error * channel_weight.to(error)
     error = error.mean(dim=1)
     loss, report = error.mean(), by_time(error.detach(), time)
     if hint_weight:
-        told = answer_loss(model.answers, *(batch[name] for name in HINTS))  # type: ignore[arg-type]
+        told = answer_loss(model.answers, batch["cells"], batch["move"], batch["camera"], shown)  # type: ignore[arg-type]
         report |= {"flow": loss.detach(), "hints": told["hints"].detach(), "things": told["things"]}
         loss = loss + hint_weight * told["hints"]
     return {"loss": loss, **report}
 
 
-def subject_weights(cells: Tensor, time: Tensor, weight: float) -> Tensor:
+def subject_weights(cells: Tensor, time: Tensor, weight: float, within: Tensor | None = None) -> Tensor:
     """How much each latent cell counts, [B, T, H, W] of mean 1 in each sample: those of the subject `weight` times.
 
     What a film is watched for fills a tenth of it. Only where `time` [B] has told the subject's place, though: before
-    it has, the best weighted prediction would draw something of the subject everywhere.
+    it has, the best weighted prediction would draw something of the subject everywhere. Cells where `within`
+    [B, T, H, W] is False do not count.
     """
     told = ((time - PLACE_OPEN) / (PLACE_TOLD - PLACE_OPEN)).clamp(0.0, 1.0)
     weights = 1.0 + (weight - 1.0) * told[:, None, None, None] * (cells > 0)
+    if within is not None:
+        weights = weights * within
     return weights / weights.mean(dim=(1, 2, 3), keepdim=True)
+
+
+def shown_cells(shown: Tensor, size: Sequence[int]) -> Tensor:
+    """Numbers [B, S] of tokens -> bool [B, T, H, W]: the latent cells that they cover, of `size` (T, H, W)."""
+    frames, rows, columns = (length // step for length, step in zip(size, PATCH_SIZE, strict=True))
+    tokens = torch.zeros(shown.shape[0], frames * rows * columns, dtype=torch.bool, device=shown.device)
+    tokens.scatter_(1, shown, torch.ones_like(shown, dtype=torch.bool))
+    cells = tokens.view(-1, frames, rows, columns)
+    for axis, step in enumerate(PATCH_SIZE, start=1):
+        cells = cells.repeat_interleave(step, dim=axis)
+    return cells
 
 
 def by_time(error: Tensor, time: Tensor) -> dict[str, Tensor]:

@@ -98,7 +98,8 @@ def run(recipe: AudioRecipe, workspace: Workspace) -> None:
     model = catalog.build("audio_dit", recipe.preset, device="cpu")
     assert isinstance(model, AudioDiT)
     if recipe.start:
-        model.load_state_dict(workspace.begun(recipe.start, "audio_dit").state_dict())
+        begun = workspace.begun(recipe.start, "audio_dit").state_dict()
+        model.load_state_dict({**model.state_dict(), **begun})  # a layer that it lacks begins silent
     count = min(STATISTICS_SOUNDS, len(data))
     model.text_standard.measure(tokens_of(texts, count))
     model.frames_in.standard.measure(torch.cat([frames.get(number, FRAMES) for number in range(count)]))

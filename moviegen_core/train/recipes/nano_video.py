@@ -56,6 +56,9 @@ class VideoStage:
     stills: int = 0
     videos: int = 0
     longs: int = 0
+    # The same of which only a window about the subject is shown: what a short training is slow to learn is to draw it.
+    still_windows: int = 0
+    video_windows: int = 0
     tokens_per_batch: int = 2048
     learning_rate: float = 1.5e-3
     warmup_steps: int = 30
@@ -117,10 +120,23 @@ class VideoRecipe:
     # How much cells of the subject count beside others once its place is told (assumption): half-way the network soon
     # knows all that the words ask for, and what it is slow to learn is to draw it.
     subject_weight: float = 4.0
+    window: int = 4  # tokens a side of the windows
     # What the nano model is best sampled with. It draws what it cannot place as noise: less of it to begin with gives
     # plainer pictures, of which the judge tells more.
     guidance_scale: float = 3.0
     temperature: float = 0.8
+
+    def __post_init__(self) -> None:
+        if self.hint_weight == 0.0 and any(stage.still_windows or stage.video_windows for stage in self.stages):
+            raise ConfigError(
+                "hint_weight is 0, but a stage shows windows about the subject, which hints tell; leave hints on, or "
+                "set still_windows and video_windows to 0"
+            )
+
+    @property
+    def stages(self) -> tuple[VideoStage, ...]:
+        """In the order of STAGES."""
+        return (self.images, self.joint, self.long, self.best)
 
     @property
     def hints(self) -> float:
@@ -134,7 +150,7 @@ ADAPTER = "adapter.safetensors"
 
 def run(recipe: VideoRecipe, workspace: Workspace) -> None:
     """Fill the caches, train every stage, average, export as nano/video; adapters stay in the recipe's folder."""
-    last: VideoStage = getattr(recipe, STAGES[-1])
+    last = recipe.stages[-1]
     if not (last.minutes or last.steps) or not any(0 < mark <= 1 for mark in last.snapshots):
         raise ConfigError(
             f"the stage {STAGES[-1]} has {last.minutes} minutes, {last.steps} steps and snapshots at {last.snapshots}, "
@@ -149,8 +165,7 @@ def run(recipe: VideoRecipe, workspace: Workspace) -> None:
     model = begun(recipe, data)
     folder = workspace.training("nano-video")
     steps = 0
-    for number, name in enumerate(STAGES):
-        stage: VideoStage = getattr(recipe, name)
+    for number, (name, stage) in enumerate(zip(STAGES, recipe.stages, strict=True)):
         if not (stage.minutes or stage.steps):
             continue
         loop = LoopConfig(
@@ -234,16 +249,19 @@ class Data:
 
     def source(self, stage: VideoStage, seed: int) -> Source:
         """The mixture of a stage; clips stand in the cache, so that any of its batches is quickly read."""
-        parts: list[tuple[int, Source]] = []
-        if stage.stills:
-            parts.append((stage.stills, self._others("stills", self.recipe.still_variants, stage, seed + 3)))
-        if stage.videos:
-            parts.append((stage.videos, self._clips(stage, seed + 1)))
-        if stage.longs:
-            parts.append((stage.longs, self._others("longs", self.recipe.variants, stage, seed + 2)))
-        return Mixture([source for _, source in parts], [weight for weight, _ in parts])
+        stills, videos = (stage.still_windows, stage.video_windows) if self.recipe.hints else (0, 0)
+        side = self.recipe.window
+        parts = [
+            (stage.stills, lambda: self._others("stills", self.recipe.still_variants, stage, seed + 3)),
+            (stage.videos, lambda: self._clips(stage, seed + 1)),
+            (stage.longs, lambda: self._others("longs", self.recipe.variants, stage, seed + 2)),
+            (stills, lambda: self._others("stills", self.recipe.still_variants, stage, seed + 4, side)),
+            (videos, lambda: self._clips(stage, seed + 5, side)),
+        ]
+        wanted = [(weight, make) for weight, make in parts if weight]
+        return Mixture([make() for _, make in wanted], [weight for weight, _ in wanted])
 
-    def _clips(self, stage: VideoStage, seed: int) -> Source:
+    def _clips(self, stage: VideoStage, seed: int, side: int = 0) -> Source:
         factor = self.recipe.clips.size // stage.size
         clips = self.clips.first(stage.clips or len(self.clips))
         cache = latents(self.workspace, clips, factor, f"latents-{stage.size}")
@@ -252,7 +270,7 @@ class Data:
             numbers = best_looking(clips, numbers, stage.best_share)
         return samples(
             numbers, cache, self.texts, seed=seed, variants=self.recipe.variants,
-            tokens_per_batch=stage.tokens_per_batch, hints=self._hints(clips),
+            tokens_per_batch=stage.tokens_per_batch, hints=self._hints(clips), side=side,
         )  # fmt: skip
 
     def channel_weight(self) -> torch.Tensor:
@@ -262,7 +280,7 @@ class Data:
         cache = latents(self.workspace, clips, 1, f"latents-stills-{self.recipe.stills.size}")
         return channel_weights(tae, cache, count=WEIGHED_STILLS, power=self.recipe.weight_power)
 
-    def _others(self, name: str, variants: int, stage: VideoStage, seed: int) -> Source:
+    def _others(self, name: str, variants: int, stage: VideoStage, seed: int, side: int = 0) -> Source:
         """Stills or long clips: each kind has clips, texts and latents of its own."""
         clips = self.workspace.clips(getattr(self.recipe, name), name)
         texts = text_features(self.workspace, clips, variants, f"text-{name}")
@@ -271,7 +289,7 @@ class Data:
         numbers = list(range(len(clips)))
         return samples(
             numbers, cache, texts, seed=seed, variants=variants, tokens_per_batch=stage.tokens_per_batch,
-            hints=self._hints(clips),
+            hints=self._hints(clips), side=side,
         )  # fmt: skip
 
     def _hints(self, clips: Clips) -> Hints | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -12,6 +13,7 @@ from moviegen_core.models.video_dit.model import VideoDiTConfig
 from moviegen_core.toybox import CAMERAS, MOODS, THINGS, sample_scene
 from moviegen_core.train import hints
 from moviegen_core.train.clips import ClipConfig
+from moviegen_core.train.objectives.video import shown_cells
 from moviegen_core.train.pupil import AudioPupil, VideoPupil
 from moviegen_core.train.whiten import Whiten, folded, whitened
 
@@ -94,6 +96,26 @@ def test_video_pupil_computes_what_its_network_does_and_gives_it_back():
         assert torch.allclose(finished(latent, time, finished.prepare(context, masks)), learned, atol=1e-4)
 
 
+def test_tokens_that_are_not_shown_are_not_read():
+    torch.manual_seed(0)
+    pupil = stirred(VideoPupil.of(catalog.build("video_dit", CONFIG, device="cpu"), {}))
+    latent, time = torch.randn(2, 16, 2, 4, 4), torch.tensor([0.2, 0.7])
+    context = pupil.prepare(batch=2)
+    whole = pupil(latent, time, context)
+    with pupil.showing(torch.arange(8).flip(0).expand(2, -1)):
+        assert torch.allclose(pupil(latent, time, context), whole, atol=1e-5)
+    # Of each frame of two by two tokens, the upper right one and the lower left one.
+    shown = torch.tensor([[1, 5], [2, 6]])
+    inside = shown_cells(shown, (2, 4, 4))[:, None].expand_as(latent)
+    with pupil.showing(shown):
+        seen = pupil(latent, time, context)
+        assert pupil.answers.shape == (2, 2, hints.ANSWERS)
+        other = pupil(torch.where(inside, latent, torch.randn_like(latent)), time, context)
+    assert torch.allclose(seen[inside], other[inside], atol=1e-5)
+    assert not torch.allclose(seen[inside], whole[inside], atol=1e-2)
+    assert torch.equal(pupil(latent, time, context), whole)
+
+
 def test_audio_pupil_computes_what_its_network_does_and_gives_it_back():
     model = catalog.build("audio_dit", audio_presets.NANO, device="cpu")
     text = faint(300, model.config.text_dim)
@@ -143,6 +165,34 @@ def test_a_still_tells_no_movement():
     told = hints.Hints(Drawn((1, 16, 1))).of(0, 16, 16)
     assert told["cells"].shape == (1, 16, 16)
     assert told["move"] == told["camera"] == hints.UNTOLD
+
+
+def test_window_follows_the_subject_and_stays_in_the_frame():
+    rng = np.random.default_rng(0)
+    clips = Drawn((32, 16, 1))
+    for number in range(30):
+        cells = hints.Hints(clips).of(number, 16, 16)["cells"]
+        shown = hints.window(cells, 4, rng)
+        assert shown.shape == (4 * 16,)
+        within = shown_cells(shown[None], cells.shape)[0]
+        assert within.sum(dim=(1, 2)).tolist() == [64] * 4
+        for frame in range(4):
+            seen = cells[frame] > 0
+            if 0 < seen.sum() <= 36:
+                assert (within[frame] & seen).sum() > 0.4 * seen.sum()
+
+
+def test_window_larger_than_the_frame_shows_all_of_it():
+    cells = torch.zeros(2, 4, 6, dtype=torch.uint8)
+    assert sorted(hints.window(cells, 9, np.random.default_rng(0)).tolist()) == list(range(12))
+
+
+def test_shown_tokens_are_compared_with_their_own_cells():
+    told = hints.Hints(Drawn((16, 16, 1))).of(0, 16, 16)
+    batch, shown = [told[name][None] for name in hints.HINTS], torch.tensor([[3, 20, 77, 127]])
+    knowing = answers_of(told).gather(1, shown[..., None].expand(-1, -1, hints.ANSWERS))
+    assert float(hints.answer_loss(knowing, *batch, shown)["hints"]) < 1e-3
+    assert hints.answer_loss(knowing, *batch, torch.tensor([[64, 70, 90, 100]]))["hints"] > 0.1
 
 
 def answers_of(told):

@@ -192,6 +192,16 @@ def test_video_recipe_trains_on_from_a_checkpoint(workspace, tmp_path):
         assert torch.allclose(model.state_dict()[name], value, rtol=1e-3, atol=1e-3), name
 
 
+def test_video_recipe_shows_windows_about_the_subject(workspace):
+    ship_untrained_parts(workspace)
+    recipe = tiny_video_recipe()
+    recipe = replace(recipe, joint=replace(recipe.joint, stills=0, videos=0, still_windows=1, video_windows=1, steps=2))
+    nano_video.run(recipe, workspace)
+    assert weights.shipped(workspace.ship)["nano/video"].steps == 6
+    with pytest.raises(ConfigError, match="windows about the subject, which hints tell"):
+        replace(recipe, hint_weight=0.0)
+
+
 def test_video_recipe_trains_adapters_beside_weights_that_stay(workspace, tmp_path):
     ship_untrained_parts(workspace)
     torch.manual_seed(3)

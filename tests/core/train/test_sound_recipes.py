@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,6 +12,8 @@ from moviegen_core import weights
 from moviegen_core.devices import choose
 from moviegen_core.errors import CheckpointError, ConfigError
 from moviegen_core.models import catalog, loading
+from moviegen_core.models.audio_dit import presets as audio_presets
+from moviegen_core.models.audio_dit.model import AudioDiT
 from moviegen_core.models.sound_judge.model import SoundJudgeConfig
 from moviegen_core.models.text import build_network, save_text_encoder
 from moviegen_core.models.text.presets import NANO as NANO_TEXT
@@ -105,6 +108,22 @@ def test_audio_recipe_ships_weights_and_how_to_sample_with_them(workspace):
     model = loading.load(workspace.weight_file("nano/audio"), dtype=torch.float32)
     assert not torch.equal(model.frames_in.standard.std, torch.ones(288))
     assert list(workspace.folder("nano-audio", "sheets").glob("step-*.png"))
+
+
+def test_audio_recipe_trains_on_from_weights_without_the_head(workspace, tmp_path):
+    begun = AudioDiT(replace(audio_presets.NANO, head_dim=0))
+    begun.reset_parameters()
+    file = loading.save(begun, tmp_path / "begun.safetensors")
+    recipe = nano_audio.AudioRecipe(
+        clips=CLIPS, start=str(file), steps=1, minutes=60, tokens_per_batch=100, learning_rate=0.0
+    )
+    nano_audio.run(recipe, workspace)
+    shipped = loading.load(workspace.weight_file("nano/audio"), dtype=torch.float32)
+    assert shipped.config.head_dim > 0
+    assert shipped.head.down.weight.abs().max() == 0
+    for name, value in begun.state_dict().items():
+        if "standard" not in name and not name.startswith("text_in"):
+            assert torch.allclose(shipped.state_dict()[name], value, rtol=1e-3, atol=1e-3), name
 
 
 class Counted:

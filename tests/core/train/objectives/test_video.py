@@ -8,6 +8,7 @@ from moviegen_core.models.video_dit.model import VideoDiTConfig
 from moviegen_core.pipelines.sample import sample_video
 from moviegen_core.shapes import LatentShape
 from moviegen_core.train.objectives.video import flow_matching, subject_weights
+from moviegen_core.train.pupil import VideoPupil
 
 CONFIG = VideoDiTConfig(
     dim=96, num_heads=2, num_layers=1, mlp_dim=128, context_dims={"ul2": 8}, max_grid=(2, 2, 2), qk_norm=True
@@ -87,6 +88,20 @@ def test_an_error_in_the_subject_costs_more(model):
     batch["latent"][..., 2:] /= 3.0
     batch["latent"][..., :2] *= 3.0
     assert loss(3.0) - even > 2 * beside > 0
+
+
+def test_what_is_not_shown_teaches_nothing(model):
+    pupil = VideoPupil.of(model, {})
+    batch = {**make_batch(), "cells": torch.zeros(8, 1, 4, 4, dtype=torch.uint8), "shown": torch.tensor([[0, 3]] * 8)}
+    losses = []
+    for change in (0.0, 5.0):
+        batch["latent"][..., :2, 2:] += change
+        losses.append(flow_matching(pupil, batch, torch.Generator().manual_seed(3)))
+    assert torch.equal(losses[0]["loss"], losses[1]["loss"])
+    # At times before 0.3 that the subject is among the tokens would tell more than the noise does.
+    assert "loss_0" not in losses[0]
+    batch["latent"][..., 2:, 2:] += 5.0
+    assert flow_matching(pupil, batch, torch.Generator().manual_seed(3))["loss"] > 2 * losses[0]["loss"]
 
 
 def test_mean_of_the_times_moves_them_towards_the_noise(model):
