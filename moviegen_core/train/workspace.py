@@ -88,8 +88,16 @@ class Workspace:
             write()
         distributed.meet(world)
 
-    def export(self, name: str, network: nn.Module, extra: Mapping[str, Any] | None = None, **facts: Any) -> Path:
-        """Write `network` in fp16 as shipped weights `name` ("nano/tae") and enter it in the manifest."""
+    def export(
+        self, name: str, network: nn.Module, extra: Mapping[str, Any] | None = None, *, start: str = "", **facts: Any
+    ) -> Path:
+        """Write `network` in fp16 as shipped weights `name` ("nano/tae") and enter it in the manifest.
+
+        `start` names the weights that it was trained on from: they are told there, and their steps are counted too.
+        """
+        ancestors = weights.lineage(start) if start else []
+        if ancestors and "steps" in facts:
+            facts["steps"] += ancestors[-1].get("steps", 0)
         file = self.ship / f"{name.split('/')[-1]}.safetensors"
         # The file says by itself how it is best sampled: a copy of the folder has no manifest of ours.
         advice = {"sampling": facts["sampling"]} if "sampling" in facts else {}
@@ -97,7 +105,7 @@ class Workspace:
         def write() -> None:
             loading.save(network, file, extra={**advice, **(extra or {})}, dtype=torch.float16)
             network_name = loading.read_header(file).network
-            told = {"settings": dict(self.settings), "commit": commit()}
+            told = {"settings": dict(self.settings), "commit": commit(), "ancestors": ancestors}
             weights.register(name, file, self.ship, network=network_name, **told, **facts)
 
         self.once(write)

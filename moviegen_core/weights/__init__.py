@@ -41,8 +41,27 @@ class Shipped:
     seed: int | None = None
     steps: int | None = None
     settings: dict[str, str] = dataclasses.field(default_factory=dict)  # of the recipe, where they are not its own
+    # What it was trained on from, oldest first: sha256, recipe, commit, seed, steps and settings of each, where known.
+    ancestors: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     evaluation: dict[str, Any] = dataclasses.field(default_factory=dict)
     sampling: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+INHERITED = ("sha256", "recipe", "commit", "seed", "steps", "settings")  # what an entry tells its descendants
+
+
+def lineage(name_or_path: str | os.PathLike[str], folder: Path = SHIPPED_FOLDER) -> list[dict[str, Any]]:
+    """The `ancestors` of weights that are trained on from these, a shipped name or a file.
+
+    What is not known of a file (no manifest beside it tells) is left out.
+    """
+    file = resolve(name_or_path, folder)
+    digest = _sha256(file)
+    for entry in shipped(file.parent).values():
+        if entry.sha256 == digest:
+            told = dataclasses.asdict(entry)
+            return [*entry.ancestors, {key: told[key] for key in INHERITED if told[key] not in ("", None, {})}]
+    return [{"sha256": digest}]
 
 
 def shipped(folder: Path = SHIPPED_FOLDER) -> dict[str, Shipped]:

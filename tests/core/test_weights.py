@@ -67,6 +67,24 @@ def test_figures_of_other_weights_are_forgotten(folder):
     assert (entry.recipe, entry.evaluation) == ("video", {})
 
 
+def test_weights_tell_what_they_were_trained_on_from(folder, tmp_path_factory):
+    file = folder / "first.bin"
+    file.write_bytes(b"first")
+    first = weights.register(
+        "nano/first", file, folder, recipe="nano-thing", seed=3, steps=10, settings={"minutes": "4"}
+    )
+    told = {"sha256": first.sha256, "recipe": "nano-thing", "seed": 3, "steps": 10, "settings": {"minutes": "4"}}
+    assert weights.lineage("nano/first", folder) == weights.lineage(file, folder) == [told]
+    second = folder / "second.bin"
+    second.write_bytes(b"second")
+    weights.register("nano/second", second, folder, ancestors=[told])
+    grandparents = weights.lineage("nano/second", folder)
+    assert [entry["sha256"] for entry in grandparents] == [first.sha256, weights.shipped(folder)["nano/second"].sha256]
+    stray = tmp_path_factory.mktemp("elsewhere") / "stray.bin"
+    stray.write_bytes(b"first")
+    assert weights.lineage(stray, folder) == [{"sha256": first.sha256}]
+
+
 def test_changed_file_is_refused(folder):
     (folder / "video.safetensors").write_bytes(b"weightz " * 200)
     with pytest.raises(CheckpointError, match="does not match the sha256"):

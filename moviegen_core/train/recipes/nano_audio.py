@@ -129,7 +129,8 @@ def run(recipe: AudioRecipe, workspace: Workspace) -> None:
     sampling["steps"] = recipe.sampling_steps
     train_and_ship(
         pupil, objective, source(recipe, data, latents, frames, texts), loop, workspace,
-        hooks=[sheet_hook(workspace, data, latents, frames, texts)], finish=AudioPupil.finished, sampling=sampling,
+        hooks=[sheet_hook(workspace, data, latents, frames, texts)], finish=AudioPupil.finished,
+        start=recipe.start, sampling=sampling,
     )  # fmt: skip
 
 

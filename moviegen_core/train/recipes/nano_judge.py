@@ -82,7 +82,7 @@ def run(recipe: JudgeRecipe, workspace: Workspace) -> None:
         ),
     )
     coded = coded_clips(workspace, clips.first(recipe.coded_clips), config) if recipe.coded_share else None
-    train_and_ship(judge, judge_loss, labelled(clips, config, recipe, coded), loop, workspace)
+    train_and_ship(judge, judge_loss, labelled(clips, config, recipe, coded), loop, workspace, start=recipe.start)
 
 
 def coded_clips(workspace: Workspace, clips: Clips, config: JudgeConfig) -> ShardCache:

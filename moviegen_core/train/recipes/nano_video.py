@@ -201,6 +201,7 @@ def run(recipe: VideoRecipe, workspace: Workspace) -> None:
     workspace.export(
         "nano/video",
         model.finished(),
+        start=recipe.start,
         recipe="nano-video",
         seed=recipe.seed,
         steps=steps,

@@ -117,9 +117,10 @@ def test_audio_recipe_trains_on_from_weights_without_the_head(workspace, tmp_pat
     recipe = nano_audio.AudioRecipe(
         clips=CLIPS, start=str(file), steps=1, minutes=60, tokens_per_batch=100, learning_rate=0.0
     )
-    nano_audio.run(recipe, workspace)
+    nano_audio.run(recipe, replace(workspace, output=tmp_path / "runs"))
     shipped = loading.load(workspace.weight_file("nano/audio"), dtype=torch.float32)
     assert shipped.config.head_dim > 0
+    assert [set(parent) for parent in weights.shipped(workspace.ship)["nano/audio"].ancestors] == [{"sha256"}]
     assert shipped.head.down.weight.abs().max() == 0
     for name, value in begun.state_dict().items():
         if "standard" not in name and not name.startswith("text_in"):
