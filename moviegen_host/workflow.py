@@ -10,7 +10,7 @@ import copy
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from .comfy_api import replacements
 from .document import LINK_KEYS, check_document, check_prompt
@@ -122,6 +122,18 @@ class _Scope:
     children: dict[Any, _Scope] = field(default_factory=dict)  # by id of the instance
 
 
+class _Place(NamedTuple):
+    """An output that a link begins at."""
+
+    scope: _Scope
+    origin: Any
+    slot: int
+    kind: str
+
+
+_Found = tuple[str, Any] | None
+
+
 class _Flattener:
     """Turns the UI format into a prompt, and notes every broken link on the way."""
 
@@ -219,7 +231,7 @@ class _Flattener:
                 continue
             name = (socket.get("widget") or {}).get("name") or socket.get("name", "")
             try:
-                found = self._source(scope, socket["link"], [])
+                found = self._source(scope, socket["link"])
             except _Unusable as reason:
                 inputs.pop(name, None)
                 if name not in optional or not isinstance(reason, _Switched):
@@ -234,48 +246,57 @@ class _Flattener:
             else:
                 inputs[name] = list(found[1])
 
-    def _source(self, scope: _Scope, link_id: Any, seen: list[tuple[str, Any]]) -> tuple[str, Any] | None:
+    def _source(self, scope: _Scope, link_id: Any) -> _Found:
         """What a link carries in the end: ("link", (id, slot)), ("value", place of it), or None for nothing."""
+        place: _Place | _Found = self._behind(scope, link_id)
+        seen = set()
+        while isinstance(place, _Place):
+            stop = (place.scope.prefix, place.origin, place.slot)
+            if stop in seen:
+                raise _Unusable("comes from links that run in a circle; take one of them out")
+            seen.add(stop)
+            place = self._through(place)
+        return place
+
+    def _behind(self, scope: _Scope, link_id: Any) -> _Place:
+        """Where a link begins."""
         link = scope.links.get(link_id)
         if link is None:
             raise _Unusable("has a link that does not exist in the file; connect it again")
-        return self._origin(scope, link[0], link[1], link[4], seen)
+        return _Place(scope, link[0], link[1], link[4])
 
-    def _origin(
-        self, scope: _Scope, origin: Any, slot: int, kind: str, seen: list[tuple[str, Any]]
-    ) -> tuple[str, Any] | None:
-        if (scope.prefix, origin) in seen and origin not in scope.children and origin != INPUT_NODE:
-            raise _Unusable("comes from links that run in a circle; take one of them out")
-        seen = [*seen, (scope.prefix, origin)]
+    def _through(self, place: _Place) -> _Place | _Found:
+        """What the node at a place gives, or the place before it where it only passes on."""
+        scope, origin, slot = place.scope, place.origin, place.slot
         if origin == self._boundary(scope, "inputNode", INPUT_NODE) and scope.definition is not None:
-            return self._outside(scope, slot, seen)
+            return self._outside(scope, slot)
         node = scope.nodes.get(origin)
         if node is None:
             raise _Unusable(f"comes from node {scope.prefix}{origin}, which is not in the file; connect it again")
         if node.get("mode") == MUTED:
             raise _Switched(f"comes from {label(origin, node)}, which is muted; unmute it or connect another node")
         if node.get("mode") == BYPASSED:
-            through = self._bypass(node, slot, kind)
-            if through is None:
+            passed = self._bypass(node, slot, place.kind)
+            if passed is None:
                 raise _Switched(
-                    f"comes from {label(origin, node)}, which is bypassed and has no {kind} input to pass on; "
+                    f"comes from {label(origin, node)}, which is bypassed and has no {place.kind} input to pass on; "
                     "switch it on or connect another node"
                 )
-            return self._source(scope, through, seen)
+            return self._behind(scope, passed)
         if node["type"] == "Reroute":
             inner = (node.get("inputs") or [{}])[0].get("link")
-            return None if inner is None else self._source(scope, inner, seen)
+            return None if inner is None else self._behind(scope, inner)
         if node["type"] == "PrimitiveNode":
             values = node.get("widgets_values") or []
             if not values:
                 raise _Unusable(f"comes from {label(origin, node)}, which holds no value; type one")
             return "value", (values, 0)
         if origin in scope.children:
-            return self._inside(scope.children[origin], node, slot, seen)
+            return self._inside(scope.children[origin], node, slot)
         return "link", (f"{scope.prefix}{origin}", slot)
 
-    def _outside(self, scope: _Scope, slot: int, seen: list[tuple[str, Any]]) -> tuple[str, Any] | None:
-        """Follows an input of a subgraph to what is connected, or typed, at its use."""
+    def _outside(self, scope: _Scope, slot: int) -> _Place | _Found:
+        """From an input of a subgraph to what is connected, or typed, at its use."""
         assert scope.definition is not None
         assert scope.instance is not None
         assert scope.parent is not None
@@ -288,21 +309,19 @@ class _Flattener:
         if socket is None:
             return None
         if socket.get("link") is not None:
-            return self._source(scope.parent, socket["link"], seen)
+            return self._behind(scope.parent, socket["link"])
         typed = [one.get("name") for one in sockets if one.get("widget")]
         values = scope.instance.get("widgets_values")
         if name in typed and isinstance(values, list) and len(values) == len(typed):
             return "value", (values, typed.index(name))
         return None
 
-    def _inside(
-        self, child: _Scope, node: dict[str, Any], slot: int, seen: list[tuple[str, Any]]
-    ) -> tuple[str, Any] | None:
-        """Follows an output of a subgraph to the node inside that makes it."""
+    def _inside(self, child: _Scope, node: dict[str, Any], slot: int) -> _Place:
+        """From an output of a subgraph to the node inside that makes it."""
         outlet = self._boundary(child, "outputNode", OUTPUT_NODE)
         for origin, origin_slot, target, target_slot, kind in child.links.values():
             if target == outlet and target_slot == slot:
-                return self._origin(child, origin, origin_slot, kind, seen)
+                return _Place(child, origin, origin_slot, kind)
         raise _Unusable(f"comes from output {slot} of the subgraph {label(node['id'], node)}, which nothing feeds")
 
     @staticmethod

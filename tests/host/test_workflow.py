@@ -131,6 +131,14 @@ def test_reroutes_in_a_circle_are_told(problems, node, ui):
     assert "links that run in a circle" in problem
 
 
+def test_reroutes_in_a_chain_of_any_length_dissolve(inputs, node, ui):
+    count = 5000
+    chain = [node(one + 2, "Reroute", [("", "*", one)], ["*"]) for one in range(count)]
+    links = [(one, one + 1, 0, one + 2, 0, "*") for one in range(count + 1)]
+    workflow = ui([number(node, 1, 7), *chain, save(node, count + 2, count)], links)
+    assert inputs(workflow)[str(count + 2)]["value"] == ["1", 0]
+
+
 def test_link_that_is_not_in_the_file_is_told(problems, node, ui):
     [problem] = problems(ui([save(node, 3, 77)]))
     assert "the input value has a link that does not exist in the file; connect it again" in problem
@@ -194,6 +202,14 @@ def test_subgraph_inside_a_subgraph_is_unfolded(inputs, node, ui, subgraph):
     assert found["5:4:2"] == {"a": ["1", 0], "b": ["5:4:1", 0]}
     # Nothing is typed at the use, so the value inside the subgraph counts.
     assert found["5:4:1"] == {"seed": 3, "scale": 1.0}
+
+
+def test_subgraph_that_feeds_itself_is_told(problems, node, ui, subgraph):
+    subgraph["links"] = [dict(zip(subgraph["links"][0], (20, -10, 0, -20, 0, "INT"), strict=True))]
+    use = node(1, "adder", [("left", "INT", 1)], ["INT"])
+    nodes, links = [use, save(node, 2, 2)], [(1, 1, 0, 1, 0, "INT"), (2, 1, 0, 2, 0, "INT")]
+    found = problems(ui(nodes, links, definitions={"subgraphs": [subgraph]}))
+    assert any("links that run in a circle" in problem for problem in found)
 
 
 def test_subgraph_that_holds_itself_is_refused(registry, node, ui, subgraph):
