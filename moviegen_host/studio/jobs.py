@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import threading
 import time
 import traceback
@@ -174,7 +175,8 @@ class JobQueue:
             job.status = FAILED
             job.error = {**self._failure(job, error), "prompt_id": job.id, "timestamp": _now()}
             self._tell("execution_error", job.error, job)
-            logger.warning("%s", job.error["exception_message"])
+            asked = os.environ.get("MOVIEGEN_DEBUG") == "1"
+            logger.warning("%s", job.error["exception_message"], exc_info=error if asked else None)
         else:
             job.status = COMPLETED
             self._tell("execution_success", {}, job)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 
+import pytest
 from aiohttp import WSMsgType
 
 from moviegen_host.studio.app import QUEUE
@@ -132,7 +133,9 @@ def test_unknown_circular_and_mistyped_graphs_are_refused_with_a_sentence(visit)
         assert sentence in answer["error"]["message"]
 
 
-def test_failure_stands_on_its_node_and_the_next_job_runs(visit):
+@pytest.mark.parametrize("debug", ["0", "1"])
+def test_failure_stands_on_its_node_and_the_next_job_runs(visit, caplog, monkeypatch, debug):
+    monkeypatch.setenv("MOVIEGEN_DEBUG", debug)
     failing = {
         "1": {"class_type": "TestFail", "inputs": {"a": 1}},
         "2": {"class_type": "TestSave", "inputs": {"value": ["1", 0]}},
@@ -148,6 +151,7 @@ def test_failure_stands_on_its_node_and_the_next_job_runs(visit):
     error, job = visit(scenario)
     assert (error["node_id"], error["node_type"], error["exception_type"]) == ("1", "TestFail", "KeyError")
     assert "inner" in error["exception_message"]
+    assert ("Traceback" in caplog.text) is (debug == "1")
     assert job["status"] == "completed"
 
 
