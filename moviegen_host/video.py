@@ -16,7 +16,6 @@ from typing import Any
 
 from . import session as sessions
 from .errors import HostError
-from .memory import memory_bytes
 
 WRITE_FRAMES = 16  # frames that are converted at a time
 HDR_TRANSFERS = (16, 18)  # H.273: PQ and HLG
@@ -302,6 +301,7 @@ def _write(
 def _refuse_too_large(movie: Any) -> None:
     """MediaError when a film's frames do not fit into the memory that is free; no more than its header was read."""
     from moviegen_core.errors import MediaError
+    from moviegen_core.memory import memory_bytes
 
     _, free = memory_bytes()
     needed = movie.num_frames * movie.height * movie.width * FRAME_BYTES

@@ -11,6 +11,7 @@ from typing import Any
 
 from .. import __version__
 from ..errors import MovieGenError
+from ..memory import memory_bytes
 from .common import FAILED, add_placement, check_new, check_target
 
 LIBRARIES = ("torch", "safetensors", "numpy", "pillow", "av", "einops", "transformers", "tokenizers")
@@ -128,9 +129,5 @@ def _versions() -> Iterator[str]:
 
 
 def _memory() -> str:
-    try:
-        page = os.sysconf("SC_PAGE_SIZE")
-        total, free = (page * os.sysconf(name) / 2**30 for name in ("SC_PHYS_PAGES", "SC_AVPHYS_PAGES"))
-    except (AttributeError, ValueError, OSError):
-        return "unknown"
-    return f"{total:.1f} GiB, {free:.1f} GiB free"
+    total, free = memory_bytes()
+    return f"{total / 2**30:.1f} GiB, {free / 2**30:.1f} GiB free" if total else "unknown"

@@ -12,7 +12,6 @@ from typing import Any
 
 from aiohttp import web
 
-from ..memory import memory_bytes
 from .events import FEATURES, Events
 
 LINES = 500  # of the log that a page can read
@@ -91,6 +90,8 @@ class MachineRoutes(logging.Handler):
 
     async def system(self, request: web.Request) -> web.Response:
         """Versions and memory (bytes)."""
+        from moviegen_core.memory import memory_bytes
+
         total, free = memory_bytes()
         system = {
             "os": sys.platform,

@@ -19,12 +19,11 @@ def film(tmp_path):
 
 
 @pytest.fixture
-def free_memory(tmp_path, monkeypatch):
+def free_memory(monkeypatch):
     """Sets the kB that the system says are free."""
 
     def set_free(kilobytes):
-        (tmp_path / "meminfo").write_text(f"MemTotal: 4000 kB\nMemAvailable: {kilobytes} kB\n")
-        monkeypatch.setattr("moviegen_host.memory.MEMINFO", tmp_path / "meminfo")
+        monkeypatch.setattr("moviegen_core.memory.memory_bytes", lambda: (4000 * 1024, kilobytes * 1024))
 
     return set_free
 
@@ -37,8 +36,8 @@ def test_film_that_does_not_fit_into_the_memory_is_refused_before_it_is_decoded(
     assert VideoFromFile(film).get_components().images.shape == (40, 32, 48, 3)
 
 
-def test_film_is_loaded_where_the_system_does_not_tell_its_memory(film, monkeypatch, tmp_path):
-    monkeypatch.setattr("moviegen_host.memory.MEMINFO", tmp_path / "none")
+def test_film_is_loaded_where_the_system_does_not_tell_its_memory(film, monkeypatch):
+    monkeypatch.setattr("moviegen_core.memory.memory_bytes", lambda: (0, 0))
     assert len(VideoFromFile(film).get_components().images) == 40
 
 

@@ -1,0 +1,90 @@
+"""How much memory is told: of the machine, by whatever tells it, and of the container around it."""
+
+import builtins
+import os
+
+import pytest
+
+from moviegen_core import memory
+
+GIB = 2**30
+
+
+@pytest.fixture
+def system(tmp_path, monkeypatch):
+    """A machine that tells nothing: no psutil, no /proc, no sysconf, no container."""
+    plain = builtins.__import__
+
+    def without_psutil(name, *arguments, **options):
+        if name == "psutil":
+            raise ImportError(name)
+        return plain(name, *arguments, **options)
+
+    monkeypatch.setattr(builtins, "__import__", without_psutil)
+    monkeypatch.delattr(os, "sysconf", raising=False)
+    monkeypatch.setattr(memory, "MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(memory, "CGROUPS", tmp_path)
+    return tmp_path
+
+
+def proc(system, total=64, free=40):
+    (system / "meminfo").write_text(f"MemTotal: {total * 2**20} kB\nMemAvailable: {free * 2**20} kB\n")
+
+
+def container(system, limit, used, cached=0):
+    (system / "memory.max").write_text(f"{limit}\n")
+    (system / "memory.current").write_text(f"{used}\n")
+    (system / "memory.stat").write_text(f"anon {used - cached}\ninactive_file {cached}\n")
+
+
+def test_nothing_is_told_where_nothing_tells(system):
+    assert memory.memory_bytes() == (0, 0)
+
+
+def test_what_the_kernel_says_is_told(system):
+    proc(system)
+    assert memory.memory_bytes() == (64 * GIB, 40 * GIB)
+
+
+def test_pages_are_counted_where_there_is_no_proc(system, monkeypatch):
+    told = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 100, "SC_AVPHYS_PAGES": 30}
+    monkeypatch.setattr(os, "sysconf", told.__getitem__, raising=False)
+    assert memory.memory_bytes() == (409600, 122880)
+
+
+def test_psutil_is_asked_where_it_is_installed(monkeypatch, tmp_path):
+    psutil = pytest.importorskip("psutil")
+    monkeypatch.setattr(memory, "CGROUPS", tmp_path)
+    total, free = memory.memory_bytes()
+    assert total == psutil.virtual_memory().total
+    assert 0 < free < total
+
+
+def test_container_limits_what_the_machine_has(system):
+    proc(system)
+    container(system, 8 * GIB, 5 * GIB, cached=2 * GIB)
+    assert memory.memory_bytes() == (8 * GIB, 5 * GIB)
+    container(system, 8 * GIB, 9 * GIB)
+    assert memory.memory_bytes() == (8 * GIB, 0)
+
+
+@pytest.mark.parametrize("limit", ["max", 2**63 - 4096])
+def test_container_without_a_limit_changes_nothing(system, limit):
+    proc(system)
+    container(system, limit, GIB)
+    assert memory.memory_bytes() == (64 * GIB, 40 * GIB)
+
+
+def test_machine_that_is_fuller_than_its_container_counts(system):
+    proc(system, free=1)
+    container(system, 8 * GIB, GIB)
+    assert memory.memory_bytes() == (8 * GIB, GIB)
+
+
+def test_older_containers_are_read_too(system):
+    proc(system)
+    (system / "memory").mkdir()
+    for name, amount in (("limit_in_bytes", 4 * GIB), ("usage_in_bytes", GIB)):
+        (system / "memory" / f"memory.{name}").write_text(str(amount))
+    (system / "memory" / "memory.stat").write_text("total_inactive_file 0")
+    assert memory.memory_bytes() == (4 * GIB, 3 * GIB)
