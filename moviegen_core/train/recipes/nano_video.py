@@ -96,8 +96,8 @@ class VideoRecipe:
     still_variants: int = 2
     images: VideoStage = VideoStage(minutes=22, stills=1, tokens_per_batch=2048, learning_rate=5e-3, ema_decay=0.995)
     joint: VideoStage = VideoStage(
-        minutes=51, stills=1, videos=5, tokens_per_batch=4096, learning_rate=4e-3, ema_decay=0.995,
-        schedule="linear", final_scale=0.25,
+        minutes=51, stills=1, videos=4, still_windows=1, video_windows=4, tokens_per_batch=4096, learning_rate=4e-3,
+        ema_decay=0.995, schedule="linear", final_scale=0.25,
     )  # fmt: skip
     long: VideoStage = VideoStage(
         minutes=15, stills=1, videos=8, longs=2, tokens_per_batch=4096, learning_rate=1e-3, ema_decay=0.995,
