@@ -3,6 +3,7 @@
 import builtins
 import os
 
+import psutil
 import pytest
 
 from moviegen_core import memory
@@ -53,7 +54,6 @@ def test_pages_are_counted_where_there_is_no_proc(system, monkeypatch):
 
 
 def test_psutil_is_asked_where_it_is_installed(monkeypatch, tmp_path):
-    psutil = pytest.importorskip("psutil")
     monkeypatch.setattr(memory, "CGROUPS", tmp_path)
     total, free = memory.memory_bytes()
     assert total == psutil.virtual_memory().total

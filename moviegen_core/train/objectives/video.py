@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from ...errors import ConfigError
 from ...flow import path, times
+from ...ops.patchify import unpatchify
 from ...shapes import PATCH_SIZE
 from ..hints import answer_loss
 
@@ -100,12 +102,9 @@ def subject_weights(cells: Tensor, time: Tensor, weight: float, within: Tensor |
 def shown_cells(shown: Tensor, size: Sequence[int]) -> Tensor:
     """Numbers [B, S] of tokens -> bool [B, T, H, W]: the latent cells that they cover, of `size` (T, H, W)."""
     frames, rows, columns = (length // step for length, step in zip(size, PATCH_SIZE, strict=True))
-    tokens = torch.zeros(shown.shape[0], frames * rows * columns, dtype=torch.bool, device=shown.device)
-    tokens.scatter_(1, shown, torch.ones_like(shown, dtype=torch.bool))
-    cells = tokens.view(-1, frames, rows, columns)
-    for axis, step in enumerate(PATCH_SIZE, start=1):
-        cells = cells.repeat_interleave(step, dim=axis)
-    return cells
+    tokens = torch.zeros(shown.shape[0], frames * rows * columns, math.prod(PATCH_SIZE), device=shown.device)
+    tokens.scatter_(1, shown[..., None].expand(-1, -1, tokens.shape[2]), 1.0)
+    return unpatchify(tokens, (frames, rows, columns), PATCH_SIZE, 1)[:, 0] > 0
 
 
 def by_time(error: Tensor, time: Tensor) -> dict[str, Tensor]:
