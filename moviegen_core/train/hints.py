@@ -14,8 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..evaluate.onsets import HIT_KINDS
 from ..ops.patchify import patchify
-from ..shapes import PATCH_SIZE, TEMPORAL_STRIDE
+from ..shapes import PATCH_SIZE, SOUND_LATENT_RATE, TEMPORAL_STRIDE
 from ..toybox import AMBIENCES, CAMERAS, MOODS, MOTIONS, SOUND_KINDS, THINGS, Scene, camera, sound_labels
 from ..toybox.vocabulary import PERSON_MOTIONS
 from .clips import Clips
@@ -25,11 +26,12 @@ MOVES = (*MOTIONS, *PERSON_MOTIONS)
 CELLS = PATCH_SIZE[0] * PATCH_SIZE[1] * PATCH_SIZE[2]  # latent cells of a token, each with a class of its own
 ANSWERS = CELLS * len(CLASSES) + len(MOVES) + len(CAMERAS)  # numbers a token answers with
 SOUND_HINTS = {"kind": SOUND_KINDS, "ambience": AMBIENCES, "mood": MOODS}
-SOUND_ANSWERS = sum(len(known) for known in SOUND_HINTS.values())
+SOUND_ANSWERS = sum(len(known) for known in SOUND_HINTS.values()) + 1  # the last: whether something is struck
 HINTS = ("cells", "move", "camera")  # their names in a batch
 
 MARGIN = 1.15  # of the radius, which wings, fins and strings overstep
 RARE = 5.0  # how much more a cell of the subject counts than one of nothing
+RARE_HIT = 8.0  # the same of a sound frame in which something is struck
 UNTOLD = -100  # what cross-entropy leaves out
 KEPT = 20_000  # clips whose hints a process holds; each is a kilobyte
 
@@ -118,19 +120,43 @@ def answer_loss(
     return {"hints": total, "things": right.float().mean().detach()}
 
 
-def sound_hints(scene: Scene) -> dict[str, Tensor]:
-    """What is heard in a scene: numbers [] of SOUND_HINTS under their names."""
+def sound_hints(scene: Scene, length: int) -> dict[str, Tensor]:
+    """What is heard in the first `length` sound frames of a scene.
+
+    Numbers [] of SOUND_HINTS under their names, and "hits" bool [length] as of `struck`.
+    """
     labels = sound_labels(scene)
-    return {name: torch.tensor(known.index(getattr(labels, name))) for name, known in SOUND_HINTS.items()}
+    told = {name: torch.tensor(known.index(getattr(labels, name))) for name, known in SOUND_HINTS.items()}
+    return told | {"hits": struck(scene, length, SOUND_LATENT_RATE)}
+
+
+def struck(scene: Scene, length: int, rate: int) -> Tensor:
+    """bool [length], `rate` a second from the scene's beginning: when something is heard to be struck."""
+    hits = torch.zeros(length, dtype=torch.bool)
+    if sound_labels(scene).kind != "silence":
+        moments = [event.time_seconds for event in scene.events_until(length / rate) if event.kind in HIT_KINDS]
+        hits[[min(int(moment * rate), length - 1) for moment in moments]] = True
+    return hits
 
 
 def sound_answer_loss(answers: Tensor, labels: dict[str, Tensor]) -> dict[str, Tensor]:
-    """answers [B, L, SOUND_ANSWERS] of the sound frames, labels [B] -> "hints", the sum of the cross-entropies.
+    """answers [B, L, SOUND_ANSWERS] of the sound frames, labels [B], "hits" [B, L] -> "hints", all cross-entropies.
 
-    All frames answer together; "kinds" and "moods" (detached) are how many they tell right.
+    What is heard all frames answer together, whether something is struck each for itself; "kinds", "ambiences", "moods"
+    and, where there are any, "hits" (detached) are how many they tell right.
     """
-    parts = answers.float().mean(dim=1).split([len(known) for known in SOUND_HINTS.values()], dim=1)
+    heard, hit = answers.float().split([SOUND_ANSWERS - 1, 1], dim=2)
+    parts = heard.mean(dim=1).split([len(known) for known in SOUND_HINTS.values()], dim=1)
     scores = dict(zip(SOUND_HINTS, parts, strict=True))
-    right = {f"{name}s": (row.argmax(dim=1) == labels[name]).float().mean() for name, row in scores.items()}
+    report = {f"{name}s": (row.argmax(dim=1) == labels[name]).float().mean() for name, row in scores.items()}
     total = torch.stack([F.cross_entropy(row, labels[name]) for name, row in scores.items()]).sum()
-    return {"hints": total, **right}
+    told = hit_loss(hit[..., 0], labels["hits"])
+    return {**report, **told, "hints": total + told["hints"]}
+
+
+def hit_loss(scores: Tensor, hits: Tensor) -> dict[str, Tensor]:
+    """Whether something is struck: scores and truths [B, L] -> "hints" and, where there are any, "hits" told right."""
+    hits, scores = hits.bool(), scores.float()
+    loss = F.binary_cross_entropy_with_logits(scores, hits.float(), pos_weight=scores.new_tensor(RARE_HIT))
+    right = {"hits": (scores.detach()[hits] > 0).float().mean()} if bool(hits.any()) else {}
+    return {"hints": loss, **right}

@@ -1,4 +1,4 @@
-"""The transformers as they are trained: they read whitened words, and tell half-way what they have understood."""
+"""Networks as they are trained: transformers read whitened words, and all tell what they have understood."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..models.audio_dit.model import AudioDiT, Prepared
 from ..models.audio_dit.model import Modulation as SoundModulation
+from ..models.sound_match.model import SoundMatch
 from ..models.video_dit.model import Context, Modulation, VideoDiT
 from ..ops.attention import Attend
 from .hints import ANSWERS, SOUND_ANSWERS
@@ -127,6 +128,30 @@ class AudioPupil(_Asked, AudioDiT):
         words = {f"text_in.{name}": value for name, value in read.state_dict().items()}
         model.load_state_dict({**own, **words})
         return model
+
+
+class MatchPupil(SoundMatch):
+    """A SoundMatch whose features of a moment are asked, by `teller`, whether something is struck."""
+
+    @classmethod
+    def of(cls, match: SoundMatch) -> MatchPupil:
+        """`match`, whose weights it takes over."""
+        place = match.seen.weight
+        pupil = cls(match.config, device=place.device, dtype=place.dtype)
+        pupil.load_state_dict(match.state_dict(), strict=False)
+        return pupil
+
+    def __init__(self, *arguments: object, **options: object) -> None:
+        super().__init__(*arguments, **options)  # type: ignore[arg-type]
+        self.teller = silent(self.config.feature_dim, 1).to(self.seen.weight)
+
+    @torch.no_grad()
+    def finished(self) -> SoundMatch:
+        """The network without the question."""
+        place = self.seen.weight
+        match = SoundMatch(self.config, device=place.device, dtype=place.dtype)
+        match.load_state_dict({name: value for name, value in self.state_dict().items() if name[:7] != "teller."})
+        return match
 
 
 def silent(dim: int, answers: int) -> nn.Linear:

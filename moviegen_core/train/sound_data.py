@@ -30,7 +30,7 @@ from .sounds import SoundConfig, Sounds
 from .workspace import Workspace
 
 DECODING = ("decoder.", "quantizer.out_proj.", "linear.synthesis.", "linear.code_out.")  # weights of the codec
-TEXT, BANDS, EFFECTS, LATENT, FRAMES = "text", "bands", "effects", "latent", "frames"
+TEXT, BANDS, EFFECTS, LATENT, FRAMES, HITS = "text", "bands", "effects", "latent", "frames", "hits"
 TEXT_ENCODER, VISION, MATCH, CODEC = "nano/ul2", "nano/metaclip_vision", "nano/sound_match", "nano/audio_codec"
 
 
@@ -124,7 +124,7 @@ class Stretches:
     """Source whose batches are, for `share` of them, stretches of the sounds of `source`, each begun anywhere.
 
     Then no sound is learned by heart from where it begins. The stretches of a batch are equally long, at least `least`
-    of the whole; "latent" [B, C, L] and "frames" [B, L, F] are cut alike.
+    of the whole; "latent" [B, C, L], "frames" [B, L, F] and "hits" [B, L], if told, are cut alike.
     """
 
     def __init__(self, source: Source, share: float, least: float, seed: int) -> None:
@@ -141,8 +141,8 @@ class Stretches:
         kept = int(rng.integers(math.ceil(self.least * length), length + 1))
         starts = torch.from_numpy(rng.integers(0, length - kept + 1, size=size))
         rows, within = torch.arange(size)[:, None], starts[:, None] + torch.arange(kept)
-        latent, frames = batch[LATENT].transpose(1, 2)[rows, within].transpose(1, 2), batch[FRAMES][rows, within]
-        return {**batch, LATENT: latent.contiguous(), FRAMES: frames}
+        latent = batch[LATENT].transpose(1, 2)[rows, within].transpose(1, 2).contiguous()
+        return {**batch, LATENT: latent} | {name: batch[name][rows, within] for name in (FRAMES, HITS) if name in batch}
 
 
 def band_cache(workspace: Workspace, data: SoundClips, bands: int, key: str = BANDS) -> ShardCache:

@@ -27,7 +27,7 @@ def sound_flow_matching(
     the mean within each quarter of time. Noise, times and drops come from `generator` (CPU). Dropping all conditions
     drops the known sound too (assumption). `weights` [C], of mean 1, let channels count unequally; the paper's do not.
     `hint_weight` above 0 adds that much of the hints' loss (train/hints.py); the model is then an AudioPupil, and the
-    batch holds "kind", "ambience" and "mood" [B].
+    batch holds "kind", "ambience" and "mood" [B] and "hits" [B, L].
     """
     latent = batch["latent"]
     size, device = latent.shape[0], latent.device

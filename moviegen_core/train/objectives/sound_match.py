@@ -6,22 +6,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...models.sound_match.model import SoundMatch
+from ..hints import hit_loss
+from ..pupil import MatchPupil
 
 SHIFTS = 4  # of a sample's own sound, as further rivals
 NEAREST_SHIFT, FURTHEST_SHIFT = 5, 50  # moments: 0.1 to 1 s
-FORETELL_WEIGHT = 4.0
 LEAST_SPREAD = 0.02
 
 
-def sound_match_loss(match: SoundMatch, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+def sound_match_loss(
+    match: MatchPupil, batch: dict[str, Tensor], generator: torch.Generator, *, foretell_weight: float = 4.0,
+    hit_weight: float = 4.0,
+) -> dict[str, Tensor]:  # fmt: skip
     """batch: "pictures" [B, N, 3, H, W] in [-1, 1], "clock" [B, M, N], "bands" [B, M, K], "text" and "text_mask".
 
-    "clock" holds the weights that bring frames to moments; "effects" [B, M, K] are the bands without music, which
-    pictures cannot foretell. The rivals of a pair are the other sounds of the batch and
-    its own sound at other moments (rolled around); the features must also foretell the loudness and the onsets of
-    broad bands, which tells them more a step than the contrast does. Returns "loss", "foretold" (share of the
-    variance that is missed), "timing" (how often the true moment wins over the shifted ones) and "text_accuracy".
+    "clock" holds the weights that bring frames to moments. The rivals of a pair are the other sounds of the batch and
+    its own sound at other moments (rolled around). The features must also tell when something is struck ("hits" bool
+    [B, M]) and, where `foretell_weight` is above 0, foretell the loudness and the onsets of broad bands of "effects"
+    [B, M, K], the bands without music, which pictures cannot foretell; both teach them more a step than the contrast
+    does. Returns "loss", "timing" (how often the true moment wins over the shifted ones), "text_accuracy", "hits"
+    (how many are told) and "foretold" (share of the variance that is missed).
     """
     size, frames = batch["pictures"].shape[:2]
     seen = match.see(batch["pictures"].flatten(0, 1)).unflatten(0, (size, frames))
@@ -44,15 +48,22 @@ def sound_match_loss(match: SoundMatch, batch: dict[str, Tensor], generator: tor
     logits = by_text * likeness
     wording = (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
 
-    wanted = onsets(batch["effects"], match.config.onset_bands)
-    # Rises are rarer and smaller than loudness: every one of them counts alike.
-    spread, middle = torch.std_mean(wanted, dim=(0, 1))
-    missed = (match.foretell(features).float() - (wanted - middle) / spread.clamp(min=LEAST_SPREAD)).square().mean()
+    # A hit falls between two frames: the moments beside it count as well.
+    near = F.max_pool1d(batch["hits"].float(), 3, 1, 1)
+    told = hit_loss(match.teller(features)[..., 0], near)
+    loss = contrast + wording + hit_weight * told.pop("hints")
     with torch.no_grad():
         timing = (pairs.diagonal()[:, None] > shifted).float().mean()
         text_accuracy = (likeness.argmax(dim=-1) == own).float().mean()
-    loss = contrast + wording + FORETELL_WEIGHT * missed
-    return {"loss": loss, "foretold": missed.detach(), "timing": timing, "text_accuracy": text_accuracy}
+    report = {"timing": timing, "text_accuracy": text_accuracy, **told}
+    if foretell_weight:
+        wanted = onsets(batch["effects"], match.config.onset_bands)
+        # Rises are rarer and smaller than loudness: every one of them counts alike.
+        spread, middle = torch.std_mean(wanted, dim=(0, 1))
+        aim = (wanted - middle) / spread.clamp(min=LEAST_SPREAD)
+        missed = (match.foretell(features).float() - aim).square().mean()
+        loss, report["foretold"] = loss + foretell_weight * missed, missed.detach()
+    return {"loss": loss, **report}
 
 
 def onsets(bands: Tensor, groups: int) -> Tensor:

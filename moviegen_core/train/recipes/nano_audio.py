@@ -155,7 +155,7 @@ def source(
 
     @cache
     def hints(number: int) -> Batch:
-        return sound_hints(data.sounds.scene(number)) if recipe.hint_weight else {}
+        return sound_hints(data.sounds.scene(number), data.num_latents(number)) if recipe.hint_weight else {}
 
     def sample(number: int, rng: np.random.Generator) -> Batch:
         return {

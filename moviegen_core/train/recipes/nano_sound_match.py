@@ -6,7 +6,9 @@ It sees clips at 32 x 32 pixels and two seconds at a time; the clips are those o
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -19,9 +21,11 @@ from ...models.sound_match.model import MOMENT_RATE, SoundMatch
 from ..cache import ShardCache
 from ..clips import ClipConfig
 from ..data import Batch, position_rng
+from ..hints import struck
 from ..loop import LoopConfig
 from ..objectives.sound_match import sound_match_loss
 from ..optim import OptimConfig
+from ..pupil import MatchPupil
 from ..single import train_and_ship
 from ..sound_data import (
     BANDS,
@@ -53,6 +57,7 @@ class SoundMatchRecipe:
     """Sizes, seed and time of nano/sound_match."""
 
     preset: str = "nano"
+    start: str = ""  # weights of the preset to train on from, a shipped name or a file; empty: from scratch
     seed: int = 51
     clips: ClipConfig = field(default_factory=lambda: CLIPS)
     variants: int = 2  # captions a sound
@@ -62,6 +67,8 @@ class SoundMatchRecipe:
     minutes: float = 10.0
     method: str = "muon"  # 60 of its steps teach more than 200 of AdamW's
     learning_rate: float = 4e-3
+    foretell_weight: float = 4.0  # on the loudness of sounds without music, which are rendered for it alone
+    hit_weight: float = 4.0
 
 
 def run(recipe: SoundMatchRecipe, workspace: Workspace) -> None:
@@ -72,8 +79,11 @@ def run(recipe: SoundMatchRecipe, workspace: Workspace) -> None:
     torch.manual_seed(recipe.seed)
     match = catalog.build("sound_match", recipe.preset, device="cpu")
     assert isinstance(match, SoundMatch)
-    bands = band_cache(workspace, data, match.config.bands)
-    effects = band_cache(workspace, effects_of(workspace, data), match.config.bands, EFFECTS)
+    if recipe.start:
+        match.load_state_dict(workspace.begun(recipe.start, "sound_match").state_dict())
+    caches = {BANDS: band_cache(workspace, data, match.config.bands)}
+    if recipe.foretell_weight:
+        caches[EFFECTS] = band_cache(workspace, effects_of(workspace, data), match.config.bands, EFFECTS)
     match.text_standard.measure(tokens_of(texts, STATISTICS_SOUNDS))
     loop = LoopConfig(
         name="sound_match",
@@ -89,17 +99,23 @@ def run(recipe: SoundMatchRecipe, workspace: Workspace) -> None:
             final_scale=0.02,
         ),
     )
-    segments = Segments(data, bands, effects, texts, recipe)
-    train_and_ship(match, sound_match_loss, segments, loop, workspace)  # type: ignore[arg-type]
+    objective = partial(
+        sound_match_loss, foretell_weight=recipe.foretell_weight, hit_weight=recipe.hit_weight
+    )  # fmt: skip
+    train_and_ship(
+        MatchPupil.of(match), objective, Segments(data, caches, texts, recipe), loop, workspace,  # type: ignore[arg-type]
+        finish=MatchPupil.finished, start=recipe.start,
+    )  # fmt: skip
 
 
 class Segments:
     """Batches for `sound_match_loss`: parts of clips of one length and frame rate, from any moment on."""
 
     def __init__(
-        self, data: SoundClips, bands: ShardCache, effects: ShardCache, texts: ShardCache, recipe: SoundMatchRecipe
+        self, data: SoundClips, caches: Mapping[str, ShardCache], texts: ShardCache, recipe: SoundMatchRecipe
     ) -> None:
-        self.data, self.bands, self.effects, self.texts, self.recipe = data, bands, effects, texts, recipe
+        """`caches` hold the bands of each sound, by key."""
+        self.data, self.caches, self.texts, self.recipe = data, caches, texts, recipe
         self.kinds: dict[tuple[int, int], list[int]] = {}
         for number in range(len(data)):
             if data.seconds(number) >= recipe.seconds:
@@ -118,8 +134,10 @@ class Segments:
 
     def _sample(self, number: int, frames: int, fps: int, rng: np.random.Generator) -> Batch:
         moments = round(self.recipe.seconds * MOMENT_RATE)
-        heard = self.bands.get(number, BANDS)
-        first = int(rng.integers(heard.shape[0] - moments + 1))
+        heard = {name: cache.get(number, name) for name, cache in self.caches.items()}
+        length = heard[BANDS].shape[0]
+        first = int(rng.integers(length - moments + 1))
+        hits = struck(self.data.sounds.scene(number), length, MOMENT_RATE)
         shown = min(math.ceil(self.recipe.seconds * fps) + 2, frames)
         start = min(int(first / MOMENT_RATE * fps), frames - shown)
         pixels = from_uint8(np.array(self.data.clips.pixels(number)[start : start + shown]))
@@ -130,7 +148,7 @@ class Segments:
         return {
             "pictures": pixels.transpose(0, 1),
             "clock": interpolate(torch.eye(shown), times, wanted),
-            BANDS: heard[first : first + moments],
-            EFFECTS: self.effects.get(number, EFFECTS)[first : first + moments],
+            "hits": hits[first : first + moments],
+            **{name: bands[first : first + moments] for name, bands in heard.items()},
             TEXT: self.texts.get(number, f"{TEXT}.{int(rng.integers(self.recipe.variants))}"),
         }

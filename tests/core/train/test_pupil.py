@@ -10,11 +10,11 @@ from torch import nn
 from moviegen_core.models import catalog
 from moviegen_core.models.audio_dit import presets as audio_presets
 from moviegen_core.models.video_dit.model import VideoDiTConfig
-from moviegen_core.toybox import CAMERAS, MOODS, THINGS, sample_scene
+from moviegen_core.toybox import CAMERAS, MOODS, THINGS, sample_scene, sound_labels
 from moviegen_core.train import hints
 from moviegen_core.train.clips import ClipConfig
 from moviegen_core.train.objectives.video import shown_cells
-from moviegen_core.train.pupil import AudioPupil, VideoPupil
+from moviegen_core.train.pupil import AudioPupil, MatchPupil, VideoPupil
 from moviegen_core.train.whiten import Whiten, folded, whitened
 
 CONFIG = VideoDiTConfig(
@@ -214,7 +214,7 @@ def test_knowing_answers_cost_nothing_and_wrong_ones_much():
     right, wrong = (hints.answer_loss(answers_of(row), *batch) for row in (told[0], other))
     assert float(right["hints"]) < 1e-3
     assert float(right["things"]) == 1.0
-    assert float(wrong["hints"]) > 5.0
+    assert float(wrong["hints"]) > 2.0
     assert float(wrong["things"]) == 0.0
 
 
@@ -230,18 +230,44 @@ def test_stills_alone_are_asked_for_things_alone():
 
 def test_sound_answers_are_compared_with_what_is_heard():
     scenes = [sample_scene(number) for number in range(40)]
-    labels = [hints.sound_hints(scene) for scene in scenes]
-    batch = {name: torch.stack([row[name] for row in labels]) for name in hints.SOUND_HINTS}
+    labels = [hints.sound_hints(scene, 50) for scene in scenes]
+    batch = {name: torch.stack([row[name] for row in labels]) for name in (*hints.SOUND_HINTS, "hits")}
     assert {MOODS[number] for number in batch["mood"]} == set(MOODS)
     knowing = torch.cat(
         [nn.functional.one_hot(batch[name], len(known)) for name, known in hints.SOUND_HINTS.items()], dim=1
     )
-    right = hints.sound_answer_loss(20.0 * knowing[:, None].float().expand(-1, 7, -1), batch)
-    wrong = hints.sound_answer_loss(20.0 * knowing.roll(1, 0)[:, None].float(), batch)
+    struck = 2.0 * batch["hits"][..., None].float() - 1.0
+    knowing = torch.cat([knowing[:, None].expand(-1, 50, -1), struck], dim=2)
+    right = hints.sound_answer_loss(20.0 * knowing, batch)
     assert float(right["hints"]) < 1e-3
-    assert float(right["moods"]) == 1.0
-    assert float(wrong["hints"]) > 5.0
+    assert float(right["moods"]) == float(right["hits"]) == 1.0
+    late = torch.cat([knowing[..., :-1], struck.roll(3, 1)], dim=2)
+    for wrong in (knowing.roll(1, 0), late):
+        assert float(hints.sound_answer_loss(20.0 * wrong, batch)["hints"]) > 2.0
+
+
+def test_hits_are_told_in_the_frames_in_which_they_are_heard():
+    scene = sample_scene(3, motion="bounce", place="meadow")
+    moments = [hit.time_seconds for hit in scene.events_until(4.0) if hit.kind == "bounce"]
+    told = hints.sound_hints(scene, 100)["hits"].nonzero()[:, 0].tolist()
+    assert len(moments) > 2
+    assert sorted({int(25 * moment) for moment in moments}) == told
+    silent = next(
+        other for seed in range(50)
+        if sound_labels(other := sample_scene(seed, motion="bounce", place="space")).kind == "silence"
+    )  # fmt: skip
+    assert silent.events_until(4.0)
+    assert not hints.sound_hints(silent, 100)["hits"].any()
 
 
 def test_things_of_the_hints_are_those_of_the_toybox():
     assert hints.CLASSES[1:-1] == THINGS
+
+
+def test_match_pupil_gives_back_the_match_without_its_question():
+    match = catalog.build("sound_match", "nano", device="cpu")
+    pupil = MatchPupil.of(match)
+    assert set(pupil.state_dict()) - set(match.state_dict()) == {"teller.weight", "teller.bias"}
+    finished = pupil.finished().state_dict()
+    assert finished.keys() == match.state_dict().keys()
+    assert all(torch.equal(finished[name], value) for name, value in match.state_dict().items())

@@ -25,6 +25,7 @@ from moviegen_core.train.clips import ClipConfig
 from moviegen_core.train.data import position_rng
 from moviegen_core.train.recipes import nano_audio, nano_sound_judge, nano_sound_match
 from moviegen_core.train.sound_data import (
+    BANDS,
     EFFECTS,
     Stretches,
     band_cache,
@@ -82,10 +83,12 @@ def test_parts_of_clips_come_with_the_sound_of_the_same_time(workspace):
     data = sound_clips(workspace, CLIPS)
     effects = band_cache(workspace, effects_of(workspace, data), 40, EFFECTS)
     texts = text_features(workspace, data, 2)
-    source = nano_sound_match.Segments(data, band_cache(workspace, data, 40), effects, texts, recipe)
+    caches = {BANDS: band_cache(workspace, data, 40), EFFECTS: effects}
+    source = nano_sound_match.Segments(data, caches, texts, recipe)
     for position in range(6):
         batch = source.batch(position)
         assert batch["bands"].shape[1:] == batch["effects"].shape[1:] == (50, 40)
+        assert batch["hits"].shape == batch["bands"].shape[:2]
         assert torch.allclose(batch["clock"].sum(dim=2), torch.ones(batch["clock"].shape[:2]))
         assert batch["clock"].shape[2] == batch["pictures"].shape[1]
         again = source.batch(position)
@@ -95,7 +98,7 @@ def test_parts_of_clips_come_with_the_sound_of_the_same_time(workspace):
 def test_recipe_without_a_clip_that_is_long_enough_is_refused(workspace):
     data = sound_clips(workspace, CLIPS)
     with pytest.raises(ConfigError, match="add longer ones"):
-        nano_sound_match.Segments(data, None, None, None, match_recipe(seconds=9.0))
+        nano_sound_match.Segments(data, {}, None, match_recipe(seconds=9.0))
 
 
 def test_audio_recipe_ships_weights_and_how_to_sample_with_them(workspace):
@@ -132,7 +135,10 @@ class Counted:
 
     def batch(self, position):
         count = torch.arange(20.0)
-        return {"latent": count.expand(2, 3, 20), "frames": count[:, None].expand(2, 20, 5), "kind": torch.zeros(2)}
+        return {
+            "latent": count.expand(2, 3, 20), "frames": count[:, None].expand(2, 20, 5), "kind": torch.zeros(2),
+            "hits": (count % 3 == 0).expand(2, 20),
+        }  # fmt: skip
 
 
 def test_stretches_cut_sound_and_frames_alike_each_where_it_likes():
@@ -144,6 +150,7 @@ def test_stretches_cut_sound_and_frames_alike_each_where_it_likes():
         start = batch["latent"][:, :1, :1]
         assert torch.equal(batch["latent"] - start, torch.arange(batch["latent"].shape[2]).expand(2, 3, -1))
         assert torch.equal(batch["frames"][:, :, 0], batch["latent"][:, 0])
+        assert torch.equal(batch["hits"], batch["latent"][:, 0] % 3 == 0)
         assert batch["kind"].shape == (2,)
     assert any(batch["latent"][0, 0, 0] != batch["latent"][1, 0, 0] for batch in cut)
 
