@@ -99,11 +99,9 @@ def run(recipe: SoundMatchRecipe, workspace: Workspace) -> None:
             final_scale=0.02,
         ),
     )
-    objective = partial(
-        sound_match_loss, foretell_weight=recipe.foretell_weight, hit_weight=recipe.hit_weight
-    )  # fmt: skip
+    objective = partial(sound_match_loss, foretell_weight=recipe.foretell_weight, hit_weight=recipe.hit_weight)
     train_and_ship(
-        MatchPupil.of(match), objective, Segments(data, caches, texts, recipe), loop, workspace,  # type: ignore[arg-type]
+        MatchPupil.of(match), objective, Segments(data, caches, texts, recipe), loop, workspace,
         finish=MatchPupil.finished, start=recipe.start,
     )  # fmt: skip
 
