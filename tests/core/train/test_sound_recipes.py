@@ -78,6 +78,21 @@ def test_match_recipe_ships_weights_that_know_the_spread_of_the_text(workspace):
     assert not torch.equal(match.text_standard.std, torch.ones(192))
 
 
+def test_match_trains_on_from_weights_and_renders_no_effects_that_nobody_asks_for(workspace, tmp_path):
+    file = workspace.weight_file("nano/sound_match")
+    apart = replace(workspace, output=tmp_path / "runs", ship=tmp_path / "ship")
+    nano_sound_match.run(match_recipe(start=str(file), steps=1, foretell_weight=0.0, learning_rate=0.0), apart)
+    before, after = (
+        loading.load(path, dtype=torch.float32).state_dict() for path in (file, apart.weight_file("nano/sound_match"))
+    )
+    same = {name for name, value in before.items() if torch.equal(value, after[name])}
+    assert {name for name in before if not name.startswith("text_standard.")} <= same
+    assert not (tmp_path / "runs" / "sound-effects").exists()
+    entry = weights.shipped(apart.ship)["nano/sound_match"]
+    assert [row["steps"] for row in entry.ancestors] == [2]
+    assert entry.steps == 3
+
+
 def test_parts_of_clips_come_with_the_sound_of_the_same_time(workspace):
     recipe = match_recipe(seconds=1.0)
     data = sound_clips(workspace, CLIPS)
