@@ -32,6 +32,7 @@ from .seams import length_table, loudest_dbfs, seam_report
 SEED = 7_000_000  # far from every training seed
 RATE = SOUND_SAMPLE_RATE
 ATTRIBUTES = ("kind", "ambience", "mood")
+QUIET_DBFS = -50.0  # below which a tenth of a second is silent
 PATIENCE = 1000  # scenes looked through for the next one with a hit; of half a second, every fourth has one
 HIT_MOTIONS = ("bounce", "collide", "hop", "slide", "walk")
 
@@ -209,7 +210,7 @@ def heard(make: Make, judge: SoundJudge, clips: int, seconds: float, tell: OnCli
 
 
 def silence(make: Make, clips: int, seconds: float, tell: OnClip) -> dict[str, Any]:
-    """Loudest tenth of a second of scenes in which there is nothing to hear, in dBFS."""
+    """Loudest tenth of a second of scenes in which there is nothing to hear, in dBFS, and how many are silent."""
     levels: list[float] = []
     number = 0
     while len(levels) < clips:
@@ -218,7 +219,8 @@ def silence(make: Make, clips: int, seconds: float, tell: OnClip) -> dict[str, A
         if sound_labels(scene).silent:
             levels.append(loudest_dbfs(make(scene, seconds, True, number)))
             tell("silence", len(levels), clips)
-    return {"clips": clips, "loudest (dBFS)": max(levels, default=float("nan"))}
+    silent = float(np.mean([level < QUIET_DBFS for level in levels])) if levels else float("nan")
+    return {"clips": clips, "loudest (dBFS)": max(levels, default=float("nan")), "silent": silent}
 
 
 def as_markdown(report: dict[str, Any]) -> str:
@@ -233,6 +235,7 @@ def as_markdown(report: dict[str, Any]) -> str:
             for name in (*ATTRIBUTES, "mood of music")
         ),
         ("loudest of silent clips", lambda found: f"{found['silence']['loudest (dBFS)']:.0f} dBFS"),
+        ("of them silent", lambda found: f"{found['silence']['silent']:.1%}"),
         ("wrong lengths", lambda found: str(sum(bool(n) for row in found["length"].values() for n in row.values()))),
     ]
     if all("seams" in found for found in sources.values()):

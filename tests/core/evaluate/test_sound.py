@@ -25,6 +25,7 @@ def test_real_sound_is_on_time_and_silence_is_silent_and_lengths_are_exact(judge
     assert report["sync"]["recall"] >= 0.85
     assert report["sync"]["median error (ms)"] < 10
     assert report["silence"]["loudest (dBFS)"] == -120.0
+    assert report["silence"]["silent"] == 1.0
     assert not any(n for row in report["length"].values() for n in row.values())
 
 
