@@ -150,7 +150,8 @@ class MatchPupil(SoundMatch):
         """The network without the question."""
         place = self.seen.weight
         match = SoundMatch(self.config, device=place.device, dtype=place.dtype)
-        match.load_state_dict({name: value for name, value in self.state_dict().items() if name[:7] != "teller."})
+        own = {name: value for name, value in self.state_dict().items() if not name.startswith("teller.")}
+        match.load_state_dict(own)
         return match
 
 

@@ -30,6 +30,7 @@ from ..single import train_and_ship
 from ..sound_data import (
     BANDS,
     EFFECTS,
+    HITS,
     TEXT,
     TEXT_ENCODER,
     SoundClips,
@@ -146,7 +147,7 @@ class Segments:
         return {
             "pictures": pixels.transpose(0, 1),
             "clock": interpolate(torch.eye(shown), times, wanted),
-            "hits": hits[first : first + moments],
+            HITS: hits[first : first + moments],
             **{name: bands[first : first + moments] for name, bands in heard.items()},
             TEXT: self.texts.get(number, f"{TEXT}.{int(rng.integers(self.recipe.variants))}"),
         }
