@@ -12,13 +12,14 @@ from .video import by_time
 
 DROP_ALL, DROP_TEXT, DROP_VIDEO = 0.2, 0.1, 0.1  # paper 6.1.3; exclusive of each other
 FULLY_MASKED = 0.5  # paper: the share of samples that are generated from nothing
+EARLY = 0.1  # times (assumption) up to which `early_share` of the samples lie
 LEAST_MASKED = 0.75  # paper: of the others 75 to 100 % are masked
 
 
 def sound_flow_matching(
     model: nn.Module, batch: dict[str, Tensor], generator: torch.Generator, *, fully_masked: float = FULLY_MASKED,
     drop_all: float = DROP_ALL, drop_text: float = DROP_TEXT, drop_video: float = DROP_VIDEO,
-    weights: Tensor | None = None, hint_weight: float = 0.0,
+    weights: Tensor | None = None, hint_weight: float = 0.0, early_share: float = 0.0,
 ) -> dict[str, Tensor]:  # fmt: skip
     """Mean squared error of the velocity over all sound frames; the model is an AudioDiT.
 
@@ -26,13 +27,19 @@ def sound_flow_matching(
     and, where some samples have no video, "frames_mask" [B, L]. Returns "loss" and detached "loss_0" ... "loss_3":
     the mean within each quarter of time. Noise, times and drops come from `generator` (CPU). Dropping all conditions
     drops the known sound too (assumption). `weights` [C], of mean 1, let channels count unequally; the paper's do not.
+    `early_share` of the times are drawn evenly from 0 to EARLY: of the paper's, one in seventy lies there, but where
+    sampling begins it is decided whether there is anything to hear at all.
     `hint_weight` above 0 adds that much of the hints' loss (train/hints.py); the model is then an AudioPupil, and the
     batch holds "kind", "ambience" and "mood" [B] and "hits" [B, L].
     """
     latent = batch["latent"]
     size, device = latent.shape[0], latent.device
     noise = torch.randn(latent.shape, generator=generator, dtype=torch.float32).to(device, latent.dtype)
-    time = times.logit_normal(size, generator=generator).to(device)
+    time = times.logit_normal(size, generator=generator)
+    if early_share:
+        early = torch.rand(2, size, generator=generator)
+        time = torch.where(early[0] < early_share, EARLY * early[1], time)
+    time = time.to(device)
     chance = torch.rand(size, generator=generator)
     keep_any = chance >= drop_all
     keep_text = keep_any & ~((chance >= drop_all) & (chance < drop_all + drop_text))

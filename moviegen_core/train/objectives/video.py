@@ -14,6 +14,7 @@ from ...errors import ConfigError
 from ...flow import path, times
 from ...ops.patchify import unpatchify
 from ...shapes import PATCH_SIZE
+from ..critic import LatentCritic
 from ..hints import answer_loss
 
 DROP_CONDITION = 0.1  # assumption: the paper does not state the rate for video; 0.1 is usual
@@ -34,6 +35,8 @@ def flow_matching(
     time_mean: float = 0.0,
     hint_weight: float = 0.0,
     subject_weight: float = 1.0,
+    critic: LatentCritic | None = None,
+    critic_weight: float = 0.0,
 ) -> dict[str, Tensor]:
     """Mean squared error of the velocity; the model is a VideoDiT or a wrapper with its interface.
 
@@ -70,9 +73,11 @@ def flow_matching(
         predicted = model(path.interpolate(latent, noise, time), time, prepared)
     target = path.velocity(latent, noise)
     error = F.mse_loss(predicted.float(), target.float(), reduction="none")
+    weights = error.new_ones(error[:, 0].shape)
+    within = None if shown is None else shown_cells(shown, latent.shape[2:])
     if subject_weight != 1.0 or shown is not None:
-        within = None if shown is None else shown_cells(shown, latent.shape[2:])
-        error = error * subject_weights(batch["cells"], time, subject_weight, within)[:, None]
+        weights = subject_weights(batch["cells"], time, subject_weight, within)
+        error = error * weights[:, None]
     error = error.mean(dim=(2, 3, 4))
     if channel_weight is not None:
         error = error * channel_weight.to(error)
@@ -82,6 +87,15 @@ def flow_matching(
         told = answer_loss(model.answers, batch["cells"], batch["move"], batch["camera"], shown)  # type: ignore[arg-type]
         report |= {"flow": loss.detach(), "hints": told["hints"].detach(), "things": told["things"]}
         loss = loss + hint_weight * told["hints"]
+    if critic is not None and critic_weight:
+        # A wrong velocity puts the clean latent wrong by as much as there is still to go.
+        wrong = (1.0 - time)[:, None, None, None, None] * (predicted - target).float()
+        if within is not None:
+            wrong = wrong * within[:, None]
+        told_by = ((time - PLACE_OPEN) / (PLACE_TOLD - PLACE_OPEN)).clamp(0.0, 1.0)
+        unlike = (told_by * critic.distance(latent + wrong, latent, weights)).mean()
+        report |= {"unlike": unlike.detach()}
+        loss = loss + critic_weight * unlike
     return {"loss": loss, **report}
 
 

@@ -36,6 +36,13 @@ from moviegen_core.train.workspace import Workspace
 CLIPS = ClipConfig(count=3, size=32, kinds=((16, 16, 2), (17, 24, 1)))
 
 
+@pytest.fixture(autouse=True)
+def short_beside_the_training(monkeypatch):
+    """Sheets in few steps, and channels weighed on one still: neither is what these tests look at."""
+    monkeypatch.setattr(nano_video, "SHEET_STEPS", 1)
+    monkeypatch.setattr(nano_video, "WEIGHED_STILLS", 1)
+
+
 @pytest.fixture
 def workspace(tmp_path):
     return make_workspace(tmp_path)
@@ -202,8 +209,21 @@ def test_video_recipe_shows_windows_about_the_subject(workspace):
     recipe = tiny_video_recipe()
     recipe = replace(recipe, joint=replace(recipe.joint, stills=0, videos=0, still_windows=1, video_windows=1, steps=2))
     nano_video.run(replace(recipe, **left_out(recipe, "images", "long")), workspace)
-    assert weights.shipped(workspace.ship)["nano/video"].steps == 4
+    assert weights.shipped(workspace.ship)["nano/video"].steps == 4  # of the stages that have time
+    assert not workspace.folder("nano-video", "long").exists()
     with pytest.raises(ConfigError, match="windows about the subject, which hints tell"):
+        replace(recipe, hint_weight=0.0)
+
+
+def test_video_recipe_teaches_a_critic_before_its_stages(workspace):
+    ship_untrained_parts(workspace)
+    recipe = replace(tiny_video_recipe(), critic_weight=0.5, critic=replace(tiny_video_recipe().joint, steps=2))
+    nano_video.run(replace(recipe, **left_out(recipe, "images", "joint", "long")), workspace)
+    assert weights.shipped(workspace.ship)["nano/video"].steps == 2
+    assert state.load(workspace.folder("nano-video", nano_video.CRITIC, "checkpoint.pt"))["step"] == 2
+    logged = workspace.folder("nano-video", "best", "metrics.jsonl").read_text()
+    assert '"unlike"' in logged
+    with pytest.raises(ConfigError, match="the critic learns from hints"):
         replace(recipe, hint_weight=0.0)
 
 
@@ -249,13 +269,6 @@ def test_last_stage_that_leaves_nothing_to_average_is_refused_before_the_work(wo
     with pytest.raises(ConfigError, match=r"the stage best has .*give it time or steps"):
         nano_video.run(replace(recipe, best=replace(recipe.best, **change)), workspace)
     assert not workspace.output.exists()
-
-
-def test_a_stage_without_time_is_left_out(workspace):
-    ship_untrained_parts(workspace)
-    nano_video.run(replace(tiny_video_recipe(), long=nano_video.VideoStage(minutes=0)), workspace)
-    assert weights.shipped(workspace.ship)["nano/video"].steps == 4
-    assert not workspace.folder("nano-video", "long").exists()
 
 
 def test_weights_are_those_in_ship_or_else_the_shipped_ones(workspace):

@@ -13,7 +13,11 @@ SAMPLES = 4000
 
 
 class Watcher(AudioDiT):
-    """Remembers which conditions reached the network."""
+    """Remembers which conditions and times reached the network."""
+
+    def forward(self, latent, time, *parts, **named):
+        self.asked = time
+        return super().forward(latent, time, *parts, **named)
 
     def prepare(self, *parts, **named):
         self.parts = parts
@@ -73,6 +77,23 @@ def test_known_sound_lies_before_after_and_around_what_is_masked():
 def test_fresh_network_misses_the_whole_velocity(seen):
     # Data and noise of unit variance: their difference has variance 2.
     assert float(seen[0]["loss"].detach()) == pytest.approx(2.0, abs=0.05)
+
+
+def test_a_share_of_the_times_lies_close_to_the_noise():
+    model, batch = (
+        Watcher(CONFIG),
+        {
+            "latent": torch.randn(SAMPLES, 4, 2),
+            "text": torch.randn(SAMPLES, 1, 5),
+            "text_mask": torch.ones(SAMPLES, 1, dtype=torch.bool),
+            "frames": torch.randn(SAMPLES, 2, 3),
+        },
+    )
+    model.reset_parameters()
+    for wanted, early_share in ((0.0, 0.0), (0.1, 0.2)):
+        sound_flow_matching(model, batch, torch.Generator().manual_seed(0), early_share=early_share)
+        assert share(model.asked < 0.05) == pytest.approx(wanted, abs=0.02)
+    assert share(model.asked < 0.1) == pytest.approx(0.2, abs=0.03)
 
 
 def test_step_is_repeated_by_its_generator():

@@ -7,6 +7,7 @@ from moviegen_core.models import catalog
 from moviegen_core.models.video_dit.model import VideoDiTConfig
 from moviegen_core.pipelines.sample import sample_video
 from moviegen_core.shapes import LatentShape
+from moviegen_core.train.critic import LatentCritic
 from moviegen_core.train.objectives.video import flow_matching, subject_weights
 from moviegen_core.train.pupil import VideoPupil
 
@@ -102,6 +103,33 @@ def test_what_is_not_shown_teaches_nothing(model):
     assert "loss_0" not in losses[0]
     batch["latent"][..., 2:, 2:] += 5.0
     assert flow_matching(pupil, batch, torch.Generator().manual_seed(3))["loss"] > 2 * losses[0]["loss"]
+
+
+def test_what_looks_unlike_to_the_critic_costs_more_once_the_place_is_told(model):
+    torch.manual_seed(1)
+    critic, batch = LatentCritic().requires_grad_(False), make_batch()
+
+    def losses(time_mean, **options):
+        return flow_matching(model, batch, torch.Generator().manual_seed(3), time_mean=time_mean, **options)
+
+    for mean, costs in ((-8.0, False), (0.0, True)):
+        without, beside = losses(mean), losses(mean, critic=critic, critic_weight=0.5)
+        assert (float(beside["unlike"]) > 0) is costs
+        assert torch.allclose(beside["loss"], without["loss"] + 0.5 * beside["unlike"])
+
+
+def test_the_critic_does_not_judge_what_is_not_shown(model):
+    torch.manual_seed(1)
+    critic, pupil = LatentCritic().requires_grad_(False), VideoPupil.of(model, {})
+    batch = {**make_batch(), "cells": torch.zeros(8, 1, 4, 4, dtype=torch.uint8), "shown": torch.tensor([[0, 3]] * 8)}
+
+    def unlike(*shown):
+        batch["shown"] = torch.tensor([shown] * 8)
+        report = flow_matching(pupil, batch, torch.Generator().manual_seed(3), critic=critic, critic_weight=1.0)
+        return float(report["unlike"])
+
+    # A fresh network predicts nothing; where less is asked of it, less is unlike what was there.
+    assert 0 < unlike(0, 3) < unlike(0, 1, 2, 3)
 
 
 def test_mean_of_the_times_moves_them_towards_the_noise(model):
