@@ -61,8 +61,12 @@ def test_hdr_film_is_copied_but_not_encoded_anew(tmp_path):
         stream = container.add_stream("libx264", rate=16)
         stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv420p10le"
         stream.codec_context.color_trc, stream.codec_context.colorspace = 16, 9
-        for _ in range(3):
-            container.mux(stream.encode(av.VideoFrame(48, 32, "yuv420p10le")))
+        frame = av.VideoFrame(48, 32, "yuv420p10le")
+        for plane in frame.planes:
+            plane.update(bytes(plane.buffer_size))  # what memory happens to hold need not fit into ten bits
+        for number in range(3):
+            frame.pts = number
+            container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     video = VideoFromFile(tmp_path / "in.mp4")
     with pytest.raises(HostError, match=r"in\.mp4 is HDR, .* here choose the codec auto, which copies it"):
