@@ -36,7 +36,7 @@ def flow_matching(
     hint_weight: float = 0.0,
     subject_weight: float = 1.0,
     critic: LatentCritic | None = None,
-    critic_weight: float = 0.0,
+    critic_weight: float = 1.0,
 ) -> dict[str, Tensor]:
     """Mean squared error of the velocity; the model is a VideoDiT or a wrapper with its interface.
 
@@ -45,6 +45,8 @@ def flow_matching(
     them lie near the noise, where it is decided what a clip shows and where. `hint_weight` above 0 adds that much of
     the hints' loss (train/hints.py); the model is then a VideoPupil, and the batch holds "cells", "move" and "camera".
     `subject_weight` other than 1 counts cells of the subject so much more (`subject_weights`); it needs "cells" too.
+    A `critic` (train/critic.py) adds `critic_weight` times how far it finds the predicted clean latent unlike the true
+    one, where a noisy clip tells its subject's place; what is not shown counts as predicted rightly.
     A batch that holds "shown" [B, S] (numbers of tokens, as of `hints.window`) is learned from those tokens alone, at
     times from WINDOW_OPEN on: before, that the subject is among them would tell more than the noise does.
 
@@ -87,16 +89,20 @@ def flow_matching(
         told = answer_loss(model.answers, batch["cells"], batch["move"], batch["camera"], shown)  # type: ignore[arg-type]
         report |= {"flow": loss.detach(), "hints": told["hints"].detach(), "things": told["things"]}
         loss = loss + hint_weight * told["hints"]
-    if critic is not None and critic_weight:
+    if critic is not None:
         # A wrong velocity puts the clean latent wrong by as much as there is still to go.
-        wrong = (1.0 - time)[:, None, None, None, None] * (predicted - target).float()
+        wrong = path.over_batch(1.0 - time, latent) * (predicted - target).float()
         if within is not None:
             wrong = wrong * within[:, None]
-        told_by = ((time - PLACE_OPEN) / (PLACE_TOLD - PLACE_OPEN)).clamp(0.0, 1.0)
-        unlike = (told_by * critic.distance(latent + wrong, latent, weights)).mean()
+        unlike = (place_told(time) * critic.distance(latent + wrong, latent, weights)).mean()
         report |= {"unlike": unlike.detach()}
         loss = loss + critic_weight * unlike
     return {"loss": loss, **report}
+
+
+def place_told(time: Tensor) -> Tensor:
+    """How far noisy clips at `time` [B] tell where their subject is, from 0 to 1."""
+    return ((time - PLACE_OPEN) / (PLACE_TOLD - PLACE_OPEN)).clamp(0.0, 1.0)
 
 
 def subject_weights(cells: Tensor, time: Tensor, weight: float, within: Tensor | None = None) -> Tensor:
@@ -106,8 +112,7 @@ def subject_weights(cells: Tensor, time: Tensor, weight: float, within: Tensor |
     it has, the best weighted prediction would draw something of the subject everywhere. Cells where `within`
     [B, T, H, W] is False do not count.
     """
-    told = ((time - PLACE_OPEN) / (PLACE_TOLD - PLACE_OPEN)).clamp(0.0, 1.0)
-    weights = 1.0 + (weight - 1.0) * told[:, None, None, None] * (cells > 0)
+    weights = 1.0 + (weight - 1.0) * place_told(time)[:, None, None, None] * (cells > 0)
     if within is not None:
         weights = weights * within
     return weights / weights.mean(dim=(1, 2, 3), keepdim=True)

@@ -125,7 +125,7 @@ class VideoRecipe:
     subject_weight: float = 4.0
     window: int = 4  # tokens a side of the windows
     # How much it counts that a critic, trained before the stages, finds the predicted clean latent unlike the true one
-    # (train/critic.py; an assumption, off by default).
+    # (train/critic.py; an assumption). 0: no critic, nor is there one with adapters.
     critic_weight: float = 0.0
     critic: VideoStage = VideoStage(
         minutes=14, stills=2, videos=3, tokens_per_batch=4096, learning_rate=2e-3, ema_decay=0.98, schedule="linear",

@@ -1,7 +1,7 @@
 import torch
 
 from moviegen_core.train.critic import LatentCritic, critic_loss
-from moviegen_core.train.hints import ANSWERS
+from moviegen_core.train.hints import ANSWERS, UNTOLD
 
 
 def make_critic():
@@ -41,7 +41,7 @@ def test_it_learns_to_tell_one_thing_from_another():
     latent = torch.randn(8, 16, 1, 4, 4)
     latent[:4, 0, :, :2, :2] += 4.0
     latent[4:, 1, :, :2, :2] += 4.0
-    batch = {"latent": latent, "cells": cells, "move": torch.full((8,), -100), "camera": torch.full((8,), -100)}
+    batch = {"latent": latent, "cells": cells, "move": torch.full((8,), UNTOLD), "camera": torch.full((8,), UNTOLD)}
     optimiser, generator = torch.optim.AdamW(critic.parameters(), lr=2e-3), torch.Generator().manual_seed(0)
     for _ in range(25):
         report = critic_loss(critic, batch, generator)

@@ -24,17 +24,20 @@ class Watcher(AudioDiT):
         return super().prepare(*parts, **named)
 
 
+def make_batch(length):
+    return {
+        "latent": torch.randn(SAMPLES, 4, length),
+        "text": torch.randn(SAMPLES, 1, 5),
+        "text_mask": torch.ones(SAMPLES, 1, dtype=torch.bool),
+        "frames": torch.randn(SAMPLES, length, 3),
+    }
+
+
 @pytest.fixture(scope="module")
 def seen():
     model = Watcher(CONFIG)
     model.reset_parameters()
-    batch = {
-        "latent": torch.randn(SAMPLES, 4, 20),
-        "text": torch.randn(SAMPLES, 1, 5),
-        "text_mask": torch.ones(SAMPLES, 1, dtype=torch.bool),
-        "frames": torch.randn(SAMPLES, 20, 3),
-    }
-    report = sound_flow_matching(model, batch, torch.Generator().manual_seed(0))
+    report = sound_flow_matching(model, make_batch(length=20), torch.Generator().manual_seed(0))
     _, text, _, video, _, known = model.parts
     return report, text.any(dim=1), video.any(dim=1), known
 
@@ -80,15 +83,7 @@ def test_fresh_network_misses_the_whole_velocity(seen):
 
 
 def test_a_share_of_the_times_lies_close_to_the_noise():
-    model, batch = (
-        Watcher(CONFIG),
-        {
-            "latent": torch.randn(SAMPLES, 4, 2),
-            "text": torch.randn(SAMPLES, 1, 5),
-            "text_mask": torch.ones(SAMPLES, 1, dtype=torch.bool),
-            "frames": torch.randn(SAMPLES, 2, 3),
-        },
-    )
+    model, batch = Watcher(CONFIG), make_batch(length=2)
     model.reset_parameters()
     for wanted, early_share in ((0.0, 0.0), (0.1, 0.2)):
         sound_flow_matching(model, batch, torch.Generator().manual_seed(0), early_share=early_share)

@@ -121,12 +121,11 @@ def test_what_looks_unlike_to_the_critic_costs_more_once_the_place_is_told(model
 def test_the_critic_does_not_judge_what_is_not_shown(model):
     torch.manual_seed(1)
     critic, pupil = LatentCritic().requires_grad_(False), VideoPupil.of(model, {})
-    batch = {**make_batch(), "cells": torch.zeros(8, 1, 4, 4, dtype=torch.uint8), "shown": torch.tensor([[0, 3]] * 8)}
+    batch = {**make_batch(), "cells": torch.zeros(8, 1, 4, 4, dtype=torch.uint8)}
 
     def unlike(*shown):
         batch["shown"] = torch.tensor([shown] * 8)
-        report = flow_matching(pupil, batch, torch.Generator().manual_seed(3), critic=critic, critic_weight=1.0)
-        return float(report["unlike"])
+        return float(flow_matching(pupil, batch, torch.Generator().manual_seed(3), critic=critic)["unlike"])
 
     # A fresh network predicts nothing; where less is asked of it, less is unlike what was there.
     assert 0 < unlike(0, 3) < unlike(0, 1, 2, 3)
