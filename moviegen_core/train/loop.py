@@ -151,7 +151,7 @@ class Trainer:
         self.began = state.probe(module)
         self.wrapped = distributed.wrap(_Wrapped(module, objective), self.world, strategy)
         self.parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
-        self.optimizer = optim.build(module, config.optim)
+        self.optimizer = optim.build(module, config.optim, placement.dtype)
         self.ema = EMA(module, config.ema_decay)
         self.checkpoint = output / CHECKPOINT
         self.progress = Progress(config.name, output / "metrics.jsonl", config.log_seconds, out, self.world.is_main)

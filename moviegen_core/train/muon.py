@@ -1,7 +1,7 @@
 """Muon for matrices, AdamW for everything else, in one optimiser (Jordan 2024; Liu et al. 2025, arXiv 2502.16982).
 
-torch.optim.Muon iterates in bfloat16, which a CPU without matrix units runs several times slower than
-float32, and takes matrices only; here the dtype is the gradient's and equal shapes share one batched product.
+torch.optim.Muon iterates in bfloat16, which a CPU without units for it runs several times slower than float32, and
+takes matrices only; here it is asked for, and equal shapes share one batched product.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ RMS_OF_ADAMW = 0.2  # updates scaled to it take AdamW's learning rates
 
 
 class Muon(torch.optim.Optimizer):
-    """Groups with `orthogonal=True` hold matrices and convolutions; the others follow AdamW."""
+    """Groups with `orthogonal=True` hold matrices and convolutions; the others follow AdamW.
+
+    `dtype` is that of the iteration; None: the gradient's.
+    """
 
     def __init__(
         self,
@@ -31,7 +34,9 @@ class Muon(torch.optim.Optimizer):
         betas: tuple[float, float] = (0.9, 0.95),
         eps: float = 1e-8,
         weight_decay: float = 0.01,
+        dtype: torch.dtype | None = None,
     ) -> None:
+        self.dtype = dtype
         defaults = {"lr": lr, "momentum": momentum, "betas": betas, "eps": eps, "weight_decay": weight_decay}
         super().__init__(params, {**defaults, "orthogonal": False})
 
@@ -57,7 +62,8 @@ class Muon(torch.optim.Optimizer):
             alike[update.shape].append((parameter, update))
         for shape, members in alike.items():
             scale = RMS_OF_ADAMW * math.sqrt(max(shape))
-            updates = orthogonalise(torch.stack([update for _, update in members]))
+            updates = torch.stack([update for _, update in members])
+            updates = orthogonalise(updates, self.dtype).to(updates.dtype)
             for (parameter, _), update in zip(members, updates, strict=True):
                 parameter.add_(update.view_as(parameter), alpha=-group["lr"] * scale)
 
@@ -85,11 +91,11 @@ def _gradient(parameter: Tensor) -> Tensor:
     return parameter.grad
 
 
-def orthogonalise(matrices: Tensor) -> Tensor:
-    """[..., m, n] -> the nearest (semi-)orthogonal matrices, approximately, by Newton-Schulz iteration."""
+def orthogonalise(matrices: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """[..., m, n] -> the nearest (semi-)orthogonal matrices, approximately, by Newton-Schulz iteration in `dtype`."""
     a, b, c = NEWTON_SCHULZ
     x = matrices.mT if matrices.shape[-2] > matrices.shape[-1] else matrices
-    x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
+    x = (x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)).to(dtype or x.dtype)
     for _ in range(NEWTON_SCHULZ_STEPS):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x

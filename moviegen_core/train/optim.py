@@ -55,10 +55,11 @@ def rate_scale(config: OptimConfig, step: int, progress: float) -> float:
     return warmup * (config.final_scale + (1.0 - config.final_scale) * fall)
 
 
-def build(module: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:
+def build(module: nn.Module, config: OptimConfig, dtype: torch.dtype | None = None) -> torch.optim.Optimizer:
     """Optimiser over the trainable parameters; vectors (norms, biases, tables of a few rows) are not decayed.
 
-    With "muon" the weights of linear layers and convolutions move by Muon, tables and vectors by AdamW.
+    With "muon" the weights of linear layers and convolutions move by Muon, which iterates in `dtype` (None: the
+    weights'), tables and vectors by AdamW.
     """
     tables = {id(layer.weight) for layer in module.modules() if isinstance(layer, nn.Embedding)}
     groups: dict[tuple[bool, bool, float], list[nn.Parameter]] = {}
@@ -77,7 +78,7 @@ def build(module: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:
         for (decayed, orthogonal, scale), parameters in groups.items()
     ]
     if config.method == "muon":
-        return Muon(described, lr=config.learning_rate, betas=config.betas, eps=config.eps)
+        return Muon(described, lr=config.learning_rate, betas=config.betas, eps=config.eps, dtype=dtype)
     return torch.optim.AdamW(described, lr=config.learning_rate, betas=config.betas, eps=config.eps)
 
 

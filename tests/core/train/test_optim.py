@@ -79,6 +79,20 @@ def test_muon_moves_matrices_and_leaves_tables_to_adamw():
     assert not kind[id(module["linear"].bias)]
 
 
+def test_muon_iterates_in_the_dtype_it_is_given():
+    steps = {}
+    for dtype in (None, torch.bfloat16):
+        torch.manual_seed(0)
+        module = nn.Linear(12, 8, bias=False)
+        module.weight.grad = torch.randn_like(module.weight)
+        before = module.weight.detach().clone()
+        build(module, OptimConfig(method="muon", weight_decay=0.0), dtype).step()
+        assert module.weight.dtype == torch.float32
+        steps[dtype] = before - module.weight.detach()
+    assert not torch.equal(steps[None], steps[torch.bfloat16])
+    assert torch.cosine_similarity(steps[None].flatten(), steps[torch.bfloat16].flatten(), dim=0) > 0.999
+
+
 def test_module_without_trainable_parameters_is_refused():
     with pytest.raises(ConfigError, match="unfreeze"):
         build(nn.Linear(2, 2).requires_grad_(False), OptimConfig())
