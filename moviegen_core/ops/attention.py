@@ -43,8 +43,32 @@ def math(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
 
 
 def sdpa(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-    """PyTorch's scaled_dot_product_attention, which picks its own kernel by device and dtype."""
+    """PyTorch's scaled_dot_product_attention, which picks its own kernel by device and dtype.
+
+    Where training in half precision asks a CPU for gradients, plain products take its place.
+    """
+    if _slow_backwards(q, k):
+        return _products(q, k, v, mask)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+
+
+def _slow_backwards(q: Tensor, k: Tensor) -> bool:
+    """Whether the kernel's backward pass costs several plain products: under autocast on a CPU, of scores that fit."""
+    if q.device.type != "cpu" or not (q.requires_grad and torch.is_autocast_enabled("cpu")):
+        return False
+    return q.shape[0] * q.shape[1] * q.shape[2] * k.shape[2] <= CHUNK_ELEMENTS
+
+
+def _products(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    """Attention whose products and softmax autocast places, of all scores at once."""
+    scores = q @ (k * q.shape[-1] ** -0.5).transpose(-2, -1)
+    if mask is None:
+        return scores.softmax(-1) @ v
+    # Added, not filled in: the backward pass has nothing to do then.
+    lowest = torch.finfo(scores.dtype).min
+    out = (scores + torch.zeros_like(mask, dtype=scores.dtype).masked_fill_(~mask, lowest)).softmax(-1) @ v
+    sees = mask.any(-1, keepdim=True)
+    return out if bool(sees.all()) else out.masked_fill(~sees, 0.0)
 
 
 def xformers(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -47,6 +47,34 @@ def test_query_that_may_look_nowhere_gets_zeros(name):
     assert torch.equal(out[1, :, 2], torch.zeros(3, 8))
 
 
+@pytest.mark.parametrize("mask", [None, key_mask(), torch.rand(2, 1, 7, 5) > 0.3], ids=["none", "keys", "pairs"])
+def test_training_in_half_precision_on_a_cpu_needs_no_slow_kernel(mask, monkeypatch):
+    monkeypatch.setattr(attention.F, "scaled_dot_product_attention", None)
+    if mask is not None:
+        mask = mask.clone()
+        mask[1, ..., :] = False
+    parts = [part.requires_grad_() for part in qkv()]
+    with torch.autocast("cpu", torch.bfloat16):
+        out = attention.sdpa(*parts, mask)
+    whole = explicit(*parts, mask)
+    torch.testing.assert_close(out.float(), whole, rtol=0.05, atol=0.02)
+    found = torch.autograd.grad(out.float().square().sum(), parts)
+    wanted = torch.autograd.grad(whole.square().sum(), parts)
+    for actual, expected in zip(found, wanted, strict=True):
+        torch.testing.assert_close(actual[0], expected[0], rtol=0.1, atol=0.1)
+        assert bool(torch.isfinite(actual).all())
+
+
+@pytest.mark.parametrize("where", ["no gradients", "no autocast", "many scores"])
+def test_elsewhere_the_kernel_attends(where, monkeypatch):
+    monkeypatch.setattr(attention, "_products", None)
+    if where == "many scores":
+        monkeypatch.setattr(attention, "CHUNK_ELEMENTS", 8)
+    q, k, v = (part.requires_grad_(where != "no gradients") for part in qkv())
+    with torch.autocast("cpu", torch.bfloat16, enabled=where != "no autocast"):
+        attention.sdpa(q, k, v)
+
+
 def test_math_in_chunks_equals_math_in_one_piece(monkeypatch):
     q, k, v = qkv(queries=33)
     mask = torch.rand(2, 1, 33, 5) > 0.3
