@@ -10,6 +10,7 @@ Shape letters: B batch, T frames, H W pixels, N places, D width, K classes of on
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...errors import ConfigError
+from ...ops.attention import sdpa
 
 SHARPNESS = 5.0  # the cited paper's; the higher, the fewer places it takes to decide
 
@@ -34,6 +36,7 @@ class JudgeConfig:
     num_frames: int = 16
     frames_per_second: float = 8.0  # the rate at which those frames are taken: 16 frames show 2 s
     size: int = 64  # pixels, square; motion is read at half of it
+    detail: int = 1  # single frames are seen so many times finer; the first convolution reads squares of so many pixels
     layers: int = 2  # of attention over space and time
     num_heads: int = 4
 
@@ -44,6 +47,8 @@ class JudgeConfig:
             raise ConfigError(f"judge channels {self.still_channels} and {self.motion_channels} must be multiples of 8")
         if not 1 <= self.still_frames <= self.num_frames:
             raise ConfigError(f"still_frames {self.still_frames} must be from 1 to num_frames {self.num_frames}")
+        if self.detail < 1:
+            raise ConfigError(f"detail is {self.detail}; it must be at least 1")
 
 
 class Judge(nn.Module):
@@ -60,7 +65,7 @@ class Judge(nn.Module):
         super().__init__()
         self.config = config
         place = {"device": device, "dtype": dtype}
-        self.still = Frames(3, config.still_channels, (2, 2, 1, 2, 1, 1), ops, place)
+        self.still = Frames(3 * config.detail**2, config.still_channels, (2, 2, 1, 2, 1, 1), ops, place)
         # Beside each frame stands its difference from the one before.
         self.moving = Frames(6, config.motion_channels, (2, 2, 2), ops, place)
         width, cells = config.motion_channels[-1], -(-config.size // 16)
@@ -78,13 +83,12 @@ class Judge(nn.Module):
             }
         )
 
-    def forward(self, pixels: Tensor) -> dict[str, Tensor]:
-        """pixels [B, 3, T, H, W] in [-1, 1], sized as the config says -> scores [B, K] per attribute."""
-        looks = torch.linspace(0, pixels.shape[2] - 1, self.config.still_frames + 2, device=pixels.device)
-        seen = self.still(pixels[:, :, looks[1:-1].round().long()])  # [B, T, N, D]
-        places = seen.flatten(1, 2)
-        moves = self._moves(pixels)
-        both = torch.cat([moves.mean(dim=1), self.summary(places.mean(dim=1))], dim=-1)
+    def forward(self, stills: Tensor, moves: Tensor) -> dict[str, Tensor]:
+        """What `prepare_clip` gives of clips -> scores [B, K] per attribute."""
+        folded = F.pixel_unshuffle(stills.transpose(1, 2), self.config.detail).transpose(1, 2)
+        places = self.still(folded).flatten(1, 2)
+        tokens = self._moves(moves)
+        both = torch.cat([tokens.mean(dim=1), self.summary(places.mean(dim=1))], dim=-1)
         return {
             name: soft_max(head(places)) if name in self.config.still else head(both)
             for name, head in self.heads.items()
@@ -92,9 +96,8 @@ class Judge(nn.Module):
 
     def _moves(self, pixels: Tensor) -> Tensor:
         """pixels [B, 3, T, H, W] -> tokens of space and time that have seen each other [B, T * N, D]."""
-        small = F.avg_pool3d(pixels, (1, 2, 2))
-        change = 4 * torch.diff(small, dim=2, prepend=small[:, :, :1])
-        tokens = self.moving(torch.cat([small, change], dim=1))
+        change = 4 * torch.diff(pixels, dim=2, prepend=pixels[:, :, :1])
+        tokens = self.moving(torch.cat([pixels, change], dim=1))
         side = math.isqrt(tokens.shape[2])
         index = torch.arange(max(side, tokens.shape[1]), device=pixels.device)
         grid = self.rows(index[:side])[:, None] + self.columns(index[:side])
@@ -108,7 +111,8 @@ class Judge(nn.Module):
         """Any clip [B, 3, T, H, W] in [-1, 1] at `fps`, on any device -> the answer for each attribute and clip."""
         with torch.inference_mode():
             # Made small in fp32 on the CPU: not every device can in every precision.
-            scores = self(prepare_clip(pixels.float().cpu(), fps, self.config).to(self.norm.weight))
+            views = prepare_clip(pixels.float().cpu(), fps, self.config)
+            scores = self(*(view.to(self.norm.weight) for view in views))
         return {
             name: [self.config.classes[name][best] for best in rows.argmax(dim=-1).tolist()]
             for name, rows in scores.items()
@@ -162,19 +166,32 @@ class Mixer(nn.Module):
         """[B, N, D] -> [B, N, D]."""
         parts = self.query_key_value(self.norm(x)).chunk(3, dim=-1)
         query, key, value = (part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for part in parts)
-        x = x + self.out(F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2))
+        x = x + self.out(sdpa(query, key, value).transpose(1, 2).flatten(2))
         return x + self.narrow(F.silu(self.wide(self.mlp_norm(x))))
 
 
-def prepare_clip(pixels: Tensor, fps: float, config: JudgeConfig) -> Tensor:
-    """Takes the judge's frames from the clip's start by the clock and scales them to its size.
+def prepare_clip(pixels: Tensor, fps: float, config: JudgeConfig) -> tuple[Tensor, Tensor]:
+    """Any clip as the judge sees it: single frames, finely, and all that move, coarsely.
 
-    pixels [B, 3, T, H, W]; a clip shorter than the judge's span holds its last frame.
+    pixels [B, 3, T, H, W], of which frames are taken from the start by the clock; a clip shorter than the judge's span
+    holds its last frame. Returns stills [B, 3, still_frames, H', H'] of side size x detail, and moves [B, 3,
+    num_frames, H", H"] of side size / 2.
     """
     span = torch.arange(config.num_frames, device=pixels.device) / config.frames_per_second
     index = (span * fps).round().long().clamp(max=pixels.shape[2] - 1)
-    frames = pixels[:, :, index]
-    batch = frames.shape[0]
-    flat = frames.transpose(1, 2).flatten(0, 1)
-    flat = F.interpolate(flat, size=(config.size, config.size), mode="area")
-    return flat.unflatten(0, (batch, config.num_frames)).transpose(1, 2)
+    looks = torch.linspace(0, config.num_frames - 1, config.still_frames + 2, device=pixels.device)[1:-1]
+    stills = _scaled(pixels[:, :, index[looks.round().long()]], config.size * config.detail)
+    return stills, _scaled(pixels[:, :, index], config.size // 2)
+
+
+def _scaled(pixels: Tensor, side: int) -> Tensor:
+    """Frames [B, 3, T, H, W] as squares."""
+    flat = F.interpolate(pixels.transpose(1, 2).flatten(0, 1), size=(side, side), mode="area")
+    return flat.unflatten(0, (pixels.shape[0], -1)).transpose(1, 2)
+
+
+def finer(weights: Mapping[str, Tensor], detail: int) -> dict[str, Tensor]:
+    """Weights of a judge of detail 1 -> those of one of more detail that gives the same answers."""
+    first = "still.convs.0.weight"
+    # Each of the finer pixels counts as its share of their mean.
+    return {**weights, first: weights[first].repeat_interleave(detail**2, dim=1) / detail**2}

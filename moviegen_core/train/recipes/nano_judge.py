@@ -15,9 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...errors import ConfigError
 from ...media.frames import from_uint8
 from ...models import catalog
-from ...models.judge.model import JudgeConfig, prepare_clip
+from ...models.judge.model import Judge, JudgeConfig, finer, prepare_clip
 from ...toybox import vocabulary
 from ..cache import ShardCache
 from ..clips import ClipConfig, Clips
@@ -38,6 +39,7 @@ CLASSES = {
     "camera": vocabulary.CAMERAS,
 }
 CACHED_CLIPS = 8192
+VIEWS = ("stills", "moves")
 MIRRORED = {"pan left": "pan right", "pan right": "pan left"}
 
 
@@ -50,6 +52,7 @@ class JudgeRecipe:
     clips: ClipConfig = field(default_factory=lambda: replace(VideoRecipe().clips, count=4000))
     coded_share: float = 0.5  # of what is seen comes out of the autoencoder
     coded_clips: int = 1200  # the first so many clips: each takes a third of a second
+    detail: int = 2  # single frames are seen at 128 pixels: many things are a few pixels wide at 64
     batch_size: int = 32
     steps: int | None = None
     minutes: float = 30.0
@@ -62,11 +65,11 @@ def run(recipe: JudgeRecipe, workspace: Workspace) -> None:
     if recipe.coded_share:
         workspace.needs("nano/tae")
     clips = workspace.clips(recipe.clips)
-    config = JudgeConfig(classes=CLASSES)
+    config = JudgeConfig(classes=CLASSES, detail=recipe.detail)
     torch.manual_seed(recipe.seed)
     judge = catalog.build("judge", config, device="cpu")
     if recipe.start:
-        judge.load_state_dict(workspace.begun(recipe.start, "judge").state_dict())
+        judge.load_state_dict(begun(workspace, recipe))
     loop = LoopConfig(
         name="judge",
         steps=recipe.steps,
@@ -85,10 +88,23 @@ def run(recipe: JudgeRecipe, workspace: Workspace) -> None:
     train_and_ship(judge, judge_loss, labelled(clips, config, recipe, coded), loop, workspace, start=recipe.start)
 
 
+def begun(workspace: Workspace, recipe: JudgeRecipe) -> dict[str, Tensor]:
+    """Weights to train on from; those of a judge that saw nothing finely go on as of one of more detail."""
+    judge = workspace.begun(recipe.start, "judge")
+    assert isinstance(judge, Judge)
+    before = judge.config.detail
+    if before == recipe.detail:
+        return judge.state_dict()
+    if before == 1:
+        return finer(judge.state_dict(), recipe.detail)
+    raise ConfigError(f"{recipe.start} sees single frames {before} times finer; go on with --set detail={before}")
+
+
 def coded_clips(workspace: Workspace, clips: Clips, config: JudgeConfig) -> ShardCache:
-    """What the autoencoder gives back of every clip, as the judge sees it: key "pixels"."""
+    """What the autoencoder gives back of every clip, as the judge sees it: keys of VIEWS."""
     tae = load_tae(workspace)
     look = {"frames": config.num_frames, "rate": config.frames_per_second, "size": config.size}
+    look |= {"detail": config.detail, "stills": config.still_frames}
     cache = ShardCache(workspace.folder("judge-clips"), len(clips), origin(clips, tae=weights_hash(tae), **look))
 
     @torch.inference_mode()
@@ -99,15 +115,20 @@ def coded_clips(workspace: Workspace, clips: Clips, config: JudgeConfig) -> Shar
             wanted = min(frames, math.ceil(config.num_frames / config.frames_per_second * fps))
             pixels = from_uint8(np.array(clips.pixels(number)[:wanted]))[None].to(tae.latent_std)
             again = tae.decode(tae.encode(pixels), wanted).clamp(-1, 1)
-            found.append({"pixels": prepare_clip(again.cpu(), fps, config)[0]})
+            found.append(views(again.cpu(), fps, config))
         return found
 
     cache.fill(make, "clips through the autoencoder", workspace.out)
     return cache
 
 
+def views(pixels: Tensor, fps: float, config: JudgeConfig) -> Batch:
+    """A clip [1, 3, T, H, W] under the names of VIEWS, half as large as in full precision."""
+    return {name: view[0].half() for name, view in zip(VIEWS, prepare_clip(pixels, fps, config), strict=True)}
+
+
 def labelled(clips: Clips, config: JudgeConfig, recipe: JudgeRecipe, coded: ShardCache | None = None) -> Collated:
-    """Source of {"pixels": [B, 3, T, H, W], attribute: [B]} over the clips that last as long as the judge looks.
+    """Source of VIEWS and {attribute: [B]} over the clips that last as long as the judge looks.
 
     `coded_share` of the samples come from `coded`, if any. Every other one is seen in a mirror, which pans the camera
     the other way.
@@ -119,20 +140,21 @@ def labelled(clips: Clips, config: JudgeConfig, recipe: JudgeRecipe, coded: Shar
     kept = [] if coded is None else [number for number in numbers if number < len(coded)]
 
     @lru_cache(maxsize=CACHED_CLIPS)
-    def read(number: int, through: bool) -> tuple[Tensor, dict[str, str]]:
+    def read(number: int, through: bool) -> tuple[Batch, dict[str, str]]:
         labels = clips.config.scene(number).labels()
         if through and coded is not None:
-            return coded.get(number, "pixels").half(), labels
+            return {name: coded.get(number, name) for name in VIEWS}, labels
         pixels = from_uint8(np.array(clips.pixels(number)))[None]
-        return prepare_clip(pixels, clips.config.kind(number)[1], config)[0].half(), labels
+        return views(pixels, clips.config.kind(number)[1], config), labels
 
     def sample(rng: np.random.Generator) -> Batch:
         through = bool(kept) and rng.random() < recipe.coded_share
         known = kept if through else numbers
-        pixels, labels = read(known[int(rng.integers(len(known)))], through)
+        seen, labels = read(known[int(rng.integers(len(known)))], through)
         if rng.random() < 0.5:
-            pixels, labels = pixels.flip(-1), {name: MIRRORED.get(label, label) for name, label in labels.items()}
+            seen = {name: view.flip(-1) for name, view in seen.items()}
+            labels = {name: MIRRORED.get(label, label) for name, label in labels.items()}
         answers = {name: torch.tensor(known.index(labels[name])) for name, known in config.classes.items()}
-        return {"pixels": pixels.float(), **answers}
+        return {**{name: view.float() for name, view in seen.items()}, **answers}
 
     return Collated(sample, recipe.batch_size, recipe.seed)

@@ -15,7 +15,7 @@ from moviegen_core import weights
 from moviegen_core.devices import choose
 from moviegen_core.errors import CheckpointError, ConfigError
 from moviegen_core.media.frames import from_uint8
-from moviegen_core.models import adapters, loading
+from moviegen_core.models import adapters, catalog, loading
 from moviegen_core.models.judge.model import JudgeConfig, prepare_clip
 from moviegen_core.models.tae import presets as tae_presets
 from moviegen_core.models.tae.model import TAE
@@ -322,9 +322,9 @@ def test_judge_learns_mirrored_clips_as_panned_the_other_way(workspace):
     label = clips.scene(0).labels()["camera"]
     config = JudgeConfig(classes=nano_judge.CLASSES, size=32)
     batch = nano_judge.labelled(clips, config, nano_judge.JudgeRecipe(batch_size=12)).batch(0)
-    real = prepare_clip(from_uint8(np.array(clips.pixels(0)))[None], 16, config)[0]
+    _, (real,) = prepare_clip(from_uint8(np.array(clips.pixels(0)))[None], 16, config)
     seen = set()
-    for pixels, camera in zip(batch["pixels"], batch["camera"], strict=True):
+    for pixels, camera in zip(batch["moves"], batch["camera"], strict=True):
         mirrored = not torch.allclose(pixels, real, atol=2e-3)
         assert torch.allclose(pixels, real.flip(-1) if mirrored else real, atol=2e-3)
         assert nano_judge.CLASSES["camera"][camera] == (wanted[label] if mirrored else label)
@@ -340,12 +340,12 @@ def test_judge_sees_a_share_of_the_clips_through_the_autoencoder(workspace):
     given = from_uint8(np.array(clips.pixels(0)))[None]
     tae = load_tae(workspace)
     with torch.inference_mode():
-        again = prepare_clip(tae.decode(tae.encode(given)).clamp(-1, 1), 16, config)[0]
-    real = [prepare_clip(from_uint8(np.array(clips.pixels(number)))[None], 16, config)[0] for number in (0, 1)]
+        again = prepare_clip(tae.decode(tae.encode(given)).clamp(-1, 1), 16, config)[0][0]
+    real = [prepare_clip(from_uint8(np.array(clips.pixels(number)))[None], 16, config)[0][0] for number in (0, 1)]
     seen = set()
     for share in (0.0, 0.5, 1.0):
         recipe = nano_judge.JudgeRecipe(batch_size=16, coded_share=share)
-        for pixels in nano_judge.labelled(clips, config, recipe, coded).batch(0)["pixels"]:
+        for pixels in nano_judge.labelled(clips, config, recipe, coded).batch(0)["stills"]:
             kinds = {"first": real[0], "second": real[1], "coded": again}
             (kind,) = (
                 name for name, clip in kinds.items()
@@ -354,6 +354,17 @@ def test_judge_sees_a_share_of_the_clips_through_the_autoencoder(workspace):
             assert share == 0.5 or (kind == "coded") == (share == 1.0)
             seen.add(kind)
     assert seen == {"first", "second", "coded"}
+
+
+def test_judge_goes_on_from_one_of_less_detail_only(workspace):
+    for detail in (1, 2):
+        judge = catalog.build("judge", JudgeConfig(classes=nano_judge.CLASSES, detail=detail), device="cpu")
+        loading.save(judge, workspace.ship / f"{detail}.safetensors")
+    begun = nano_judge.begun(workspace, nano_judge.JudgeRecipe(start=str(workspace.ship / "1.safetensors")))
+    assert begun["still.convs.0.weight"].shape[1] == 12
+    recipe = nano_judge.JudgeRecipe(start=str(workspace.ship / "2.safetensors"), detail=1)
+    with pytest.raises(ConfigError, match="detail=2"):
+        nano_judge.begun(workspace, recipe)
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))
