@@ -15,7 +15,7 @@ from moviegen_core.pipelines.sound import GUIDANCE_SCALE, METHODS, STEPS, MatchS
 from moviegen_core.pipelines.soundtrack import finish_sound
 from moviegen_core.shapes import SOUND_SAMPLE_RATE
 
-from .convert import TEMPERATURE
+from .convert import TEMPERATURE, USUAL_TEMPERATURE
 from .runtime import host
 from .sockets import FrameEncoders, io, ui
 from .sound_latent import LATENT_CHANNELS, PIECES_KEY, length_of
@@ -131,7 +131,8 @@ class SoundSampler(io.ComfyNode):
                 io.Float.Input(
                     "temperature",
                     **TEMPERATURE,
-                    tooltip="Strength of the first noise. Below 1: plainer, calmer sounds. The nano model wants 0.8.",
+                    tooltip="Strength of the first noise. Below 1: plainer, calmer sounds. The shipped nano models "
+                    "want 0.8; 1 is the noise as trained.",
                 ),
                 FrameEncoders.Input(
                     "frame_encoders",
@@ -146,8 +147,8 @@ class SoundSampler(io.ComfyNode):
     @classmethod
     def execute(
         cls, model: Any, positive: Any, latent: dict[str, Any], seed: int, steps: int, cfg: float,
-        candidates: int = 1, solver: str = SOLVERS[0], temperature: float = 1.0, negative: Any = None,
-        frame_encoders: Any = None, vae: Any = None,
+        candidates: int = 1, solver: str = SOLVERS[0], temperature: float = USUAL_TEMPERATURE,
+        negative: Any = None, frame_encoders: Any = None, vae: Any = None,
     ) -> io.NodeOutput:  # fmt: skip
         """Sample; length and known sound travel on with the latent."""
         scorer = None

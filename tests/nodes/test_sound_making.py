@@ -42,6 +42,7 @@ class Parts:
         return self.run("VideoToSound", self.clip, self.eyes, **named)
 
     def sampled(self, positive, latent, model=None, seed=5, **named):
+        named = {"temperature": 1.0, **named}
         return self.run("SoundSampler", model or self.model, positive, latent, seed, STEPS, 3.0, **named)[0]
 
     def decoded(self, latent, channels="mono"):

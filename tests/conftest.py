@@ -1,0 +1,17 @@
+"""What holds for all tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_precision() -> Iterator[None]:
+    """Networks compute in float32 on every CPU: those that multiply bfloat16 would round more than tests allow."""
+    with pytest.MonkeyPatch.context() as patch:
+        for probe in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"):
+            patch.setattr(torch.cpu, probe, lambda: False, raising=False)
+        yield
