@@ -40,7 +40,8 @@ def by_weights(bench: str, report: Mapping[str, Any]) -> dict[str, Mapping[str, 
     """What a report says of which shipped weights."""
     if bench == "sound":
         sources = report["sources"]
-        made = {**sources.get("generated", {}), **{name: report[name] for name in ("films",) if name in report}}
+        beside = {name: report[name] for name in ("films", "candidates") if name in report}
+        made = {**sources.get("generated", {}), **beside}
         told = {"nano/audio": made, "nano/sound_judge": sources.get("real", {}).get("heard")}
         return {name: found for name, found in told.items() if found}
     if bench == "text":

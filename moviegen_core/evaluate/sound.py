@@ -52,6 +52,7 @@ def evaluate(
     long_seconds: float = 60.0,
     films: int = 20,
     film_steps: int = 25,
+    candidates: int | None = None,
     on_clip: OnClip | None = None,
 ) -> dict[str, Any]:
     """Measures the `sources` (real, codec, generated, joined by commas); writes sound.json and sound.md after each.
@@ -59,13 +60,16 @@ def evaluate(
     clips: how many scenes with hits, and how many scenes for the judge. silent: scenes that must stay silent.
     long_seconds: length of the sound that is searched for seams, 0 for none. films: how many films of the video model
     are heard when `generated` is measured, each made in `film_steps`; their landings must be heard when they are seen.
+    candidates: sounds that are generated for each clip but not for each film, of which the sound match chooses one.
     """
     if clips < 1:
         raise ConfigError(f"{clips} clips were asked for; at least 1 is needed")
     judge = load_sound_judge()
     # All of them before hours go into the first.
-    makers = {name: maker(name, model) for name in map(str.strip, sources.split(","))}
+    makers = {name: maker(name, model, candidates) for name in map(str.strip, sources.split(","))}
     report: dict[str, Any] = {"clips": clips, "seconds": seconds, "model": model, "sources": {}}
+    if candidates is not None:
+        report["candidates"] = candidates
     for name, make in makers.items():
 
         def tell(what: str, done: int, count: int, name: str = name) -> None:
@@ -112,7 +116,7 @@ def load_sound_judge(device: str = "cpu") -> SoundJudge:
     return judge
 
 
-def maker(name: str, model: str) -> Make:
+def maker(name: str, model: str, candidates: int | None = None) -> Make:
     """What makes the sounds of a source by name."""
     if name == "real":
         return real_sound
@@ -121,7 +125,7 @@ def maker(name: str, model: str) -> Make:
 
         if name == "codec":
             return through_codec(load_codec(model))
-        return generated(SoundPipeline.from_pretrained(model, device="cpu", dtype="float32"))
+        return generated(SoundPipeline.from_pretrained(model, device="cpu", dtype="float32"), candidates)
     raise ConfigError(f"there is no source {name!r} of sounds; use real, codec or generated, joined by commas")
 
 

@@ -31,14 +31,15 @@ def through_codec(codec: AudioCodec) -> Make:
     return make
 
 
-def generated(pipeline: SoundPipeline) -> Make:
-    """Mono sound made for a scene from its pictures and its caption."""
+def generated(pipeline: SoundPipeline, candidates: int | None = None) -> Make:
+    """Mono sound made for a scene from its pictures and its caption, the best of so many `candidates`."""
 
     def make(scene: Scene, seconds: float, music: bool | str, seed: int) -> Tensor:
         said = sound_captions(scene, seed, music=music)
         made = pipeline(
             said.description, music=said.music_description, music_likelihood=said.music, quality=said.quality,
             frames=pictures(scene, seconds), fps=CLIP_FPS, seconds=seconds, seed=seed,
+            candidates=candidates,
         )  # fmt: skip
         return made.waveform
 

@@ -1,5 +1,7 @@
 """Sounds that networks make for the bench: lengths, and that pictures and words reach them."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -9,8 +11,9 @@ from moviegen_core.evaluate import sound_sources
 from moviegen_core.models.audio_codec.model import AudioCodec, AudioCodecConfig
 from moviegen_core.models.audio_dit.model import AudioDiT, AudioDiTConfig
 from moviegen_core.models.sound_match.model import SoundMatch, SoundMatchConfig
+from moviegen_core.pipelines.sound import MatchScorer
 from moviegen_core.pipelines.sound_parts import SoundParts
-from moviegen_core.pipelines.soundtrack import SoundPipeline
+from moviegen_core.pipelines.soundtrack import SoundPipeline, finish_sound
 
 CODEC = AudioCodecConfig(
     encoder_dim=8, encoder_rates=(8,), latent_dim=8, latent_channels=4, decoder_dim=8, decoder_rates=(8,),
@@ -57,3 +60,18 @@ def test_seed_and_scene_change_what_is_generated(pipeline):
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert not torch.equal(first, make(toybox.sample_scene(4), 0.5, False, 1))
+
+
+def test_of_candidates_the_match_keeps_one(pipeline, monkeypatch):
+    heard = []
+
+    def prefers_the_third(self, latent, conditioning):
+        heard.append(latent)
+        return torch.tensor([float(len(heard) == 3)])
+
+    monkeypatch.setattr(MatchScorer, "__call__", prefers_the_third)
+    pipeline.parts = replace(pipeline.parts, match=pipeline.parts.eyes.motion)
+    chosen = sound_sources.generated(pipeline, 4)(toybox.sample_scene(3), 0.5, False, 1)
+    assert len(heard) == 4
+    finished = [finish_sound(pipeline.parts.codec, latent, chosen.shape[1]) for latent in heard]
+    assert [torch.allclose(chosen, one, rtol=0, atol=1e-5) for one in finished] == [False, False, True, False]
