@@ -412,8 +412,10 @@ def codec() -> Any:
 @cache
 def sound_latent(seed: int) -> Any:
     """The toy sound as the codec keeps it."""
+    network = codec().network
     with torch.no_grad():
-        return {"samples": codec().network.encode(toy(seed, 4.0)[1][None]), "type": "audio"}
+        samples = network.encode(toy(seed, 4.0)[1][None].to(network.latent_std))
+    return {"samples": samples.float(), "type": "audio"}
 
 
 def sound_decode(seed: int) -> Image.Image:
