@@ -145,6 +145,7 @@ class Kit:
 
     def sampled(self, model=None, **options) -> torch.Tensor:
         given = {"positive": self.positive, "latent": self.latent, "seed": SEED, "steps": STEPS, "cfg": SCALE}
+        given["temperature"] = 1.0
         return self.ours("MovieGenVideoSampler", model=model or self.model, **{**given, **options})["samples"]
 
     def advanced(

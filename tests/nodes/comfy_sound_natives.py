@@ -93,7 +93,7 @@ class Checks:
 
     def sampled(self, model=None, **options):
         given = {"positive": self.positive, "negative": self.negative, "latent": self.latent, "seed": SEED}
-        given |= {"steps": STEPS, "cfg": SCALE, "solver": "euler"}
+        given |= {"steps": STEPS, "cfg": SCALE, "solver": "euler", "temperature": 1.0}
         return self.ours("SoundSampler", model=model or self.model, **{**given, **options})["samples"]
 
     def advanced(self, model=None, sampler="euler", latent=None, positive=None, negative=None, noise=None):
