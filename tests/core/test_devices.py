@@ -16,11 +16,6 @@ def test_chosen_device_is_usable_and_its_reason_is_one_line():
     assert "\n" not in str(placement)
 
 
-def test_cpu_takes_bfloat16_only_with_hardware_for_it():
-    expected = torch.bfloat16 if devices.cpu_has_fast_bfloat16() else torch.float32
-    assert devices.choose("cpu").dtype is expected
-
-
 @pytest.mark.parametrize(("fast", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
 def test_cpu_dtype_follows_the_processor_probes(monkeypatch, fast, dtype):
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: fast)

@@ -11,6 +11,7 @@ from moviegen_core.flow import times
 from moviegen_core.models import loading
 from moviegen_core.pipelines.sample import sample_video
 from moviegen_core.shapes import clip_latent
+from moviegen_core.weights import shipped
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +37,13 @@ def latent(nodes):
 
 def sample(nodes, *arguments, **options):
     return nodes["MovieGenVideoSampler"].execute(*arguments, **options)[0]
+
+
+@pytest.mark.parametrize(("node", "file"), [("MovieGenVideoSampler", "video"), ("MovieGenSoundSampler", "audio")])
+def test_samplers_start_with_what_suits_the_shipped_models(registry, node, file):
+    wanted = shipped()[f"nano/{file}"].sampling
+    given = {one.id: one.default for one in registry.schema(node).inputs if one.id in ("cfg", "temperature")}
+    assert given == {"cfg": wanted["guidance_scale"], "temperature": wanted["temperature"]}
 
 
 def test_empty_latent_rounds_the_length_up_and_remembers_it(latent):

@@ -112,7 +112,7 @@ class Judge(nn.Module):
         with torch.inference_mode():
             # Made small in fp32 on the CPU: not every device can in every precision.
             views = prepare_clip(pixels.float().cpu(), fps, self.config)
-            scores = self(*(view.to(self.norm.weight) for view in views))
+            scores = self(**{name: view.to(self.norm.weight) for name, view in views.items()})
         return {
             name: [self.config.classes[name][best] for best in rows.argmax(dim=-1).tolist()]
             for name, rows in scores.items()
@@ -170,18 +170,18 @@ class Mixer(nn.Module):
         return x + self.narrow(F.silu(self.wide(self.mlp_norm(x))))
 
 
-def prepare_clip(pixels: Tensor, fps: float, config: JudgeConfig) -> tuple[Tensor, Tensor]:
+def prepare_clip(pixels: Tensor, fps: float, config: JudgeConfig) -> dict[str, Tensor]:
     """Any clip as the judge sees it: single frames, finely, and all that move, coarsely.
 
     pixels [B, 3, T, H, W], of which frames are taken from the start by the clock; a clip shorter than the judge's span
-    holds its last frame. Returns stills [B, 3, still_frames, H', H'] of side size x detail, and moves [B, 3,
-    num_frames, H", H"] of side size / 2.
+    holds its last frame. Returns "stills" [B, 3, still_frames, H', H'] of side size x detail, and "moves" [B, 3,
+    num_frames, H", H"] of side size / 2: what the judge is called with.
     """
     span = torch.arange(config.num_frames, device=pixels.device) / config.frames_per_second
     index = (span * fps).round().long().clamp(max=pixels.shape[2] - 1)
     looks = torch.linspace(0, config.num_frames - 1, config.still_frames + 2, device=pixels.device)[1:-1]
     stills = _scaled(pixels[:, :, index[looks.round().long()]], config.size * config.detail)
-    return stills, _scaled(pixels[:, :, index], config.size // 2)
+    return {"stills": stills, "moves": _scaled(pixels[:, :, index], config.size // 2)}
 
 
 def _scaled(pixels: Tensor, side: int) -> Tensor:

@@ -17,11 +17,11 @@ def judge_loss(judge: nn.Module, batch: dict[str, Tensor], generator: torch.Gene
     They are made lighter or darker and grainy here, but not mirrored: left and right are answers of the camera.
     """
     gain = 1.0 + 0.1 * (torch.rand(batch["moves"].shape[0], 1, 1, 1, 1, generator=generator) - 0.5)
-    views = []
+    views = {}
     for name, level in NOISE.items():
         noise = level * torch.randn(batch[name].shape, generator=generator)
-        views.append(batch[name] * gain.to(batch[name]) + noise.to(batch[name]))
-    scores = judge(*views)
+        views[name] = batch[name] * gain.to(batch[name]) + noise.to(batch[name])
+    scores = judge(**views)
     losses, report = [], {}
     for name, rows in scores.items():
         losses.append(F.cross_entropy(rows, batch[name], label_smoothing=LABEL_SMOOTHING))

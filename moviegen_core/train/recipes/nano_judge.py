@@ -39,7 +39,6 @@ CLASSES = {
     "camera": vocabulary.CAMERAS,
 }
 CACHED_CLIPS = 8192
-VIEWS = ("stills", "moves")
 MIRRORED = {"pan left": "pan right", "pan right": "pan left"}
 
 
@@ -101,7 +100,7 @@ def begun(workspace: Workspace, recipe: JudgeRecipe) -> dict[str, Tensor]:
 
 
 def coded_clips(workspace: Workspace, clips: Clips, config: JudgeConfig) -> ShardCache:
-    """What the autoencoder gives back of every clip, as the judge sees it: keys of VIEWS."""
+    """What the autoencoder gives back of every clip, as the judge sees it."""
     tae = load_tae(workspace)
     look = {"frames": config.num_frames, "rate": config.frames_per_second, "size": config.size}
     look |= {"detail": config.detail, "stills": config.still_frames}
@@ -123,12 +122,12 @@ def coded_clips(workspace: Workspace, clips: Clips, config: JudgeConfig) -> Shar
 
 
 def views(pixels: Tensor, fps: float, config: JudgeConfig) -> Batch:
-    """A clip [1, 3, T, H, W] under the names of VIEWS, half as large as in full precision."""
-    return {name: view[0].half() for name, view in zip(VIEWS, prepare_clip(pixels, fps, config), strict=True)}
+    """One clip [1, 3, T, H, W] as the judge sees it."""
+    return {name: view[0] for name, view in prepare_clip(pixels, fps, config).items()}
 
 
 def labelled(clips: Clips, config: JudgeConfig, recipe: JudgeRecipe, coded: ShardCache | None = None) -> Collated:
-    """Source of VIEWS and {attribute: [B]} over the clips that last as long as the judge looks.
+    """Source of what the judge sees and {attribute: [B]}, over the clips that last as long as the judge looks.
 
     `coded_share` of the samples come from `coded`, if any. Every other one is seen in a mirror, which pans the camera
     the other way.
@@ -143,9 +142,10 @@ def labelled(clips: Clips, config: JudgeConfig, recipe: JudgeRecipe, coded: Shar
     def read(number: int, through: bool) -> tuple[Batch, dict[str, str]]:
         labels = clips.config.scene(number).labels()
         if through and coded is not None:
-            return {name: coded.get(number, name) for name in VIEWS}, labels
-        pixels = from_uint8(np.array(clips.pixels(number)))[None]
-        return views(pixels, clips.config.kind(number)[1], config), labels
+            seen = coded[number]
+        else:
+            seen = views(from_uint8(np.array(clips.pixels(number)))[None], clips.config.kind(number)[1], config)
+        return {name: view.half() for name, view in seen.items()}, labels
 
     def sample(rng: np.random.Generator) -> Batch:
         through = bool(kept) and rng.random() < recipe.coded_share

@@ -35,14 +35,14 @@ def test_clip_of_another_precision_is_read_as_it_is():
 
 def test_frames_are_taken_by_the_clock():
     ramp = torch.arange(48.0).view(1, 1, 48, 1, 1).expand(1, 3, 48, 16, 16)
-    by_16 = prepare_clip(ramp[:, :, :24], 16, CONFIG)[1][0, 0, :, 0, 0]
-    by_24 = prepare_clip(ramp, 24, CONFIG)[1][0, 0, :, 0, 0]
+    by_16 = prepare_clip(ramp[:, :, :24], 16, CONFIG)["moves"][0, 0, :, 0, 0]
+    by_24 = prepare_clip(ramp, 24, CONFIG)["moves"][0, 0, :, 0, 0]
     torch.testing.assert_close(by_16 / 16, by_24 / 24)
 
 
 def test_clip_that_ends_early_holds_its_last_frame():
     ramp = torch.arange(3.0).view(1, 1, 3, 1, 1).expand(1, 3, 3, 16, 16)
-    assert prepare_clip(ramp, 16, CONFIG)[1][0, 0, :, 0, 0].tolist() == [0.0, 2.0, 2.0, 2.0]
+    assert prepare_clip(ramp, 16, CONFIG)["moves"][0, 0, :, 0, 0].tolist() == [0.0, 2.0, 2.0, 2.0]
 
 
 def test_one_place_that_is_sure_outvotes_the_rest():
@@ -73,8 +73,8 @@ def test_judge_of_more_detail_begins_with_the_answers_of_the_coarse_one():
     fine.load_state_dict(finer(coarse.state_dict(), 2))
     clip = torch.rand(1, 3, 9, 64, 64)
     views = prepare_clip(clip, 16, fine.config)
-    assert [view.shape[2:] for view in views] == [(3, 64, 64), (4, 16, 16)]
-    torch.testing.assert_close(fine(*views), coarse(*prepare_clip(clip, 16, CONFIG)))
+    assert [view.shape[2:] for view in views.values()] == [(3, 64, 64), (4, 16, 16)]
+    torch.testing.assert_close(fine(**views), coarse(**prepare_clip(clip, 16, CONFIG)))
 
 
 def test_attribute_with_one_class_is_refused():

@@ -322,7 +322,7 @@ def test_judge_learns_mirrored_clips_as_panned_the_other_way(workspace):
     label = clips.scene(0).labels()["camera"]
     config = JudgeConfig(classes=nano_judge.CLASSES, size=32)
     batch = nano_judge.labelled(clips, config, nano_judge.JudgeRecipe(batch_size=12)).batch(0)
-    _, (real,) = prepare_clip(from_uint8(np.array(clips.pixels(0)))[None], 16, config)
+    (real,) = prepare_clip(from_uint8(np.array(clips.pixels(0)))[None], 16, config)["moves"]
     seen = set()
     for pixels, camera in zip(batch["moves"], batch["camera"], strict=True):
         mirrored = not torch.allclose(pixels, real, atol=2e-3)
@@ -340,8 +340,9 @@ def test_judge_sees_a_share_of_the_clips_through_the_autoencoder(workspace):
     given = from_uint8(np.array(clips.pixels(0)))[None]
     tae = load_tae(workspace)
     with torch.inference_mode():
-        again = prepare_clip(tae.decode(tae.encode(given)).clamp(-1, 1), 16, config)[0][0]
-    real = [prepare_clip(from_uint8(np.array(clips.pixels(number)))[None], 16, config)[0][0] for number in (0, 1)]
+        again = prepare_clip(tae.decode(tae.encode(given)).clamp(-1, 1), 16, config)["stills"][0]
+    drawn = [from_uint8(np.array(clips.pixels(number)))[None] for number in (0, 1)]
+    real = [prepare_clip(pixels, 16, config)["stills"][0] for pixels in drawn]
     seen = set()
     for share in (0.0, 0.5, 1.0):
         recipe = nano_judge.JudgeRecipe(batch_size=16, coded_share=share)
