@@ -1,8 +1,4 @@
-"""Does what falls in a clip fall as it should, and when does it land? Tracks the one moving thing and fits parabolas.
-
-Works on pixels alone, for clips with a static camera: what differs from the clip's temporal median
-is the thing that moves.
-"""
+"""Does what falls in a clip fall as it should, and when does it land? Parabolas are fitted to its track."""
 
 from __future__ import annotations
 
@@ -12,13 +8,10 @@ from itertools import pairwise
 import numpy as np
 from torch import Tensor
 
+from .tracking import track
+
 MIN_FLIGHT_FRAMES = 5  # fewer points fit any parabola
-SHARE_OF_PEAK = 0.35  # of the strongest difference in a frame: what counts as the thing
-REFINEMENTS = 2
-CLEARANCE = 0.32  # frame heights from the thing's centre at which a pixel shows what is behind it
-WINDOW, WINDOW_STEPS = 0.36, 4  # frame heights round the centre in which the thing is weighed
 LANDING_FRAMES = 3  # at most, between two flights that are parted by an impact
-MIN_DIFFERENCE = 0.12  # of the full range, below which a frame shows nothing that moved
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,55 +22,6 @@ class Flight:
     stop: int  # frame after the last
     gravity: float  # frame heights per second squared, downwards positive
     residual: float  # root mean square distance from the parabola, frame heights
-
-
-def track(pixels: Tensor) -> np.ndarray:
-    """Clip [3, T, H, W] in [-1, 1] -> centre of what moves [T, 2] (column, row) in frame heights; NaN where unseen."""
-    clip = pixels.float().cpu().add(1).div(2).numpy()
-    centres = _centres(clip, np.median(clip, axis=1, keepdims=True))
-    for _ in range(REFINEMENTS):
-        # A thing that stays about where it is hides in the median; look behind it while it is elsewhere.
-        centres = _centres(clip, _background(clip, centres))
-    return centres
-
-
-def _background(clip: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """Median [3, 1, H, W] over the frames in which a pixel is far from the thing; over all where it never is."""
-    _, _, height, width = clip.shape
-    rows, columns = np.mgrid[0:height, 0:width] / height
-    known = np.nan_to_num(centres, nan=-9.0)[:, :, None, None]
-    far = (columns - known[:, 0]) ** 2 + (rows - known[:, 1]) ** 2 > CLEARANCE**2
-    far |= ~far.any(axis=0)
-    return np.nanmedian(np.where(far, clip, np.nan), axis=1, keepdims=True)
-
-
-def _centres(clip: np.ndarray, background: np.ndarray) -> np.ndarray:
-    difference = np.abs(clip - background).max(axis=0)
-    frames, height, width = difference.shape
-    rows, columns = np.mgrid[0:height, 0:width] / height
-    centres = np.full((frames, 2), np.nan)
-    for number, picture in enumerate(difference):
-        peak = picture.max()
-        if peak < MIN_DIFFERENCE:
-            continue
-        # Squared, the thing outweighs its shadow, which also moves; the window then leaves the shadow out.
-        weight = np.where(picture > max(SHARE_OF_PEAK * peak, MIN_DIFFERENCE), picture**2, 0.0)
-        centre = _densest(weight)
-        for _ in range(WINDOW_STEPS):
-            near = weight * ((columns - centre[0]) ** 2 + (rows - centre[1]) ** 2 < WINDOW**2)
-            centre = (columns * near).sum() / near.sum(), (rows * near).sum() / near.sum()
-        centres[number] = centre
-    return centres
-
-
-def _densest(weight: np.ndarray) -> tuple[float, float]:
-    """Middle (column, row) in frame heights of the square window that holds the most weight."""
-    height, width = weight.shape
-    side = min(max(round(WINDOW * height), 1), height, width)
-    total = np.pad(weight.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
-    inside = total[side:, side:] - total[:-side, side:] - total[side:, :-side] + total[:-side, :-side]
-    row, column = np.unravel_index(int(inside.argmax()), inside.shape)
-    return (float(column) + side / 2) / height, (float(row) + side / 2) / height
 
 
 def flights(centres: np.ndarray, fps: float) -> list[Flight]:

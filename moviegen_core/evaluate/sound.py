@@ -32,6 +32,7 @@ from .seams import length_table, loudest_dbfs, seam_report
 SEED = 7_000_000  # far from every training seed
 RATE = SOUND_SAMPLE_RATE
 ATTRIBUTES = ("kind", "ambience", "mood")
+MOST_ROUGH = 2.0
 QUIET_DBFS = -50.0  # below which a tenth of a second is silent
 PATIENCE = 1000  # scenes looked through for the next one with a hit; of half a second, every fourth has one
 HIT_MOTIONS = ("bounce", "collide", "hop", "slide", "walk")
@@ -53,6 +54,7 @@ def evaluate(
     films: int = 20,
     film_steps: int = 25,
     candidates: int | None = None,
+    roughness: float = 0.0,
     on_clip: OnClip | None = None,
 ) -> dict[str, Any]:
     """Measures the `sources` (real, codec, generated, joined by commas); writes sound.json and sound.md after each.
@@ -61,15 +63,18 @@ def evaluate(
     long_seconds: length of the sound that is searched for seams, 0 for none. films: how many films of the video model
     are heard when `generated` is measured, each made in `film_steps`; their landings must be heard when they are seen.
     candidates: sounds that are generated for each clip but not for each film, of which the sound match chooses one.
+    roughness: deviation of noise on the latents of the source `codec`: what sounds is known however rough it is.
     """
     if clips < 1:
         raise ConfigError(f"{clips} clips were asked for; at least 1 is needed")
+    if not 0 <= roughness <= MOST_ROUGH:
+        raise ConfigError(f"roughness {roughness:g} must lie from 0 to {MOST_ROUGH:g}; latents have unit variance")
     judge = load_sound_judge()
     # All of them before hours go into the first.
-    makers = {name: maker(name, model, candidates) for name in map(str.strip, sources.split(","))}
+    makers = {name: maker(name, model, candidates, roughness) for name in map(str.strip, sources.split(","))}
     report: dict[str, Any] = {"clips": clips, "seconds": seconds, "model": model, "sources": {}}
-    if candidates is not None:
-        report["candidates"] = candidates
+    report |= {"candidates": candidates} if candidates is not None else {}
+    report |= {"roughness": roughness} if roughness else {}
     for name, make in makers.items():
 
         def tell(what: str, done: int, count: int, name: str = name) -> None:
@@ -116,7 +121,7 @@ def load_sound_judge(device: str = "cpu") -> SoundJudge:
     return judge
 
 
-def maker(name: str, model: str, candidates: int | None = None) -> Make:
+def maker(name: str, model: str, candidates: int | None = None, roughness: float = 0.0) -> Make:
     """What makes the sounds of a source by name."""
     if name == "real":
         return real_sound
@@ -124,7 +129,7 @@ def maker(name: str, model: str, candidates: int | None = None) -> Make:
         from .sound_sources import generated, through_codec
 
         if name == "codec":
-            return through_codec(load_codec(model))
+            return through_codec(load_codec(model), roughness)
         return generated(SoundPipeline.from_pretrained(model, device="cpu", dtype="float32"), candidates)
     raise ConfigError(f"there is no source {name!r} of sounds; use real, codec or generated, joined by commas")
 

@@ -19,14 +19,18 @@ CLIP_FPS, CLIP_SIZE = 16, 64  # of the pictures that a sound is made for
 PICTURE_FRAMES = 64  # rendered at a time
 
 
-def through_codec(codec: AudioCodec) -> Make:
-    """Mono toybox sound, encoded and decoded: the ceiling of every generated sound."""
+def through_codec(codec: AudioCodec, roughness: float = 0.0) -> Make:
+    """Mono toybox sound, encoded and decoded: the ceiling of every generated sound.
+
+    `roughness` is the deviation of noise on the latents, which have unit variance.
+    """
 
     @torch.inference_mode()
     def make(scene: Scene, seconds: float, music: bool | str, seed: int) -> Tensor:
         real = torch.from_numpy(sound(scene, seconds=seconds, music=music, channels=1))
         latent = codec.encode(real.unsqueeze(0))
-        return codec.decode(latent)[0, :, : real.shape[1]]
+        noise = torch.randn(latent.shape, generator=torch.Generator().manual_seed(seed))
+        return codec.decode(latent + roughness * noise)[0, :, : real.shape[1]]
 
     return make
 

@@ -37,6 +37,13 @@ def position_rng(*numbers: int) -> np.random.Generator:
     return np.random.default_rng(numbers)
 
 
+def roughened(latent: Tensor, most: float, *numbers: int) -> Tensor:
+    """`latent` with noise on it, of a deviation of up to `most`; noise and deviation depend on `numbers` alone."""
+    generator = torch.Generator().manual_seed(position_seed(*numbers))
+    deviation = most * torch.rand((), generator=generator)
+    return latent + (deviation * torch.randn(latent.shape, generator=generator)).to(latent)
+
+
 class Collated:
     """Source that draws single samples and stacks them; `sample(rng)` gives a dict of tensors without batch axis."""
 

@@ -1,7 +1,8 @@
 """Recipe nano-judge: the classifier that says what a generated clip shows, trained on rendered clips alone.
 
-Half of what it sees has gone through the nano autoencoder (recipe nano-tae, which must have run): whatever is judged
-comes out of it, and a judge must not take its blur for another thing.
+Half of what it sees has gone through the nano autoencoder (recipe nano-tae, which must have run), with some noise on
+the way: whatever is judged comes out of it, made by a network that errs, and a judge must take neither's traces for
+another thing or motion.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from ...models.judge.model import Judge, JudgeConfig, finer, prepare_clip
 from ...toybox import vocabulary
 from ..cache import ShardCache
 from ..clips import ClipConfig, Clips
-from ..data import Batch, Collated
+from ..data import Batch, Collated, roughened
 from ..latents import load_tae, origin, weights_hash
 from ..loop import LoopConfig
 from ..objectives.judge import judge_loss
@@ -51,6 +52,7 @@ class JudgeRecipe:
     clips: ClipConfig = field(default_factory=lambda: replace(VideoRecipe().clips, count=4000))
     coded_share: float = 0.5  # of what is seen comes out of the autoencoder
     coded_clips: int = 1200  # the first so many clips: each takes a third of a second
+    roughness: float = 0.4  # deviation of the most noise on their latents, which have unit variance
     detail: int = 2  # single frames are seen at 128 pixels: many things are a few pixels wide at 64
     batch_size: int = 32
     steps: int | None = None
@@ -83,7 +85,9 @@ def run(recipe: JudgeRecipe, workspace: Workspace) -> None:
             final_scale=0.01,
         ),
     )
-    coded = coded_clips(workspace, clips.first(recipe.coded_clips), config) if recipe.coded_share else None
+    coded = None
+    if recipe.coded_share:
+        coded = coded_clips(workspace, clips.first(recipe.coded_clips), config, recipe.roughness)
     train_and_ship(judge, judge_loss, labelled(clips, config, recipe, coded), loop, workspace, start=recipe.start)
 
 
@@ -99,11 +103,11 @@ def begun(workspace: Workspace, recipe: JudgeRecipe) -> dict[str, Tensor]:
     raise ConfigError(f"{recipe.start} sees single frames {before} times finer; go on with --set detail={before}")
 
 
-def coded_clips(workspace: Workspace, clips: Clips, config: JudgeConfig) -> ShardCache:
-    """What the autoencoder gives back of every clip, as the judge sees it."""
+def coded_clips(workspace: Workspace, clips: Clips, config: JudgeConfig, roughness: float = 0.0) -> ShardCache:
+    """What the autoencoder gives back of every clip's latent, roughened by up to so much, as the judge sees it."""
     tae = load_tae(workspace)
     look = {"frames": config.num_frames, "rate": config.frames_per_second, "size": config.size}
-    look |= {"detail": config.detail, "stills": config.still_frames}
+    look |= {"detail": config.detail, "stills": config.still_frames, "roughness": roughness}
     cache = ShardCache(workspace.folder("judge-clips"), len(clips), origin(clips, tae=weights_hash(tae), **look))
 
     @torch.inference_mode()
@@ -113,7 +117,7 @@ def coded_clips(workspace: Workspace, clips: Clips, config: JudgeConfig) -> Shar
             frames, fps = clips.config.kind(number)
             wanted = min(frames, math.ceil(config.num_frames / config.frames_per_second * fps))
             pixels = from_uint8(np.array(clips.pixels(number)[:wanted]))[None].to(tae.latent_std)
-            again = tae.decode(tae.encode(pixels), wanted).clamp(-1, 1)
+            again = tae.decode(roughened(tae.encode(pixels), roughness, number), wanted).clamp(-1, 1)
             found.append(views(again.cpu(), fps, config))
         return found
 

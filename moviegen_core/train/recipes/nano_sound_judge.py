@@ -1,7 +1,8 @@
 """Recipe nano-sound-judge: the classifier that says what a generated sound is, trained on rendered sounds alone.
 
-Half of them have gone through the nano codec (recipe nano-codec, which must have run): whatever is judged comes out of
-it, and a judge must not take its traces for another kind of sound.
+Most of them have gone through the nano codec (recipe nano-codec, which must have run), with some noise on the way:
+whatever is judged comes out of it, made by a network that errs, and a judge must take neither's traces for another kind
+of sound.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from ...models import catalog
 from ...models.audio_codec.model import AudioCodec
 from ...models.sound_judge.model import SoundJudgeConfig, hear
 from ...toybox import AMBIENCES, MOODS, SOUND_KINDS, sound_labels
-from ..data import Batch, Collated
+from ..data import Batch, Collated, roughened
 from ..loop import LoopConfig
 from ..objectives.sound_judge import sound_judge_loss
 from ..optim import OptimConfig
@@ -37,9 +38,10 @@ class SoundJudgeRecipe:
 
     seed: int = 41
     sounds: SoundConfig = field(
-        default_factory=lambda: SoundConfig(count=1900, seconds=4.0, channels=1, first_seed=3_000_000)
+        default_factory=lambda: SoundConfig(count=3000, seconds=4.0, channels=1, first_seed=3_000_000)
     )
-    codec_share: float = 0.5  # of the sounds
+    codec_share: float = 0.75  # of the sounds
+    roughness: float = 0.4  # deviation of the most noise on their latents, which have unit variance
     batch_size: int = 32
     steps: int | None = None
     minutes: float = 10.0
@@ -72,7 +74,7 @@ def labelled(
 ) -> Collated:
     """Source of {"spectrogram": [B, F, T], attribute: [B]} of crops that begin anywhere.
 
-    The first `codec_share` of the sounds are those that `codec`, if any, gives back.
+    The first `codec_share` of the sounds are those that `codec`, if any, gives back of roughened latents.
     """
     coded = round(recipe.codec_share * len(sounds)) if codec is not None else 0
 
@@ -84,7 +86,8 @@ def labelled(
         waveform = torch.from_numpy(sounds.waveform(number))[None]
         if codec is not None and number < coded:
             # The codec works in whole frames: what it adds at the end is cut.
-            waveform = codec.decode(codec.encode(waveform.to(codec.latent_std)))[..., : waveform.shape[-1]].cpu()
+            latent = roughened(codec.encode(waveform.to(codec.latent_std)), recipe.roughness, recipe.seed, number)
+            waveform = codec.decode(latent)[..., : waveform.shape[-1]].cpu()
         return hear(waveform, config)[0].half().clone(), answers
 
     def sample(rng: np.random.Generator) -> Batch:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from moviegen_core.errors import ConfigError
-from moviegen_core.train.data import Bucketed, Buckets, Collated, Mixture, position_seed, stream
+from moviegen_core.train.data import Bucketed, Buckets, Collated, Mixture, position_seed, roughened, stream
 
 SIZES = [(4, 8, 8)] * 23 + [(1, 8, 8)] * 50 + [(8, 16, 16)] * 7
 
@@ -81,3 +81,13 @@ def test_streaming_leaves_the_global_generator_alone():
 
 def test_position_seeds_do_not_collide():
     assert len({position_seed(a, b) for a in range(50) for b in range(50)}) == 2500
+
+
+def test_roughened_latents_have_noise_of_up_to_the_deviation_asked_for():
+    latent = torch.zeros(4, 50, 50)
+    deviations = torch.tensor([roughened(latent, 0.4, 7, number).std() for number in range(40)])
+    assert deviations.max() < 0.41
+    assert deviations.min() < 0.1
+    assert deviations.mean() == pytest.approx(0.2, abs=0.06)
+    assert torch.equal(roughened(latent, 0.4, 7, 1), roughened(latent, 0.4, 7, 1))
+    assert torch.equal(roughened(latent, 0.0, 7, 1), latent)

@@ -355,6 +355,9 @@ def test_judge_sees_a_share_of_the_clips_through_the_autoencoder(workspace):
             assert share == 0.5 or (kind == "coded") == (share == 1.0)
             seen.add(kind)
     assert seen == {"first", "second", "coded"}
+    shutil.rmtree(workspace.folder("judge-clips"))
+    rough = nano_judge.coded_clips(workspace, clips.first(1), config, roughness=0.4)[0]["stills"]
+    assert not torch.allclose(rough, again, atol=2e-3)
 
 
 def test_judge_goes_on_from_one_of_less_detail_only(workspace):

@@ -220,7 +220,7 @@ def test_sound_judge_hears_a_share_of_the_sounds_through_the_codec(workspace):
     sounds = Sounds(workspace.folder("judge-sounds"), config)
     sounds.fill(0, io.StringIO())
     judged = SoundJudgeConfig(classes=nano_sound_judge.CLASSES)
-    recipe = nano_sound_judge.SoundJudgeRecipe(batch_size=24)
+    recipe = nano_sound_judge.SoundJudgeRecipe(batch_size=24, codec_share=0.5)
     plain = nano_sound_judge.labelled(sounds, judged, recipe).batch(0)
     coded = nano_sound_judge.labelled(sounds, judged, recipe, load_codec(workspace)).batch(0)
     chosen = [int(position_rng(recipe.seed, index).integers(4)) for index in range(24)]
