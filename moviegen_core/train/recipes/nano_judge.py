@@ -1,8 +1,8 @@
 """Recipe nano-judge: the classifier that says what a generated clip shows, trained on rendered clips alone.
 
-Half of what it sees has gone through the nano autoencoder (recipe nano-tae, which must have run), with some noise on
-the way: whatever is judged comes out of it, made by a network that errs, and a judge must take neither's traces for
-another thing or motion.
+Half of what it sees has gone through the nano autoencoder (recipe nano-tae, which must have run), every other clip with
+some noise on the way: whatever is judged comes out of it, made by a network that errs, and a judge must take neither's
+traces for another thing or motion.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class JudgeRecipe:
     clips: ClipConfig = field(default_factory=lambda: replace(VideoRecipe().clips, count=4000))
     coded_share: float = 0.5  # of what is seen comes out of the autoencoder
     coded_clips: int = 1200  # the first so many clips: each takes a third of a second
-    roughness: float = 0.4  # deviation of the most noise on their latents, which have unit variance
+    roughness: float = 0.4  # of every other one: deviation of the most noise on its latent, which has unit variance
     detail: int = 2  # single frames are seen at 128 pixels: many things are a few pixels wide at 64
     batch_size: int = 32
     steps: int | None = None
@@ -104,7 +104,7 @@ def begun(workspace: Workspace, recipe: JudgeRecipe) -> dict[str, Tensor]:
 
 
 def coded_clips(workspace: Workspace, clips: Clips, config: JudgeConfig, roughness: float = 0.0) -> ShardCache:
-    """What the autoencoder gives back of every clip's latent, roughened by up to so much, as the judge sees it."""
+    """What the autoencoder gives back of every clip as the judge sees it: the even ones of roughened latents."""
     tae = load_tae(workspace)
     look = {"frames": config.num_frames, "rate": config.frames_per_second, "size": config.size}
     look |= {"detail": config.detail, "stills": config.still_frames, "roughness": roughness}
@@ -117,7 +117,8 @@ def coded_clips(workspace: Workspace, clips: Clips, config: JudgeConfig, roughne
             frames, fps = clips.config.kind(number)
             wanted = min(frames, math.ceil(config.num_frames / config.frames_per_second * fps))
             pixels = from_uint8(np.array(clips.pixels(number)[:wanted]))[None].to(tae.latent_std)
-            again = tae.decode(roughened(tae.encode(pixels), roughness, number), wanted).clamp(-1, 1)
+            latent = roughened(tae.encode(pixels), 0.0 if number % 2 else roughness, number)
+            again = tae.decode(latent, wanted).clamp(-1, 1)
             found.append(views(again.cpu(), fps, config))
         return found
 

@@ -61,6 +61,9 @@ class TAERecipe:
     """Sizes, seeds, times and loss weights of nano/tae."""
 
     preset: str = "nano"
+    # Weights of the preset to train on from, a shipped name or a file; empty: from the closed form. Where the decoder
+    # alone learns on, what it reads stays as it was, and whatever was trained on these latents with it.
+    start: str = ""
     seed: int = 11
     clips: ClipConfig = field(
         default_factory=lambda: ClipConfig(
@@ -88,8 +91,11 @@ def run(recipe: TAERecipe, workspace: Workspace) -> None:
     clips = workspace.clips(recipe.clips)
     torch.manual_seed(recipe.seed)
     tae = TAE(presets.PRESETS[recipe.preset])
-    tae.reset_parameters()
-    linear_start(tae, start_clips(clips, recipe.start_clips, recipe.seed))
+    if recipe.start:
+        tae.load_state_dict(workspace.begun(recipe.start, "tae").state_dict())
+    else:
+        tae.reset_parameters()
+        linear_start(tae, start_clips(clips, recipe.start_clips, recipe.seed))
     folder = workspace.training("nano-tae")
     steps = 0
     for number, name in enumerate(STAGES):
@@ -123,8 +129,10 @@ def run(recipe: TAERecipe, workspace: Workspace) -> None:
             adversary = Adversary(PatchDiscriminator().to(workspace.placement.device), weight=stage.adversary_weight)
             loss, companions = replace(loss, adversary=adversary), {"adversary": adversary}
         if name == "decoder":
-            ship(tae, clips, recipe, workspace, steps)
-            tae.encoder.requires_grad_(False)
+            if steps:
+                measure(tae, clips, recipe)
+                ship(tae, recipe, workspace, steps)
+            freeze_encoder(tae)
         ema = fit(
             tae, loss, source(stage, clips, recipe.seed + 100 * number), workspace.timed(loop), folder / name,
             resume=workspace.resume, hooks=[sheet_hook(clips)], companions=companions,
@@ -132,13 +140,27 @@ def run(recipe: TAERecipe, workspace: Workspace) -> None:
         )  # fmt: skip
         ema.copy_to(tae)
         steps += workspace.steps("nano-tae", name)
-    ship(tae.requires_grad_(True), clips, recipe, workspace, steps)
+    tae.requires_grad_(True)
+    if not (recipe.decoder.minutes or recipe.decoder.steps):
+        measure(tae, clips, recipe)
+    ship(tae, recipe, workspace, steps)
 
 
-def ship(tae: TAE, clips: Clips, recipe: TAERecipe, workspace: Workspace, steps: int) -> None:
-    """Measure the latents and export the network as it is."""
+def freeze_encoder(tae: TAE) -> None:
+    """Let only what comes after the latents learn on."""
+    for part in (tae.encoder, tae.project_in):
+        if part is not None:
+            part.requires_grad_(False)
+
+
+def measure(tae: TAE, clips: Clips, recipe: TAERecipe) -> None:
+    """Enter the statistics of the latents as they are now."""
     tae.set_statistics(*statistics(tae, clips, min(recipe.statistics_clips, len(clips))))
-    file = workspace.export("nano/tae", tae, recipe="nano-tae", seed=recipe.seed, steps=steps)
+
+
+def ship(tae: TAE, recipe: TAERecipe, workspace: Workspace, steps: int) -> None:
+    """Export the network as it is."""
+    file = workspace.export("nano/tae", tae, start=recipe.start, recipe="nano-tae", seed=recipe.seed, steps=steps)
     workspace.say(f"wrote {file} after {steps} steps")
 
 

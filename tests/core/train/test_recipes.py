@@ -28,7 +28,7 @@ from moviegen_core.toybox import sample_scene
 from moviegen_core.train import loop, run, state
 from moviegen_core.train.clips import ClipConfig
 from moviegen_core.train.crops import CropConfig
-from moviegen_core.train.latents import load_tae
+from moviegen_core.train.latents import encoder_hash, load_tae, weights_hash
 from moviegen_core.train.recipes import RECIPES, nano_judge, nano_tae, nano_video
 from moviegen_core.train.vocabulary import build_tokenizer
 from moviegen_core.train.workspace import Workspace
@@ -165,6 +165,16 @@ def test_autoencoder_stages_without_time_are_left_out(trained_tae, tmp_path):
     none = replace(recipe.joint, minutes=0, steps=None)
     nano_tae.run(replace(recipe, finish=none, decoder=none), workspace)
     assert weights.shipped(workspace.ship)["nano/tae"].steps == 1
+
+
+def test_decoder_alone_learns_on_from_weights_and_leaves_their_latents_as_they_are(trained_tae, tmp_path):
+    before, recipe = trained_tae.weight_file("nano/tae"), tiny_tae_recipe()
+    workspace = make_workspace(tmp_path)
+    recipe = replace(recipe, start=str(before), **left_out(recipe, "joint", "finish"))
+    nano_tae.run(recipe, workspace)
+    taes = [loading.load(file, dtype=torch.float32) for file in (before, workspace.weight_file("nano/tae"))]
+    assert encoder_hash(taes[0]) == encoder_hash(taes[1])
+    assert weights_hash(taes[0]) != weights_hash(taes[1])
 
 
 def left_out(recipe, *names):
