@@ -22,6 +22,7 @@ from .sound_latent import LATENT_CHANNELS, PIECES_KEY, length_of
 from .sound_tools import ALIASES, CATEGORY
 from .sound_windows import check_sound_latent
 
+PICTURE_GUIDANCE = 5.0  # what the shipped model, the only one at hand, is best sampled with
 SOLVERS = sorted(solvers.SOLVERS, key=lambda name: name != "midpoint")  # the paper's first
 
 
@@ -134,6 +135,15 @@ class SoundSampler(io.ComfyNode):
                     tooltip="Strength of the first noise. Below 1: plainer, calmer sounds. The shipped nano models "
                     "want 0.8; 1 is the noise as trained.",
                 ),
+                io.Float.Input(
+                    "picture_cfg",
+                    default=PICTURE_GUIDANCE,
+                    min=0.0,
+                    max=100.0,
+                    step=0.1,
+                    tooltip="How strictly the picture alone is followed; cfg is then the words' alone. Above cfg, hits "
+                    "keep closer to the picture. 0: both as one, a third faster.",
+                ),
                 FrameEncoders.Input(
                     "frame_encoders",
                     optional=True,
@@ -148,7 +158,7 @@ class SoundSampler(io.ComfyNode):
     def execute(
         cls, model: Any, positive: Any, latent: dict[str, Any], seed: int, steps: int, cfg: float,
         candidates: int = 1, solver: str = SOLVERS[0], temperature: float = USUAL_TEMPERATURE,
-        negative: Any = None, frame_encoders: Any = None, vae: Any = None,
+        picture_cfg: float = PICTURE_GUIDANCE, negative: Any = None, frame_encoders: Any = None, vae: Any = None,
     ) -> io.NodeOutput:  # fmt: skip
         """Sample; length and known sound travel on with the latent."""
         scorer = None
@@ -160,8 +170,8 @@ class SoundSampler(io.ComfyNode):
             scorer = _Ears(frame_encoders, vae)
         samples = host.sample_sound(
             model, positive, negative, latent,
-            seed=seed, steps=steps, guidance_scale=cfg, solver=solver, temperature=temperature,
-            candidates=candidates, scorer=scorer,
+            seed=seed, steps=steps, guidance_scale=cfg, picture_guidance=picture_cfg, solver=solver,
+            temperature=temperature, candidates=candidates, scorer=scorer,
         )  # fmt: skip
         return io.NodeOutput({**latent, "samples": samples})
 

@@ -70,6 +70,12 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--seed", type=int, default=0, help="one seed gives one sound (default: %(default)d)")
     group.add_argument("--steps", type=int, help="solver steps (default: what the model recommends, else 64)")
     group.add_argument("--guidance", type=float, help="classifier-free guidance (default: as the model recommends)")
+    group.add_argument(
+        "--picture-guidance",
+        type=float,
+        metavar="SCALE",
+        help="the same for the picture alone; above --guidance, hits keep closer to it (default: as recommended)",
+    )
     group.add_argument("--temperature", type=float, help="of the noise; less is plainer (default: as recommended)")
     group.add_argument("--negative", default="", help="what to steer away from")
     group.add_argument("--quality", type=float, help="1 to 10, as captions say it (default: 7, with music 8)")
@@ -117,6 +123,7 @@ def _sound(arguments: argparse.Namespace) -> None:
         seed=arguments.seed,
         steps=arguments.steps,
         guidance_scale=arguments.guidance,
+        picture_guidance=arguments.picture_guidance,
         temperature=arguments.temperature,
         candidates=arguments.candidates,
         method=arguments.method,

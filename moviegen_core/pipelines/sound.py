@@ -92,19 +92,23 @@ def make_noise(batch: int, channels: int, num_latents: int, seed: int) -> Tensor
 def sample_sound(
     model: AudioDiT, conditioning: SoundConditioning, num_latents: int, *, seed: int = 0, batch: int | None = None,
     negative: SoundConditioning | None = None, steps: int = STEPS, guidance_scale: float = GUIDANCE_SCALE,
-    solver: Solver = "midpoint", temperature: float = 1.0, candidates: int = 1, scorer: Scorer | None = None,
-    on_step: OnStep | None = None, attend: str | Attend | None = None,
+    picture_guidance: float = 0.0, solver: Solver = "midpoint", temperature: float = 1.0, candidates: int = 1,
+    scorer: Scorer | None = None, on_step: OnStep | None = None, attend: str | Attend | None = None,
 ) -> Tensor:  # fmt: skip
     """Latents [B, C, L] of a sound, unit variance, fp32 on the model's device.
 
     Known sound frames (the conditioning's context) come back as they were given. Without `negative` guidance starts
     from the null condition, in which nothing is said, shown or known; `guidance_scale` 1 asks the network once a
-    time. `temperature` scales the noise: 1 as trained, less for plainer sounds. Of `candidates` sounds (seeds seed,
-    seed + 1, ...) the `scorer` keeps the best for each sample.
+    time. With `picture_guidance` above 0 it is the words' alone, and what the pictures add to them counts so often: if
+    more, hits keep closer to the picture, at the price of one more pass a time. `temperature` scales the noise: 1 as
+    trained, less for plainer sounds. Of `candidates` sounds (seeds seed, seed + 1, ...) the `scorer` keeps the best for
+    each sample.
     `on_step(step, steps, estimate)` counts the steps of all candidates; raising from it cancels.
     """
     check_scorer(candidates, scorer)
-    sampler = _Sampler(model, steps, guidance_scale, solver, temperature, attend, on_step, runs=candidates)
+    sampler = _Sampler(
+        model, steps, guidance_scale, picture_guidance, solver, temperature, attend, on_step, runs=candidates
+    )
     conditioning = conditioning.repeat(batch or conditioning.batch)
     _check_length(conditioning, num_latents)
     asked = sampler.prepare(conditioning, negative)
@@ -131,8 +135,8 @@ def long_sound(
     model: AudioDiT, conditioning: SoundConditioning, num_latents: int, *, method: str = "extend",
     window_seconds: float = WINDOW_SECONDS, context_seconds: float = CONTEXT_SECONDS, beams: int = 1, seed: int = 0,
     negative: SoundConditioning | None = None, steps: int = STEPS, guidance_scale: float = GUIDANCE_SCALE,
-    solver: Solver = "midpoint", temperature: float = 1.0, candidates: int = 1, scorer: Scorer | None = None,
-    on_step: OnStep | None = None, attend: str | Attend | None = None,
+    picture_guidance: float = 0.0, solver: Solver = "midpoint", temperature: float = 1.0, candidates: int = 1,
+    scorer: Scorer | None = None, on_step: OnStep | None = None, attend: str | Attend | None = None,
 ) -> Tensor:  # fmt: skip
     """Latents [1, C, L] of a sound of any length; beside them memory holds one window's activations.
 
@@ -154,58 +158,75 @@ def long_sound(
         mask = conditioning.context_mask
         wanted = slices if mask is None else to_make(slices, mask[0])
         runs = window_runs(wanted, branches, beams)
-        sampler = _Sampler(model, steps, guidance_scale, solver, temperature, attend, on_step, runs=runs)
+        sampler = _Sampler(
+            model, steps, guidance_scale, picture_guidance, solver, temperature, attend, on_step, runs=runs
+        )
         return _extend(sampler, conditioning, negative, slices, wanted, branches, beams, seed, scorer)
-    sampler = _Sampler(model, steps, guidance_scale, solver, temperature, attend, on_step)
+    sampler = _Sampler(model, steps, guidance_scale, picture_guidance, solver, temperature, attend, on_step)
     noise = make_noise(1, model.config.latent_channels, num_latents, seed)
     return sampler.run(_blended(sampler, sampler.prepare(conditioning, negative), slices), noise, conditioning)
 
 
 @dataclass(frozen=True)
 class _Asked:
-    """Prepared conditions: what is wanted, and what guidance leads away from (None: no guidance)."""
+    """Prepared conditions: what is wanted, what guidance leads away from, and what is wanted but for the pictures.
+
+    None where guidance does not need it.
+    """
 
     positive: Prepared
     baseline: Prepared | None
+    words: Prepared | None = None
 
     def window(self, own: slice) -> _Asked:
-        baseline = None if self.baseline is None else self.baseline.window(own.start, own.stop)
-        return _Asked(self.positive.window(own.start, own.stop), baseline)
+        parts = (self.positive, self.baseline, self.words)
+        positive, *others = (None if part is None else part.window(own.start, own.stop) for part in parts)
+        assert positive is not None
+        return _Asked(positive, *others)
 
 
 class _Sampler:
     """How every run of one call is solved, and how far all of them are."""
 
     def __init__(
-        self, model: AudioDiT, steps: int, guidance_scale: float, solver: Solver, temperature: float,
-        attend: str | Attend | None, on_step: OnStep | None, runs: int = 1,
+        self, model: AudioDiT, steps: int, guidance_scale: float, picture_guidance: float, solver: Solver,
+        temperature: float, attend: str | Attend | None, on_step: OnStep | None, runs: int = 1,
     ) -> None:  # fmt: skip
         if guidance_scale < 0:
             raise ConfigError(f"guidance_scale {guidance_scale} is negative; use 1 (none) to about 7 (paper: 3)")
+        if picture_guidance < 0:
+            raise ConfigError(f"picture_guidance {picture_guidance} is negative; use 0 (as one with words) to about 7")
         check_temperature(temperature)
         self.model, self.guidance_scale, self.solver, self.on_step = model, guidance_scale, solver, on_step
-        self.temperature = temperature
+        self.picture_guidance, self.temperature = picture_guidance, temperature
         self.points, self.steps, self.finished = times.linear(steps), steps * runs, 0
         self.attend = resolve_attention(attend or model.attend, model.device, model.dtype)
 
     def prepare(self, conditioning: SoundConditioning, negative: SoundConditioning | None) -> _Asked:
         """Text and frames are read once for all steps."""
-        positive = self.model.prepare_from(conditioning)
-        if self.guidance_scale == 1.0:
-            return _Asked(positive, None)
-        against = SoundConditioning.empty(conditioning.batch) if negative is None else negative
-        return _Asked(positive, self.model.prepare_from(against))
+        positive, baseline, words = self.model.prepare_from(conditioning), None, None
+        if self.picture_guidance and conditioning.frames is not None:
+            words = self.model.prepare_from(replace(conditioning, frames=None, frames_mask=None))
+        if self.guidance_scale != 1.0:
+            against = SoundConditioning.empty(conditioning.batch) if negative is None else negative
+            baseline = self.model.prepare_from(against)
+        return _Asked(positive, baseline, words)
 
     def velocity(self, asked: _Asked, sample: Tensor, time: Tensor) -> Tensor:
         """Guided velocity of sample [B, C, L] at time [B]."""
         latent = sample.to(self.model.dtype)
         # One sample stands for all: within a step they share the time.
         modulation = self.model.modulate(time[:1])
-        conditional = self.model(latent, modulation, asked.positive, self.attend).float()
-        if asked.baseline is None:
-            return conditional
-        unconditional = self.model(latent, modulation, asked.baseline, self.attend).float()
-        return guidance.classifier_free(conditional, unconditional, self.guidance_scale)
+
+        def ask(prepared: Prepared) -> Tensor:
+            return self.model(latent, modulation, prepared, self.attend).float()
+
+        whole = ask(asked.positive)
+        words = whole if asked.words is None else ask(asked.words)
+        unconditional = words if asked.baseline is None else ask(asked.baseline)
+        if asked.words is None:
+            return guidance.classifier_free(whole, unconditional, self.guidance_scale)
+        return guidance.apart(whole, words, unconditional, self.guidance_scale, self.picture_guidance)
 
     def run(self, velocity: Velocity, noise: Tensor, conditioning: SoundConditioning) -> Tensor:
         """Follow `velocity` from noise [B, C, L] to latents; known sound frames go straight to what they are."""

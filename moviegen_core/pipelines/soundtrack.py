@@ -242,6 +242,7 @@ class SoundPipeline:
         seed: int = 0,
         steps: int | None = None,
         guidance_scale: float | None = None,
+        picture_guidance: float | None = None,
         solver: Solver = "midpoint",
         temperature: float | None = None,
         candidates: int | None = None,
@@ -258,17 +259,20 @@ class SoundPipeline:
 
         It is as long as the clip, to the sample. prompt says what is heard, music which music is wanted; with neither
         the pictures alone decide. `known` sound (known_sound.py) stays: the rest goes on from it, leads up to it or
-        fills its gaps. What is longer than a window is made by `method` (see `long_sound`). `steps`, guidance,
+        fills its gaps. What is longer than a window is made by `method` (see `long_sound`). `picture_guidance` above
+        `guidance_scale` keeps hits closer to the pictures; 0 guides by words and pictures as one. `steps`, guidances,
         temperature of the noise, windows and candidates default to what the model's file recommends, else to the
         paper's, but to 1 candidate in place of the paper's 8; channels to as many as known sound has, else to the one
         that the model makes. `on_frames(frames so far)` follows the watching,
         `on_step(step, steps, estimate)` the sampling; both may raise to cancel.
         """
-        settings = self._settings(steps, guidance_scale, temperature, candidates, window_seconds, context_seconds)
+        settings = self._settings(
+            steps, guidance_scale, picture_guidance, temperature, candidates, window_seconds, context_seconds
+        )
         check_temperature(settings["temperature"])
         if channels is None:
             channels = max((piece.waveform.shape[0] for piece in known), default=1)
-        check_sampling(seed, settings["steps"], settings["guidance_scale"], channels)
+        check_sampling(seed, settings["steps"], settings["guidance_scale"], settings["picture_guidance"], channels)
         if solver not in SOLVERS:
             raise ConfigError(f"solver {solver!r} is unknown; use one of {', '.join(SOLVERS)}")
         if min(settings["candidates"], beams) < 1:
@@ -330,16 +334,18 @@ class SoundPipeline:
         return self.parts.eyes
 
     def _settings(
-        self, steps: int | None, guidance_scale: float | None, temperature: float | None, candidates: int | None,
-        window_seconds: float | None, context_seconds: float | None,
+        self, steps: int | None, guidance_scale: float | None, picture_guidance: float | None,
+        temperature: float | None, candidates: int | None, window_seconds: float | None, context_seconds: float | None,
     ) -> dict[str, Any]:  # fmt: skip
         """Arguments of `long_sound`: what was asked for, else what the model recommends, else as a rule the paper's."""
         fallback = {
-            "steps": STEPS, "guidance_scale": GUIDANCE_SCALE, "temperature": 1.0, "candidates": 1,
+            "steps": STEPS, "guidance_scale": GUIDANCE_SCALE, "picture_guidance": 0.0, "temperature": 1.0,
+            "candidates": 1,
             "window_seconds": WINDOW_SECONDS, "context_seconds": CONTEXT_SECONDS,
         }  # fmt: skip
         asked = {
-            "steps": steps, "guidance_scale": guidance_scale, "temperature": temperature, "candidates": candidates,
+            "steps": steps, "guidance_scale": guidance_scale, "picture_guidance": picture_guidance,
+            "temperature": temperature, "candidates": candidates,
             "window_seconds": window_seconds, "context_seconds": context_seconds,
         }  # fmt: skip
         known = {name: value for name, value in self.parts.sampling.items() if name in fallback}
@@ -365,7 +371,7 @@ class SoundPipeline:
         return stack
 
 
-def check_sampling(seed: int, steps: int, guidance_scale: float, channels: int) -> None:
+def check_sampling(seed: int, steps: int, guidance_scale: float, picture_guidance: float, channels: int) -> None:
     """ConfigError for the first setting that cannot work."""
     if not 0 <= seed < 2**64:
         raise ConfigError(f"seed {seed} is outside of 0 to 2^64 - 1; use a number in that range")
@@ -373,6 +379,10 @@ def check_sampling(seed: int, steps: int, guidance_scale: float, channels: int) 
         raise ConfigError(f"steps {steps} is outside of 1 to 1000; the paper uses {STEPS}")
     if not math.isfinite(guidance_scale) or guidance_scale < 0:
         raise ConfigError(f"guidance_scale {guidance_scale} must be a number from 0; the paper uses {GUIDANCE_SCALE:g}")
+    if not math.isfinite(picture_guidance) or picture_guidance < 0:
+        raise ConfigError(
+            f"picture_guidance {picture_guidance} must be a number from 0; 0 guides by words and pictures as one"
+        )
     if channels not in (1, 2):
         raise ConfigError(f"a sound of {channels} channels was asked for; choose 1 (mono) or 2 (stereo)")
 

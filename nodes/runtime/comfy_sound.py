@@ -115,8 +115,8 @@ def set_windows(model: Any, windows: Windows) -> Any:
 
 def sample_sound(
     model: Any, positive: list[Any], negative: list[Any] | None, latent: dict[str, Any], *,
-    seed: int, steps: int, guidance_scale: float, solver: str, temperature: float, candidates: int,
-    scorer: Scorer | None,
+    seed: int, steps: int, guidance_scale: float, picture_guidance: float, solver: str, temperature: float,
+    candidates: int, scorer: Scorer | None,
 ) -> Tensor:  # fmt: skip
     """Fill the unknown part of a LATENT with any sound MODEL -> samples [B, C, L]; each item in windows of its own."""
     from .comfy import check_flow, is_ours
@@ -139,7 +139,7 @@ def sample_sound(
     runs = window_runs(slices, branches, windows.beams)
     wanted = [to_make(slices, known) for known in kept[:, part]]
     progress = Progress(steps * sum(window_runs(one, branches, windows.beams) for one in wanted))
-    run = _Run(model, positive, negative, steps, guidance_scale, solver, temperature, progress)
+    run = _Run(model, positive, negative, steps, guidance_scale, picture_guidance, solver, temperature, progress)
     made = samples.clone().float()
     for item in range(len(samples)):
 
@@ -186,14 +186,15 @@ class _Run:
 
     def __init__(
         self, model: Any, positive: list[Any], negative: list[Any] | None, steps: int, guidance_scale: float,
-        solver: str, temperature: float, progress: Progress,
+        picture_guidance: float, solver: str, temperature: float, progress: Progress,
     ) -> None:  # fmt: skip
         from .comfy import along_the_flow, null_condition
 
         self.model, self.positive = model, positive
         self.negative = null_condition(model, positive) if negative is None else negative
         self.sigmas = convert.sigmas(times.linear(steps))
-        self.guidance_scale, self.temperature, self.progress = guidance_scale, temperature, progress
+        self.guidance_scale, self.picture_guidance = guidance_scale, picture_guidance
+        self.temperature, self.progress = temperature, progress
         self.sampler = comfy.samplers.KSAMPLER(along_the_flow(solver))
 
     def __call__(
@@ -202,6 +203,8 @@ class _Run:
         """Start [1, C, l] of which frames `kept` [l] stay, the window's place in the sound -> latent and score."""
         positive, negative = ([cut(one, whole) for one in conds] for conds in (self.positive, self.negative))
         guider = comfy.samplers.CFGGuider(self.model)
+        if self.picture_guidance and any(FRAMES in values for _, values in positive):
+            guider = _Apart(self.model, self.picture_guidance)
         guider.set_conds(positive, negative)
         guider.set_cfg(self.guidance_scale)
         latent = guider.sample(
@@ -220,6 +223,31 @@ class _Run:
         text_dim = self.model.model.diffusion_model.config.text_dim
         conditioning = sound_convert.conditioning(tensor, values.get(FRAMES), None, 1, text_dim)
         return latent, float(scorer(latent, conditioning)[0])
+
+
+class _Apart(comfy.samplers.CFGGuider):  # type: ignore[misc]
+    """Guidance by words, and by what the pictures add to them, each as strictly as wanted."""
+
+    def __init__(self, model: Any, picture_guidance: float) -> None:
+        super().__init__(model)
+        self.picture_guidance = picture_guidance
+
+    def set_conds(self, positive: list[Any], negative: list[Any]) -> None:
+        """Beside these two, what `positive` says without what it shows."""
+        words = [[text, {key: values[key] for key in values if key != FRAMES}] for text, values in positive]
+        self.inner_set_conds({"positive": positive, "words": words, "negative": negative})
+
+    def predict_noise(
+        self, x: Tensor, timestep: Tensor, model_options: dict[str, Any] | None = None, seed: Any = None
+    ) -> Tensor:
+        """The clean latent as guided; on a straight path that guides the velocity alike."""
+        options = model_options or {}
+        conds = [self.conds[name] for name in ("negative", "words", "positive")]
+        null, words, whole = comfy.samplers.calc_cond_batch(self.inner_model, conds, x, timestep, options)
+        guided: Tensor = comfy.samplers.cfg_function(
+            self.inner_model, words, null, self.cfg, x, timestep, model_options=options, cond=conds[1], uncond=conds[0]
+        )
+        return guided + self.picture_guidance * (whole - words)
 
 
 def cut(entry: list[Any], own: slice) -> list[Any]:

@@ -62,8 +62,8 @@ def set_windows(model: Any, windows: Windows) -> Any:
 
 def sample_sound(
     model: Any, positive: list[Any], negative: list[Any] | None, latent: dict[str, Any], *,
-    seed: int, steps: int, guidance_scale: float, solver: str, temperature: float, candidates: int,
-    scorer: Scorer | None,
+    seed: int, steps: int, guidance_scale: float, picture_guidance: float, solver: str, temperature: float,
+    candidates: int, scorer: Scorer | None,
 ) -> Tensor:  # fmt: skip
     """Fill the unknown part of a LATENT -> samples [B, C, L] on the CPU; each item in windows of its own."""
     from .standalone import Progress
@@ -104,6 +104,7 @@ def sample_sound(
             negative=against,
             steps=steps,
             guidance_scale=guidance_scale,
+            picture_guidance=picture_guidance,
             solver=solver,
             temperature=temperature,
             candidates=candidates,

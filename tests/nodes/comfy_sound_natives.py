@@ -93,7 +93,7 @@ class Checks:
 
     def sampled(self, model=None, **options):
         given = {"positive": self.positive, "negative": self.negative, "latent": self.latent, "seed": SEED}
-        given |= {"steps": STEPS, "cfg": SCALE, "solver": "euler", "temperature": 1.0}
+        given |= {"steps": STEPS, "cfg": SCALE, "solver": "euler", "temperature": 1.0, "picture_cfg": 0.0}
         return self.ours("SoundSampler", model=model or self.model, **{**given, **options})["samples"]
 
     def advanced(self, model=None, sampler="euler", latent=None, positive=None, negative=None, noise=None):
@@ -121,6 +121,22 @@ class Checks:
 
     def less_noise(self):
         return gap(self.sampled(temperature=0.5), self.pipeline(temperature=0.5))
+
+    def pictures_apart(self):
+        return gap(self.sampled(picture_cfg=5.0), self.pipeline(picture_guidance=5.0))
+
+    def pictures_apart_in_blended_windows(self):
+        model = self.ours("LongSound", self.model, "multidiffusion", 1.0, 0.4)
+        options = {"method": "multidiffusion", "window_seconds": 1.0, "context_seconds": 0.4}
+        return gap(self.sampled(model, picture_cfg=5.0), self.pipeline(picture_guidance=5.0, **options))
+
+    def pictures_apart_matter(self):
+        return gap(self.sampled(picture_cfg=5.0), self.expected)
+
+    def pictures_apart_of_words_alone(self):
+        """Where nothing is shown there is nothing to guide apart."""
+        words = [[self.positive[0][0], {}]]
+        return gap(self.sampled(positive=words, picture_cfg=5.0), self.sampled(positive=words))
 
     def midpoint(self):
         return gap(self.sampled(solver="midpoint"), self.pipeline(solver="midpoint"))

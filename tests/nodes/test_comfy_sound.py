@@ -120,6 +120,9 @@ def test_sockets_hold_comfyuis_own_classes(measured):
         "sound_sampler",
         "sound_sampler_without_negative",
         "less_noise",
+        "pictures_apart",
+        "pictures_apart_in_blended_windows",
+        "pictures_apart_of_words_alone",
         "midpoint",
         "sampler_custom_advanced",
         "ksampler",
@@ -130,7 +133,8 @@ def test_our_sampler_stock_samplers_and_the_core_agree(check, measured):
 
 
 def test_pictures_words_and_guidance_matter(measured):
-    assert min(measured["guidance_matters"], measured["frames_matter"]) > 0.1
+    moved = ("guidance_matters", "frames_matter", "pictures_apart_matter")
+    assert min(measured[one] for one in moved) > 0.1
     without_words, effect = measured["zero_out_leaves_the_pictures"]
     assert without_words <= LIMIT * max(1.0, measured["scale"]) < effect
 

@@ -42,7 +42,7 @@ class Parts:
         return self.run("VideoToSound", self.clip, self.eyes, **named)
 
     def sampled(self, positive, latent, model=None, seed=5, **named):
-        named = {"temperature": 1.0, **named}
+        named = {"temperature": 1.0, "picture_cfg": 0.0, **named}
         return self.run("SoundSampler", model or self.model, positive, latent, seed, STEPS, 3.0, **named)[0]
 
     def decoded(self, latent, channels="mono"):
@@ -130,6 +130,18 @@ def test_sampler_node_starts_from_as_much_noise_as_asked(parts, part, temperatur
     length = latent["samples"].shape[2]
     wanted = long_sound(parts.model.network, conditions, length, seed=5, steps=STEPS, temperature=temperature)
     assert (made - wanted).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("method", ["extend", "multidiffusion"])
+def test_sampler_node_guides_pictures_apart_from_words(parts, part, method):
+    positive, _, latent = parts.asked(images=pictures(40), fps=16.0, text="rain")
+    model = parts.run("LongSound", parts.model, method, 1.0, 0.4)[0]
+    made = parts.sampled(positive, latent, model, picture_cfg=5.0)["samples"]
+    given = part("sound_convert").conditioning(positive[0][0], positive[0][1]["moviegen_frames"], None, 1, 32)
+    options = {"method": method, "window_seconds": 1.0, "context_seconds": 0.4, "picture_guidance": 5.0}
+    wanted = long_sound(parts.model.network, given, latent["samples"].shape[2], seed=5, steps=STEPS, **options)
+    assert (made - wanted).abs().max() < 1e-5
+    assert (made - parts.sampled(positive, latent, model)["samples"]).abs().max() > 1e-3
 
 
 def test_windows_default_to_what_the_file_recommends(parts, part, sound_weights, tmp_path):

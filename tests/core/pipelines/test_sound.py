@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -81,6 +83,39 @@ def test_guidance_leads_away_from_what_is_negative(model):
     same = sample_sound(model, conditioning(), 20, negative=conditioning(), guidance_scale=3.0, **FAST)
     assert torch.allclose(plain, same, atol=1e-5)
     assert not torch.allclose(plain, sample_sound(model, conditioning(), 20, **FAST), atol=1e-3)
+
+
+def test_pictures_and_words_are_guided_apart(model):
+    as_one = sample_sound(model, conditioning(), 20, guidance_scale=2.0, **FAST)
+    equal = sample_sound(model, conditioning(), 20, guidance_scale=2.0, picture_guidance=2.0, **FAST)
+    assert torch.allclose(as_one, equal, atol=1e-4)
+    blind = replace(conditioning(), frames=None, frames_mask=None)
+    words = sample_sound(model, blind, 20, guidance_scale=2.0, **FAST)
+    assert torch.equal(words, sample_sound(model, blind, 20, guidance_scale=2.0, picture_guidance=5.0, **FAST))
+    steps = {"seed": 3, "steps": 1, "solver": "euler", "temperature": 0.5}
+    begun = 0.5 * make_noise(1, model.config.latent_channels, 20, 3)
+    with torch.no_grad():
+        whole, part, null = (
+            model(begun, torch.zeros(1), asked) for asked in (conditioning(), blind, SoundConditioning.empty())
+        )
+    wanted = begun + null + 2.0 * (part - null) + 5.0 * (whole - part)
+    made = sample_sound(model, conditioning(), 20, guidance_scale=2.0, picture_guidance=5.0, **steps)
+    assert torch.allclose(made, wanted, atol=1e-4)
+    assert not torch.allclose(made, sample_sound(model, conditioning(), 20, guidance_scale=2.0, **steps), atol=1e-2)
+
+
+@pytest.mark.parametrize("method", ["extend", "multidiffusion"])
+def test_long_sounds_guide_pictures_apart_in_every_window(model, method):
+    asked = {"method": method, "window_seconds": 0.8, "context_seconds": 0.2, "guidance_scale": 2.0, **FAST}
+    as_one = long_sound(model, conditioning(40), 40, **asked)
+    equal = long_sound(model, conditioning(40), 40, picture_guidance=2.0, **asked)
+    assert torch.allclose(as_one, equal, atol=1e-4)
+    assert not torch.allclose(as_one, long_sound(model, conditioning(40), 40, picture_guidance=6.0, **asked), atol=1e-2)
+
+
+def test_negative_guidance_by_pictures_is_refused(model):
+    with pytest.raises(ConfigError, match="picture_guidance -1"):
+        sample_sound(model, conditioning(), 20, picture_guidance=-1.0, **FAST)
 
 
 def test_best_candidate_of_each_sample_is_kept(model):

@@ -252,6 +252,7 @@ UNSEEN = Unseen()
         ({"seconds": 1, "seed": -1}, ConfigError, "use a number in that range"),
         ({"seconds": 1, "temperature": 2.5}, ConfigError, "1 is the noise as trained"),
         ({"seconds": 1, "guidance_scale": math.inf}, ConfigError, "the paper uses 3"),
+        ({"seconds": 1, "picture_guidance": -2.0}, ConfigError, "words and pictures as one"),
         ({"seconds": 1, "channels": 8}, ConfigError, "choose 1"),
         ({"seconds": 1, "quality": 11}, ConfigError, "from 1 to 10"),
         ({"seconds": 1, "method": "magic"}, ConfigError, "use one of extend"),
