@@ -22,7 +22,7 @@ from .sound_latent import LATENT_CHANNELS, PIECES_KEY, length_of
 from .sound_tools import ALIASES, CATEGORY
 from .sound_windows import check_sound_latent
 
-PICTURE_GUIDANCE = 5.0  # what the shipped model, the only one at hand, is best sampled with
+PICTURE_GUIDANCE = 7.0  # what the shipped model, the only one at hand, is best sampled with
 SOLVERS = sorted(solvers.SOLVERS, key=lambda name: name != "midpoint")  # the paper's first
 
 

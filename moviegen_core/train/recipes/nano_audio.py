@@ -86,7 +86,7 @@ class AudioRecipe:
     # What the nano model is best sampled with: it learned from sounds of up to eight seconds.
     sampling_steps: int = 16
     guidance_scale: float = 3.0
-    picture_guidance: float = 5.0
+    picture_guidance: float = 7.0
     temperature: float = 0.8
     window_seconds: float = 8.0
     context_seconds: float = 2.0

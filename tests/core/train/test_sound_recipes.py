@@ -122,7 +122,7 @@ def test_audio_recipe_ships_weights_and_how_to_sample_with_them(workspace):
     entry = weights.shipped(workspace.ship)["nano/audio"]
     assert (entry.network, entry.recipe) == ("audio_dit", "nano-audio")
     advice = {
-        "guidance_scale": 3.0, "picture_guidance": 5.0, "temperature": 0.8, "window_seconds": 8.0,
+        "guidance_scale": 3.0, "picture_guidance": 7.0, "temperature": 0.8, "window_seconds": 8.0,
         "context_seconds": 2.0, "steps": 16,
     }  # fmt: skip
     assert entry.sampling == advice
