@@ -54,6 +54,7 @@ def evaluate(
     films: int = 20,
     film_steps: int = 25,
     candidates: int | None = None,
+    picture_guidance: float | None = None,
     roughness: float = 0.0,
     on_clip: OnClip | None = None,
 ) -> dict[str, Any]:
@@ -63,6 +64,7 @@ def evaluate(
     long_seconds: length of the sound that is searched for seams, 0 for none. films: how many films of the video model
     are heard when `generated` is measured, each made in `film_steps`; their landings must be heard when they are seen.
     candidates: sounds that are generated for each clip but not for each film, of which the sound match chooses one.
+    picture_guidance: of what is generated but for the films; as the model recommends unless given, 0 as one with words.
     roughness: deviation of noise on the latents of the source `codec`: what sounds is known however rough it is.
     """
     if clips < 1:
@@ -71,10 +73,11 @@ def evaluate(
         raise ConfigError(f"roughness {roughness:g} must lie from 0 to {MOST_ROUGH:g}; latents have unit variance")
     judge = load_sound_judge()
     # All of them before hours go into the first.
-    makers = {name: maker(name, model, candidates, roughness) for name in map(str.strip, sources.split(","))}
+    names = list(map(str.strip, sources.split(",")))
+    makers = {name: maker(name, model, candidates, picture_guidance, roughness) for name in names}
     report: dict[str, Any] = {"clips": clips, "seconds": seconds, "model": model, "sources": {}}
-    report |= {"candidates": candidates} if candidates is not None else {}
-    report |= {"roughness": roughness} if roughness else {}
+    asked = {"candidates": candidates, "picture_guidance": picture_guidance, "roughness": roughness or None}
+    report |= {name: value for name, value in asked.items() if value is not None}
     for name, make in makers.items():
 
         def tell(what: str, done: int, count: int, name: str = name) -> None:
@@ -121,7 +124,10 @@ def load_sound_judge(device: str = "cpu") -> SoundJudge:
     return judge
 
 
-def maker(name: str, model: str, candidates: int | None = None, roughness: float = 0.0) -> Make:
+def maker(
+    name: str, model: str, candidates: int | None = None, picture_guidance: float | None = None,
+    roughness: float = 0.0,
+) -> Make:  # fmt: skip
     """What makes the sounds of a source by name."""
     if name == "real":
         return real_sound
@@ -130,7 +136,8 @@ def maker(name: str, model: str, candidates: int | None = None, roughness: float
 
         if name == "codec":
             return through_codec(load_codec(model), roughness)
-        return generated(SoundPipeline.from_pretrained(model, device="cpu", dtype="float32"), candidates)
+        pipeline = SoundPipeline.from_pretrained(model, device="cpu", dtype="float32")
+        return generated(pipeline, candidates, picture_guidance)
     raise ConfigError(f"there is no source {name!r} of sounds; use real, codec or generated, joined by commas")
 
 

@@ -35,7 +35,7 @@ def through_codec(codec: AudioCodec, roughness: float = 0.0) -> Make:
     return make
 
 
-def generated(pipeline: SoundPipeline, candidates: int | None = None) -> Make:
+def generated(pipeline: SoundPipeline, candidates: int | None = None, picture_guidance: float | None = None) -> Make:
     """Mono sound made for a scene from its pictures and its caption, the best of so many `candidates`."""
 
     def make(scene: Scene, seconds: float, music: bool | str, seed: int) -> Tensor:
@@ -43,7 +43,7 @@ def generated(pipeline: SoundPipeline, candidates: int | None = None) -> Make:
         made = pipeline(
             said.description, music=said.music_description, music_likelihood=said.music, quality=said.quality,
             frames=pictures(scene, seconds), fps=CLIP_FPS, seconds=seconds, seed=seed,
-            candidates=candidates,
+            candidates=candidates, picture_guidance=picture_guidance,
         )  # fmt: skip
         return made.waveform
 

@@ -71,3 +71,5 @@ def test_unknown_source_is_refused_before_any_is_measured(tmp_path):
         bench.maker("tape", "nano")
     with pytest.raises(ConfigError, match="at least 1"):
         bench.evaluate(tmp_path, clips=0)
+    with pytest.raises(ConfigError, match="roughness -1 must lie from 0 to 2"):
+        bench.evaluate(tmp_path, clips=1, roughness=-1.0)

@@ -75,3 +75,23 @@ def test_of_candidates_the_match_keeps_one(pipeline, monkeypatch):
     assert len(heard) == 4
     finished = [finish_sound(pipeline.parts.codec, latent, chosen.shape[1]) for latent in heard]
     assert [torch.allclose(chosen, one, rtol=0, atol=1e-5) for one in finished] == [False, False, True, False]
+
+
+def test_rough_sounds_are_noise_on_the_latents_that_the_seed_fixes(pipeline):
+    codec, scene = pipeline.parts.codec, toybox.sample_scene(3)
+    clean, rough, again, other = (
+        sound_sources.through_codec(codec, roughness)(scene, 0.5, True, seed)
+        for roughness, seed in ((0.0, 1), (0.3, 1), (0.3, 1), (0.3, 2))
+    )
+    assert torch.equal(rough, again)
+    assert not torch.equal(rough, other)
+    assert not torch.allclose(rough, clean, atol=1e-4)
+
+
+def test_pictures_are_guided_apart_where_asked(pipeline):
+    scene = toybox.sample_scene(3)
+    as_one, none, apart = (
+        sound_sources.generated(pipeline, picture_guidance=scale)(scene, 0.5, False, 1) for scale in (None, 0.0, 8.0)
+    )
+    assert torch.equal(as_one, none)
+    assert not torch.allclose(as_one, apart, atol=1e-4)
