@@ -22,7 +22,6 @@ from .sound_latent import LATENT_CHANNELS, PIECES_KEY, length_of
 from .sound_tools import ALIASES, CATEGORY
 from .sound_windows import check_sound_latent
 
-PICTURE_GUIDANCE = 7.0  # what the shipped model, the only one at hand, is best sampled with
 SOLVERS = sorted(solvers.SOLVERS, key=lambda name: name != "midpoint")  # the paper's first
 
 
@@ -137,7 +136,7 @@ class SoundSampler(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "picture_cfg",
-                    default=PICTURE_GUIDANCE,
+                    default=0.0,
                     min=0.0,
                     max=100.0,
                     step=0.1,
@@ -158,7 +157,7 @@ class SoundSampler(io.ComfyNode):
     def execute(
         cls, model: Any, positive: Any, latent: dict[str, Any], seed: int, steps: int, cfg: float,
         candidates: int = 1, solver: str = SOLVERS[0], temperature: float = USUAL_TEMPERATURE,
-        picture_cfg: float = PICTURE_GUIDANCE, negative: Any = None, frame_encoders: Any = None, vae: Any = None,
+        picture_cfg: float = 0.0, negative: Any = None, frame_encoders: Any = None, vae: Any = None,
     ) -> io.NodeOutput:  # fmt: skip
         """Sample; length and known sound travel on with the latent."""
         scorer = None

@@ -86,7 +86,6 @@ class AudioRecipe:
     # What the nano model is best sampled with: it learned from sounds of up to eight seconds.
     sampling_steps: int = 16
     guidance_scale: float = 3.0
-    picture_guidance: float = 7.0
     temperature: float = 0.8
     window_seconds: float = 8.0
     context_seconds: float = 2.0
@@ -130,8 +129,7 @@ def run(recipe: AudioRecipe, workspace: Workspace) -> None:
         sound_flow_matching, weights=weights, hint_weight=recipe.hint_weight, early_share=recipe.early_share
     )
     sampling = {
-        name: getattr(recipe, name)
-        for name in ("guidance_scale", "picture_guidance", "temperature", "window_seconds", "context_seconds")
+        name: getattr(recipe, name) for name in ("guidance_scale", "temperature", "window_seconds", "context_seconds")
     }
     sampling["steps"] = recipe.sampling_steps
     train_and_ship(

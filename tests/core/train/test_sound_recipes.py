@@ -121,10 +121,7 @@ def test_audio_recipe_ships_weights_and_how_to_sample_with_them(workspace):
     nano_audio.run(recipe, workspace)
     entry = weights.shipped(workspace.ship)["nano/audio"]
     assert (entry.network, entry.recipe) == ("audio_dit", "nano-audio")
-    advice = {
-        "guidance_scale": 3.0, "picture_guidance": 7.0, "temperature": 0.8, "window_seconds": 8.0,
-        "context_seconds": 2.0, "steps": 16,
-    }  # fmt: skip
+    advice = {"guidance_scale": 3.0, "temperature": 0.8, "window_seconds": 8.0, "context_seconds": 2.0, "steps": 16}
     assert entry.sampling == advice
     model = loading.load(workspace.weight_file("nano/audio"), dtype=torch.float32)
     assert not torch.equal(model.frames_in.standard.std, torch.ones(288))
