@@ -129,7 +129,7 @@ def run(recipe: TAERecipe, workspace: Workspace) -> None:
             adversary = Adversary(PatchDiscriminator().to(workspace.placement.device), weight=stage.adversary_weight)
             loss, companions = replace(loss, adversary=adversary), {"adversary": adversary}
         if name == "decoder":
-            if steps:
+            if steps or not recipe.start:
                 measure(tae, clips, recipe)
                 ship(tae, recipe, workspace, steps)
             freeze_encoder(tae)
