@@ -20,9 +20,9 @@ from ..models.judge.model import Judge
 from ..models.tae.model import TAE
 from ..pipelines.decode import encode_video
 from ..toybox import render, sample_scene
+from .rough import check_roughness, rough
 
 SEED = 6_000_000  # far from every training seed
-MOST_ROUGH = 2.0
 
 
 def load_judge(device: str = "cpu") -> Judge:
@@ -49,8 +49,8 @@ def evaluate(
     """
     if clips < 1:
         raise ConfigError(f"{clips} clips were asked for; at least 1 is needed")
-    if roughness is not None and not 0 <= roughness <= MOST_ROUGH:
-        raise ConfigError(f"roughness {roughness:g} must lie from 0 to {MOST_ROUGH:g}; latents have unit variance")
+    if roughness is not None:
+        check_roughness(roughness)
     judge = load_judge()
     seen = partial(through_autoencoder, load_autoencoder(), roughness) if roughness is not None else as_drawn
     right: dict[str, list[bool]] = {name: [] for name in judge.config.classes}
@@ -93,6 +93,4 @@ def as_drawn(pixels: Tensor, seed: int) -> Tensor:
 @torch.inference_mode()
 def through_autoencoder(tae: TAE, roughness: float, pixels: Tensor, seed: int) -> Tensor:
     """Clips [B, 3, T, H, W] in [-1, 1] out of latents with noise of that deviation."""
-    latent = encode_video(tae, pixels)
-    noise = torch.randn(latent.shape, generator=torch.Generator().manual_seed(seed))
-    return tae.decode(latent + roughness * noise, pixels.shape[2]).clamp(-1, 1)
+    return tae.decode(rough(encode_video(tae, pixels), roughness, seed), pixels.shape[2]).clamp(-1, 1)

@@ -27,12 +27,12 @@ from ..shapes import SOUND_SAMPLE_RATE, sound_latent_frames
 from ..toybox import Scene, sample_scene, sound, sound_labels
 from .films import film_table, hear_films
 from .onsets import Agreement, agreement, onsets, true_hits
+from .rough import check_roughness
 from .seams import length_table, loudest_dbfs, seam_report
 
 SEED = 7_000_000  # far from every training seed
 RATE = SOUND_SAMPLE_RATE
 ATTRIBUTES = ("kind", "ambience", "mood")
-MOST_ROUGH = 2.0
 QUIET_DBFS = -50.0  # below which a tenth of a second is silent
 PATIENCE = 1000  # scenes looked through for the next one with a hit; of half a second, every fourth has one
 HIT_MOTIONS = ("bounce", "collide", "hop", "slide", "walk")
@@ -69,8 +69,7 @@ def evaluate(
     """
     if clips < 1:
         raise ConfigError(f"{clips} clips were asked for; at least 1 is needed")
-    if not 0 <= roughness <= MOST_ROUGH:
-        raise ConfigError(f"roughness {roughness:g} must lie from 0 to {MOST_ROUGH:g}; latents have unit variance")
+    check_roughness(roughness)
     judge = load_sound_judge()
     # All of them before hours go into the first.
     names = list(map(str.strip, sources.split(",")))

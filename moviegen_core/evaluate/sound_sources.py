@@ -13,6 +13,7 @@ from ..media.frames import from_uint8
 from ..models.audio_codec.model import AudioCodec
 from ..pipelines.soundtrack import SoundPipeline
 from ..toybox import Scene, render, sound, sound_captions
+from .rough import rough
 from .sound import Make
 
 CLIP_FPS, CLIP_SIZE = 16, 64  # of the pictures that a sound is made for
@@ -28,9 +29,7 @@ def through_codec(codec: AudioCodec, roughness: float = 0.0) -> Make:
     @torch.inference_mode()
     def make(scene: Scene, seconds: float, music: bool | str, seed: int) -> Tensor:
         real = torch.from_numpy(sound(scene, seconds=seconds, music=music, channels=1))
-        latent = codec.encode(real.unsqueeze(0))
-        noise = torch.randn(latent.shape, generator=torch.Generator().manual_seed(seed))
-        return codec.decode(latent + roughness * noise)[0, :, : real.shape[1]]
+        return codec.decode(rough(codec.encode(real.unsqueeze(0)), roughness, seed))[0, :, : real.shape[1]]
 
     return make
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..ops.patchify import patchify
 from ..shapes import LATENT_CHANNELS, PATCH_SIZE
+from .data import roughened
 from .hints import ANSWERS, answer_loss
 
 NOISE = 0.5  # deviation of the most noise that the critic learns to see through: what is predicted is not quite clean
@@ -82,7 +83,5 @@ class LatentCritic(nn.Module):
 def critic_loss(module: nn.Module, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
     """What a LatentCritic learns: to answer the hints of true latents, with some noise on them."""
     latent = batch["latent"]
-    deviation = NOISE * torch.rand(latent.shape[0], 1, 1, 1, 1, generator=generator)
-    noise = deviation * torch.randn(latent.shape, generator=generator)
-    told = answer_loss(module(latent + noise.to(latent)), batch["cells"], batch["move"], batch["camera"])
+    told = answer_loss(module(roughened(latent, NOISE, generator)), batch["cells"], batch["move"], batch["camera"])
     return {"loss": told["hints"], **told}

@@ -37,11 +37,19 @@ def position_rng(*numbers: int) -> np.random.Generator:
     return np.random.default_rng(numbers)
 
 
-def roughened(latent: Tensor, most: float, *numbers: int) -> Tensor:
-    """`latent` with noise on it, of a deviation of up to `most`; noise and deviation depend on `numbers` alone."""
-    generator = torch.Generator().manual_seed(position_seed(*numbers))
-    deviation = most * torch.rand((), generator=generator)
-    return latent + (deviation * torch.randn(latent.shape, generator=generator)).to(latent)
+def roughened(latent: Tensor, most: float, generator: torch.Generator, unit: Tensor | None = None) -> Tensor:
+    """Latents [B, ...] with noise of a deviation from 0 to `most`, another for each sample.
+
+    It is counted in `unit`s, that broadcast to a sample: raw latents have deviations of their own; None: 1.
+    """
+    size = most * torch.rand(latent.shape[0], *[1] * (latent.ndim - 1), generator=generator)
+    noise = (size * torch.randn(latent.shape, generator=generator)).to(latent)
+    return latent + (noise if unit is None else noise * unit.to(latent))
+
+
+def seeded(*numbers: int) -> torch.Generator:
+    """Torch generator seeded from a few non-negative numbers, the same on every machine."""
+    return torch.Generator().manual_seed(position_seed(*numbers))
 
 
 class Collated:

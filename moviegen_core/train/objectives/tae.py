@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..data import roughened
 from .discriminator import Adversary
 
 Distance = Callable[[Tensor, Tensor], Tensor]  # frames [N, 3, H, W] twice -> scalar
@@ -48,7 +49,8 @@ class TAELoss:
         posterior = module.posterior(pixels)  # type: ignore[operator]
         latent = posterior.sample(generator)
         if self.latent_noise and module.training:
-            latent = blurred(latent, module.latent_std, self.latent_noise, generator)  # type: ignore[arg-type]
+            unit: Tensor = module.latent_std[:, None, None, None]  # type: ignore[index]
+            latent = roughened(latent, self.latent_noise, generator, unit)
         rebuilt = module.decode_raw(latent, pixels.shape[2])  # type: ignore[operator]
         frames, target = as_images(rebuilt), as_images(pixels)
         squared = F.mse_loss(frames, target)
@@ -68,13 +70,6 @@ class TAELoss:
             loss, parts = loss + judged, {**parts, **told}
         psnr = 10.0 * torch.log10(4.0 / squared.detach().clamp_min(1e-10))
         return {"loss": loss, "psnr": psnr, **{name: value.detach() for name, value in parts.items()}}
-
-
-def blurred(latent: Tensor, deviation: Tensor, most: float, generator: torch.Generator) -> Tensor:
-    """Raw latents [B, C, T, H, W] with noise of a size from 0 to `most` of their channels' deviation [C]."""
-    size = most * torch.rand(len(latent), 1, 1, 1, 1, generator=generator)
-    noise = size * torch.randn(latent.shape, generator=generator)
-    return latent + noise.to(latent) * deviation.to(latent)[:, None, None, None]
 
 
 def outlier_penalty(latent: Tensor, radius: float = OUTLIER_RADIUS) -> Tensor:

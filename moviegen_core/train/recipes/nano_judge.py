@@ -23,7 +23,7 @@ from ...models.judge.model import Judge, JudgeConfig, finer, prepare_clip
 from ...toybox import vocabulary
 from ..cache import ShardCache
 from ..clips import ClipConfig, Clips
-from ..data import Batch, Collated, roughened
+from ..data import Batch, Collated, roughened, seeded
 from ..latents import load_tae, origin, weights_hash
 from ..loop import LoopConfig
 from ..objectives.judge import judge_loss
@@ -117,7 +117,7 @@ def coded_clips(workspace: Workspace, clips: Clips, config: JudgeConfig, roughne
             frames, fps = clips.config.kind(number)
             wanted = min(frames, math.ceil(config.num_frames / config.frames_per_second * fps))
             pixels = from_uint8(np.array(clips.pixels(number)[:wanted]))[None].to(tae.latent_std)
-            latent = roughened(tae.encode(pixels), 0.0 if number % 2 else roughness, number)
+            latent = roughened(tae.encode(pixels), 0.0 if number % 2 else roughness, seeded(number))
             again = tae.decode(latent, wanted).clamp(-1, 1)
             found.append(views(again.cpu(), fps, config))
         return found

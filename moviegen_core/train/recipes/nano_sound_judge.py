@@ -18,7 +18,7 @@ from ...models import catalog
 from ...models.audio_codec.model import AudioCodec
 from ...models.sound_judge.model import SoundJudgeConfig, hear
 from ...toybox import AMBIENCES, MOODS, SOUND_KINDS, sound_labels
-from ..data import Batch, Collated, roughened
+from ..data import Batch, Collated, roughened, seeded
 from ..loop import LoopConfig
 from ..objectives.sound_judge import sound_judge_loss
 from ..optim import OptimConfig
@@ -86,7 +86,8 @@ def labelled(
         waveform = torch.from_numpy(sounds.waveform(number))[None]
         if codec is not None and number < coded:
             # The codec works in whole frames: what it adds at the end is cut.
-            latent = roughened(codec.encode(waveform.to(codec.latent_std)), recipe.roughness, recipe.seed, number)
+            latent = codec.encode(waveform.to(codec.latent_std))
+            latent = roughened(latent, recipe.roughness, seeded(recipe.seed, number))
             waveform = codec.decode(latent)[..., : waveform.shape[-1]].cpu()
         return hear(waveform, config)[0].half().clone(), answers
 

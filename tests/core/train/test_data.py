@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from moviegen_core.errors import ConfigError
-from moviegen_core.train.data import Bucketed, Buckets, Collated, Mixture, position_seed, roughened, stream
+from moviegen_core.train.data import Bucketed, Buckets, Collated, Mixture, position_seed, roughened, seeded, stream
 
 SIZES = [(4, 8, 8)] * 23 + [(1, 8, 8)] * 50 + [(8, 16, 16)] * 7
 
@@ -84,10 +84,12 @@ def test_position_seeds_do_not_collide():
 
 
 def test_roughened_latents_have_noise_of_up_to_the_deviation_asked_for():
-    latent = torch.zeros(4, 50, 50)
-    deviations = torch.tensor([roughened(latent, 0.4, 7, number).std() for number in range(40)])
+    latent = torch.zeros(40, 100, 100)
+    made = roughened(latent, 0.4, seeded(7))
+    deviations = made.flatten(1).std(dim=1)
     assert deviations.max() < 0.41
     assert deviations.min() < 0.1
     assert deviations.mean() == pytest.approx(0.2, abs=0.06)
-    assert torch.equal(roughened(latent, 0.4, 7, 1), roughened(latent, 0.4, 7, 1))
-    assert torch.equal(roughened(latent, 0.0, 7, 1), latent)
+    assert torch.equal(made, roughened(latent, 0.4, seeded(7)))
+    assert not torch.equal(made, roughened(latent, 0.4, seeded(8)))
+    assert torch.equal(roughened(latent, 0.0, seeded(7)), latent)

@@ -3,8 +3,9 @@ import torch
 
 from moviegen_core.models import catalog
 from moviegen_core.models.tae.model import TAEConfig
+from moviegen_core.train.data import roughened
 from moviegen_core.train.objectives.discriminator import Adversary, PatchDiscriminator, hinge
-from moviegen_core.train.objectives.tae import TAELoss, blurred, detail_distance, feature_distance, outlier_penalty
+from moviegen_core.train.objectives.tae import TAELoss, detail_distance, feature_distance, outlier_penalty
 
 CONFIG = TAEConfig(
     channels=(8, 8, 8, 8), spatial_strides=(2, 1, 1), stem_fold=4, norm_groups=4, encoder_blocks=(1, 0, 0, 0),
@@ -85,7 +86,7 @@ def test_same_generator_gives_the_same_loss(tae):
 def test_latent_noise_is_a_share_of_the_channels_deviation_and_of_another_size_for_each_clip(tae):
     latent = torch.zeros(64, 2, 3, 8, 8)
     deviation = torch.tensor([1.0, 5.0])
-    noisy = blurred(latent, deviation, 0.3, torch.Generator().manual_seed(0))
+    noisy = roughened(latent, 0.3, torch.Generator().manual_seed(0), deviation[:, None, None, None])
     sizes = noisy.transpose(0, 1).flatten(2).std(dim=2) / deviation[:, None]
     torch.testing.assert_close(sizes[0], sizes[1], rtol=0.3, atol=0.01)
     assert sizes.max() < 0.35
