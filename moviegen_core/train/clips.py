@@ -19,13 +19,17 @@ STILL_SECONDS = 2.0  # of the scene that a still is taken from
 
 @dataclass(frozen=True, kw_only=True)
 class ClipConfig:
-    """What the clips of a folder show; `kinds` are (frames, fps, how many of each round)."""
+    """What the clips of a folder show; `kinds` are (frames, fps, how many of each round).
+
+    `motions` are what the subjects do in turn; without, whatever the toybox has them do.
+    """
 
     count: int
     size: int = 128
     kinds: tuple[tuple[int, int, int], ...] = ((32, 16, 1),)
     first_seed: int = 1_000_000
     split: str = "train"
+    motions: tuple[str, ...] = ()
 
     @property
     def round(self) -> list[tuple[int, int]]:
@@ -42,7 +46,8 @@ class ClipConfig:
         """Scene of clip `number`."""
         frames, fps = self.kind(number)
         seconds = max(frames / fps, STILL_SECONDS if frames == 1 else 0.0)
-        return toybox.sample_scene(self.first_seed + number, split=self.split, duration_seconds=seconds)
+        told = {"motion": self.motions[number % len(self.motions)]} if self.motions else {}
+        return toybox.sample_scene(self.first_seed + number, split=self.split, duration_seconds=seconds, **told)
 
     def start(self, number: int) -> float:
         """Moment in seconds at which clip `number` begins: 0, but stills (of one frame) spread over the scene."""
@@ -59,9 +64,7 @@ class Clips(Rendered[ClipConfig]):
     @staticmethod
     def describe(config: ClipConfig) -> dict[str, object]:
         """All but the count, and the drawing itself."""
-        facts = json.loads(json.dumps(to_dict(config)))
-        del facts["count"]
-        return {**facts, "drawing": drawing()}
+        return {**facts_of(config), "drawing": drawing()}
 
     def pixels(self, number: int) -> np.ndarray:
         """uint8 [T, H, W, 3], mapped: only what is read is loaded."""
@@ -81,6 +84,12 @@ class Clips(Rendered[ClipConfig]):
         # The scene first: a clip counts as drawn as soon as its pixels are there.
         self.path(number).with_suffix(".json").write_text(json.dumps(scene.to_dict()))
         return np.ascontiguousarray(pixels)
+
+
+def facts_of(config: object) -> dict[str, object]:
+    """A configuration as a folder's manifest tells it: without the count, and without motions where none are told."""
+    facts = json.loads(json.dumps(to_dict(config)))
+    return {name: value for name, value in facts.items() if name != "count" and (name != "motions" or value)}
 
 
 @cache

@@ -36,10 +36,11 @@ TEXT_ENCODER, VISION, MATCH, CODEC = "nano/ul2", "nano/metaclip_vision", "nano/s
 
 @dataclass(frozen=True)
 class SoundClips:
-    """Clips and their sounds under the same numbers."""
+    """Clips and their sounds under the same numbers; `kind` tells their folders from those of others."""
 
     clips: Clips
     sounds: Sounds
+    kind: str = ""
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -58,19 +59,24 @@ class SoundClips:
         return torch.from_numpy(self.sounds.waveform(number).mean(axis=0, keepdims=True))
 
 
-def sound_clips(workspace: Workspace, config: ClipConfig) -> SoundClips:
+def sound_clips(workspace: Workspace, config: ClipConfig, kind: str = "") -> SoundClips:
     """Clips of `config` and their sounds in one channel, rendered now where they are missing."""
-    clips = workspace.clips(config, "sound-clips")
-    sounds = Sounds(workspace.folder("sound-waves"), SoundConfig.beside(config, channels=1))
+    clips = workspace.clips(config, folder_of("sound-clips", kind))
+    sounds = Sounds(workspace.folder(folder_of("sound-waves", kind)), SoundConfig.beside(config, channels=1))
     sounds.fill(workspace.render_workers, workspace.out)
-    return SoundClips(clips, sounds)
+    return SoundClips(clips, sounds, kind)
+
+
+def folder_of(cache: str, kind: str) -> str:
+    """Name of a folder, of clips of one kind."""
+    return f"{cache}-{kind}" if kind else cache
 
 
 def effects_of(workspace: Workspace, data: SoundClips) -> SoundClips:
     """The same clips without any music: what of their sound the pictures can foretell."""
-    sounds = Sounds(workspace.folder("sound-effects"), replace(data.sounds.config, music=False))
+    sounds = Sounds(workspace.folder(folder_of("sound-effects", data.kind)), replace(data.sounds.config, music=False))
     sounds.fill(workspace.render_workers, workspace.out)
-    return SoundClips(data.clips, sounds)
+    return SoundClips(data.clips, sounds, data.kind)
 
 
 def caption(scene: toybox.Scene, variant: int) -> str:
@@ -84,7 +90,7 @@ def caption(scene: toybox.Scene, variant: int) -> str:
 def text_features(workspace: Workspace, data: SoundClips, variants: int) -> ShardCache:
     """Features [T, E] of `variants` captions a sound: keys "text.0", "text.1", ..."""
     facts = _origin(data, clips=False, variants=variants, encoder=workspace.sha256(TEXT_ENCODER))
-    cache = ShardCache(workspace.folder("sound-text"), len(data), facts)
+    cache = ShardCache(workspace.folder(folder_of("sound-text", data.kind)), len(data), facts)
     encoder = load_text_encoder(
         "ul2", workspace.weight_file(TEXT_ENCODER), device=workspace.placement.device, dtype=torch.float32
     )
@@ -147,7 +153,9 @@ class Stretches:
 
 def band_cache(workspace: Workspace, data: SoundClips, bands: int, key: str = BANDS) -> ShardCache:
     """`sound_bands` [M, K] of every sound under `key`, in a folder named after it."""
-    cache = ShardCache(workspace.folder(f"{key}-of-sounds"), len(data), _origin(data, clips=False, bands=bands))
+    cache = ShardCache(
+        workspace.folder(folder_of(f"{key}-of-sounds", data.kind)), len(data), _origin(data, clips=False, bands=bands)
+    )
 
     def make(numbers: Sequence[int]) -> list[Batch]:
         return [{key: sound_bands(data.waveform(number), bands)[0]} for number in numbers]
@@ -160,7 +168,7 @@ def frame_cache(workspace: Workspace, data: SoundClips) -> ShardCache:
     """Features [L, F] of every clip by the nano frame encoders, key "frames"."""
     encoders = load_frame_encoders(workspace)
     facts = _origin(data, vision=workspace.sha256(VISION), match=workspace.sha256(MATCH), rate=NANO_APPEARANCE_RATE)
-    cache = ShardCache(workspace.folder("sound-frames"), len(data), facts)
+    cache = ShardCache(workspace.folder(folder_of("sound-frames", data.kind)), len(data), facts)
 
     def make(numbers: Sequence[int]) -> list[Batch]:
         found: list[Batch] = []
@@ -178,7 +186,7 @@ def latent_cache(workspace: Workspace, data: SoundClips) -> ShardCache:
     """Latents [C, L] of every sound by the nano codec, key "latent"."""
     codec = load_codec(workspace)
     facts = _origin(data, clips=False, codec=encoder_hash(codec))
-    cache = ShardCache(workspace.folder("sound-latents"), len(data), facts)
+    cache = ShardCache(workspace.folder(folder_of("sound-latents", data.kind)), len(data), facts)
 
     @torch.inference_mode()
     def make(numbers: Sequence[int]) -> list[Batch]:

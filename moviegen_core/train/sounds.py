@@ -6,28 +6,28 @@ Sound `number` belongs to the scene that train/clips.py draws under the same num
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 
 from .. import toybox
-from ..config import to_dict
-from .clips import ClipConfig
+from .clips import ClipConfig, facts_of
 from .rendered import Rendered
 
 FULL_SCALE = 32767.0
+SHARED = ("count", "kinds", "first_seed", "split", "motions")  # that sounds have of their clips
 
 
 @dataclass(frozen=True, kw_only=True)
 class SoundConfig:
-    """What the sounds of a folder are; `kinds` are (frames, fps, how many of each round), as in ClipConfig."""
+    """What the sounds of a folder are; `kinds` (frames, fps, how many of each round) and `motions` as in ClipConfig."""
 
     count: int
     kinds: tuple[tuple[int, int, int], ...] = ((32, 16, 1),)
     first_seed: int = 1_000_000
     split: str = "train"
+    motions: tuple[str, ...] = ()
     channels: int = 2
     seconds: float | None = None  # default: as long as the clip; stills are heard for the whole of their scene
     music: bool = True  # by each scene's own choice, or none at all
@@ -35,13 +35,12 @@ class SoundConfig:
     @classmethod
     def beside(cls, clips: ClipConfig, **settings: object) -> SoundConfig:
         """The sounds of the same scenes as `clips`."""
-        shared = {"count": clips.count, "kinds": clips.kinds, "first_seed": clips.first_seed, "split": clips.split}
-        return cls(**{**shared, **settings})  # type: ignore[arg-type]
+        return cls(**{**{name: getattr(clips, name) for name in SHARED}, **settings})
 
     @property
     def clips(self) -> ClipConfig:
         """The clips to which these sounds belong."""
-        return ClipConfig(count=self.count, kinds=self.kinds, first_seed=self.first_seed, split=self.split)
+        return ClipConfig(**{name: getattr(self, name) for name in SHARED})
 
     def scene(self, number: int) -> toybox.Scene:
         """Scene of sound `number`."""
@@ -60,9 +59,7 @@ class Sounds(Rendered[SoundConfig]):
     @staticmethod
     def describe(config: SoundConfig) -> dict[str, object]:
         """All but the count, and the synthesis itself."""
-        facts = json.loads(json.dumps(to_dict(config)))
-        del facts["count"]
-        return {**facts, "synthesis": synthesis()}
+        return {**facts_of(config), "synthesis": synthesis()}
 
     def waveform(self, number: int, first: int = 0, count: int | None = None) -> np.ndarray:
         """float32 [channels, N] in [-1, 1]: sound `number`, or `count` samples of it from sample `first` on."""

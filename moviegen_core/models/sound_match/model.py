@@ -35,7 +35,8 @@ class SoundMatchConfig:
     """Widths, and the size at which pictures are looked at."""
 
     image_size: int = 32  # pixels, square; other shapes are squeezed
-    channels: tuple[int, ...] = (16, 32, 48)  # each halves the picture
+    first_stride: int = 2  # pixels from one place of the first look to the next: an even number
+    channels: tuple[int, ...] = (16, 32, 48)  # all but the first halve the picture
     dim: int = 64
     feature_dim: int = 48
     shared_dim: int = 32
@@ -46,15 +47,21 @@ class SoundMatchConfig:
     text_heads: int = 4
 
     def __post_init__(self) -> None:
-        if self.image_size % 2 ** len(self.channels):
+        if self.first_stride < 2 or self.first_stride % 2:
+            raise ConfigError(f"first_stride {self.first_stride} must be even and at least 2")
+        if self.image_size % self.shrinks:
             raise ConfigError(
-                f"image_size {self.image_size} cannot be halved {len(self.channels)} times; use a multiple of "
-                f"{2 ** len(self.channels)}"
+                f"image_size {self.image_size} cannot be shrunk {self.shrinks} times; use a multiple of {self.shrinks}"
             )
         if self.text_heads < 1 or self.dim % self.text_heads:
             raise ConfigError(f"dim {self.dim} must be a multiple of text_heads {self.text_heads}")
         if self.bands < self.onset_bands or any(width % 8 for width in self.channels):
             raise ConfigError("onset_bands must not exceed bands, and channels must be multiples of 8")
+
+    @property
+    def shrinks(self) -> int:
+        """How many times shorter a side becomes."""
+        return self.first_stride * 2 ** (len(self.channels) - 1)
 
 
 class Moments(nn.Module):
@@ -84,13 +91,14 @@ class SoundMatch(nn.Module):
         super().__init__()
         self.config = config
         leaf = {"device": device, "dtype": dtype}
-        widths = (3, *config.channels)
+        # The first one sees 5 x 5 pixels at a stride of 2, and as much of a finer picture.
+        stride = config.first_stride
+        first = ops.Conv2d(3, config.channels[0], 5 * stride // 2, stride=stride, padding=stride, **leaf)
         self.looks = nn.ModuleList(
-            ops.Conv2d(before, after, 5 if before == 3 else 3, stride=2, padding=2 if before == 3 else 1, **leaf)
-            for before, after in pairwise(widths)
+            [first, *(ops.Conv2d(*widths, 3, stride=2, padding=1, **leaf) for widths in pairwise(config.channels))]
         )
         self.look_norms = nn.ModuleList(ops.GroupNorm(8, width, **leaf) for width in config.channels)
-        side = config.image_size // 2 ** len(config.channels)
+        side = config.image_size // config.shrinks
         # Flattened, not pooled: where something is tells when it hits the ground.
         self.seen = ops.Linear(config.channels[-1] * side * side, config.dim, **leaf)
         self.watch = Moments(config.dim, config.dilations, ops=ops, **leaf)

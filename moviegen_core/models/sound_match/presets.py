@@ -2,6 +2,7 @@
 
 from .model import SoundMatchConfig
 
-NANO = SoundMatchConfig()
+# A stride of a foot, on the smaller of the toybox's pictures, is a pixel at 32 x 32.
+NANO = SoundMatchConfig(image_size=64, first_stride=4)
 
 PRESETS = {"nano": NANO}

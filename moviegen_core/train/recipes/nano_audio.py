@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ from ...models.sound_match.model import sound_bands
 from ...pipelines.sound import sample_sound
 from ..cache import ShardCache
 from ..clips import ClipConfig
-from ..data import Batch, Bucketed
+from ..data import Batch, Bucketed, Mixture
 from ..hints import sound_hints
 from ..loop import Hook, LoopConfig
 from ..objectives.audio import sound_flow_matching
@@ -48,7 +49,7 @@ from ..sound_data import (
     tokens_of,
 )
 from ..workspace import Workspace
-from .nano_sound_match import CLIPS, STATISTICS_SOUNDS
+from .nano_sound_match import CLIPS, STATISTICS_SOUNDS, STRUCK, kinds
 
 SHEET_STEPS, SHEET_SOUNDS, SHEET_BANDS, SHEET_ZOOM = 16, 6, 40, 2
 
@@ -61,6 +62,8 @@ class AudioRecipe:
     start: str = ""  # weights of the preset to train on from, a shipped name or a file; empty: from scratch
     seed: int = 61
     clips: ClipConfig = field(default_factory=lambda: CLIPS)
+    struck: ClipConfig = field(default_factory=lambda: STRUCK)
+    turns: tuple[int, int] = (3, 1)  # batches of `clips` and of `struck` in each round
     variants: int = 2  # captions a sound
     tokens_per_batch: int = 2400  # sound frames
     steps: int | None = None
@@ -94,16 +97,15 @@ class AudioRecipe:
 def run(recipe: AudioRecipe, workspace: Workspace) -> None:
     """Fill the caches, train, ship as nano/audio."""
     workspace.needs(CODEC, MATCH, VISION, TEXT_ENCODER)
-    data = sound_clips(workspace, recipe.clips)
-    texts = text_features(workspace, data, recipe.variants)
-    latents, frames = latent_cache(workspace, data), frame_cache(workspace, data)
+    parts = [heard(recipe, workspace, kind) for kind in kinds(recipe.turns)]
+    texts, frames = parts[0].texts, parts[0].frames
     torch.manual_seed(recipe.seed)
     model = catalog.build("audio_dit", recipe.preset, device="cpu")
     assert isinstance(model, AudioDiT)
     if recipe.start:
         begun = workspace.begun(recipe.start, "audio_dit").state_dict()
         model.load_state_dict({**model.state_dict(), **begun})  # a layer that it lacks begins silent
-    count = min(STATISTICS_SOUNDS, len(data))
+    count = min(STATISTICS_SOUNDS, len(texts))
     model.text_standard.measure(tokens_of(texts, count))
     model.frames_in.standard.measure(torch.cat([frames.get(number, FRAMES) for number in range(count)]))
     pupil = AudioPupil.of(model, tokens_of(texts, count) if recipe.whiten else None, recipe.stir)
@@ -132,10 +134,10 @@ def run(recipe: AudioRecipe, workspace: Workspace) -> None:
         name: getattr(recipe, name) for name in ("guidance_scale", "temperature", "window_seconds", "context_seconds")
     }
     sampling["steps"] = recipe.sampling_steps
+    sounds = Mixture([source(recipe, part) for part in parts], recipe.turns[: len(parts)])
     train_and_ship(
-        pupil, objective, source(recipe, data, latents, frames, texts), loop, workspace,
-        hooks=[sheet_hook(workspace, data, latents, frames, texts)], finish=AudioPupil.finished,
-        start=recipe.start, sampling=sampling,
+        pupil, objective, sounds, loop, workspace, hooks=[sheet_hook(workspace, parts[0])],
+        finish=AudioPupil.finished, start=recipe.start, sampling=sampling,
     )  # fmt: skip
 
 
@@ -153,10 +155,25 @@ def channel_weights(codec: AudioCodec, emphasis: float, gain_weight: float) -> T
     return (weights / weights.mean()).cpu()
 
 
-def source(
-    recipe: AudioRecipe, data: SoundClips, latents: ShardCache, frames: ShardCache, texts: ShardCache
-) -> Stretches:
+class Heard(NamedTuple):
+    """Clips of one kind, and what frozen networks make of them."""
+
+    data: SoundClips
+    texts: ShardCache
+    latents: ShardCache
+    frames: ShardCache
+
+
+def heard(recipe: AudioRecipe, workspace: Workspace, kind: str) -> Heard:
+    """The clips of one of KINDS, drawn and encoded now where they are missing."""
+    data = sound_clips(workspace, recipe.struck if kind else recipe.clips, kind)
+    texts = text_features(workspace, data, recipe.variants)
+    return Heard(data, texts, latent_cache(workspace, data), frame_cache(workspace, data))
+
+
+def source(recipe: AudioRecipe, part: Heard) -> Stretches:
     """Batches for `sound_flow_matching`, all sounds of a batch equally long."""
+    data, texts, latents, frames = part
 
     @cache
     def hints(number: int) -> Batch:
@@ -175,10 +192,9 @@ def source(
     return Stretches(sounds, recipe.stretch_share, recipe.least_stretch, recipe.seed)
 
 
-def sheet_hook(
-    workspace: Workspace, data: SoundClips, latents: ShardCache, frames: ShardCache, texts: ShardCache
-) -> Hook:
+def sheet_hook(workspace: Workspace, part: Heard) -> Hook:
     """Writes step-N.png now and then: spectrograms of a few sounds through the codec, each above the generated one."""
+    data, texts, latents, frames = part
     codec = load_codec(workspace)
     longest = max(data.num_latents(number) for number in range(min(SHEET_SOUNDS, len(data))))
 

@@ -1,13 +1,13 @@
 """Recipe nano-sound-match: the small network that tells which sound belongs to moving pictures, and to which words.
 
-It sees clips at 32 x 32 pixels and two seconds at a time; the clips are those of the recipe nano-audio.
+It sees clips at 64 x 64 pixels and two seconds at a time; the clips are those of the recipe nano-audio.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -18,9 +18,10 @@ from ...errors import ConfigError
 from ...media.frames import from_uint8
 from ...models import catalog
 from ...models.sound_match.model import MOMENT_RATE, SoundMatch
+from ...models.sound_match.start import start_from
 from ..cache import ShardCache
 from ..clips import ClipConfig
-from ..data import Batch, position_rng
+from ..data import Batch, Mixture, position_rng
 from ..hints import struck
 from ..loop import LoopConfig
 from ..objectives.sound_match import sound_match_loss
@@ -50,6 +51,9 @@ CLIPS = ClipConfig(
     kinds=((64, 16, 4), (96, 24, 2), (120, 30, 1), (48, 12, 1), (128, 16, 1), (32, 16, 1), (16, 16, 1)),
     first_seed=4_000_000,
 )
+# Somebody's steps are the least to be seen of all that is struck, and one clip in fifty of the others shows any.
+STRUCK = replace(CLIPS, count=1200, motions=("walk", "walk", "collide"), first_seed=4_500_000)
+KINDS = ("", "struck")  # of clips, as folders are named after them
 STATISTICS_SOUNDS = 200
 
 
@@ -61,6 +65,8 @@ class SoundMatchRecipe:
     start: str = ""  # weights of the preset to train on from, a shipped name or a file; empty: from scratch
     seed: int = 51
     clips: ClipConfig = field(default_factory=lambda: CLIPS)
+    struck: ClipConfig = field(default_factory=lambda: STRUCK)
+    turns: tuple[int, int] = (2, 1)  # batches of `clips` and of `struck` in each round
     variants: int = 2  # captions a sound
     seconds: float = 2.0
     batch_size: int = 20
@@ -75,17 +81,15 @@ class SoundMatchRecipe:
 def run(recipe: SoundMatchRecipe, workspace: Workspace) -> None:
     """Train and ship as nano/sound_match."""
     workspace.needs(TEXT_ENCODER)
-    data = sound_clips(workspace, recipe.clips)
-    texts = text_features(workspace, data, recipe.variants)
     torch.manual_seed(recipe.seed)
     match = catalog.build("sound_match", recipe.preset, device="cpu")
     assert isinstance(match, SoundMatch)
     if recipe.start:
-        match.load_state_dict(workspace.begun(recipe.start, "sound_match").state_dict())
-    caches = {BANDS: band_cache(workspace, data, match.config.bands)}
-    if recipe.foretell_weight:
-        caches[EFFECTS] = band_cache(workspace, effects_of(workspace, data), match.config.bands, EFFECTS)
-    match.text_standard.measure(tokens_of(texts, STATISTICS_SOUNDS))
+        known = workspace.begun(recipe.start, "sound_match")
+        assert isinstance(known, SoundMatch)
+        start_from(match, known)
+    parts = [segments(recipe, workspace, kind, match.config.bands) for kind in kinds(recipe.turns)]
+    match.text_standard.measure(tokens_of(parts[0].texts, STATISTICS_SOUNDS))
     loop = LoopConfig(
         name="sound_match",
         steps=recipe.steps,
@@ -102,9 +106,24 @@ def run(recipe: SoundMatchRecipe, workspace: Workspace) -> None:
     )
     objective = partial(sound_match_loss, foretell_weight=recipe.foretell_weight, hit_weight=recipe.hit_weight)
     train_and_ship(
-        MatchPupil.of(match), objective, Segments(data, caches, texts, recipe), loop, workspace,
+        MatchPupil.of(match), objective, Mixture(parts, recipe.turns[: len(parts)]), loop, workspace,
         finish=MatchPupil.finished, start=recipe.start,
     )  # fmt: skip
+
+
+def kinds(turns: tuple[int, int]) -> tuple[str, ...]:
+    """Those of KINDS of which there are batches: `turns` may leave the second out."""
+    return KINDS if turns[1] else KINDS[:1]
+
+
+def segments(recipe: SoundMatchRecipe, workspace: Workspace, kind: str, bands: int) -> Segments:
+    """Batches of the clips of one of KINDS, which are drawn and encoded now where they are missing."""
+    data = sound_clips(workspace, recipe.struck if kind else recipe.clips, kind)
+    texts = text_features(workspace, data, recipe.variants)
+    caches = {BANDS: band_cache(workspace, data, bands)}
+    if recipe.foretell_weight:
+        caches[EFFECTS] = band_cache(workspace, effects_of(workspace, data), bands, EFFECTS)
+    return Segments(data, caches, texts, recipe)
 
 
 class Segments:

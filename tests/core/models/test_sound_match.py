@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 from moviegen_core.errors import ConfigError
 from moviegen_core.models import catalog
-from moviegen_core.models.sound_match.model import SoundMatchConfig, sound_bands
+from moviegen_core.models.sound_match.model import SoundMatch, SoundMatchConfig, sound_bands
+from moviegen_core.models.sound_match.start import start_from
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +79,29 @@ def test_padding_of_a_text_is_not_read(match):
 def test_picture_size_that_cannot_be_halved_is_refused():
     with pytest.raises(ConfigError, match="multiple of 8"):
         SoundMatchConfig(image_size=36)
+    with pytest.raises(ConfigError, match="must be even"):
+        SoundMatchConfig(first_stride=3)
+
+
+@torch.no_grad()
+def test_match_that_sees_finer_begins_with_what_a_coarser_one_told():
+    known = SoundMatch(SoundMatchConfig())
+    known.reset_parameters()
+    finer = SoundMatch(replace(known.config, image_size=64, first_stride=4))
+    start_from(finer, known)
+    pictures = 2 * torch.rand(3, 3, 64, 64) - 1
+    assert torch.allclose(finer.see(pictures), known.see(pictures), atol=1e-4)
+    again = SoundMatch(finer.config)
+    start_from(again, finer)
+    assert torch.equal(again.see(pictures), finer.see(pictures))
+
+
+@pytest.mark.parametrize(
+    ("known", "wanted"),
+    [({}, {"image_size": 64}), ({}, {"first_stride": 4}), ({}, {"dim": 32}),
+     ({"image_size": 64, "first_stride": 4}, {"image_size": 96, "first_stride": 6}),
+     ({"image_size": 64, "first_stride": 4}, {})],
+)  # fmt: skip
+def test_match_of_other_shapes_is_no_start(known, wanted):
+    with pytest.raises(ConfigError, match="only image_size and first_stride may differ"):
+        start_from(SoundMatch(SoundMatchConfig(**wanted)), SoundMatch(SoundMatchConfig(**known)))

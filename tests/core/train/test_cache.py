@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -108,6 +109,15 @@ def test_clip_kinds_keep_their_shares():
     kinds = [CONFIG.kind(number) for number in range(6)]
     assert kinds.count((3, 16)) == 4
     assert kinds.count((2, 24)) == 2
+
+
+def test_clips_may_show_chosen_motions_and_folders_without_are_what_they_were(tmp_path):
+    config = replace(CONFIG, motions=("walk", "hop"))
+    assert [config.scene(number).motion.kind for number in range(4)] == ["walk", "hop", "walk", "hop"]
+    assert "motions" not in Clips.describe(CONFIG)
+    Clips(tmp_path, CONFIG)
+    with pytest.raises(CheckpointError, match="other motions"):
+        Clips(tmp_path, config)
 
 
 def test_clips_of_another_configuration_are_refused(tmp_path):

@@ -38,7 +38,7 @@ SETTINGS = {
     },
     "nano-judge": {**STEPS, "clips": CLIPS, "batch_size": 2},
     "nano-sound-judge": {**STEPS, "sounds": {"count": 3}, "batch_size": 2},
-    "nano-sound-match": {**STEPS, "clips": SOUND_CLIPS, "batch_size": 2},
+    "nano-sound-match": {**STEPS, "clips": SOUND_CLIPS, "struck": SOUND_CLIPS, "batch_size": 2},
     "nano-codec": {
         "clips": SOUND_CLIPS,
         "start_sounds": 4,
@@ -46,7 +46,7 @@ SETTINGS = {
         "batch_size": 1,
         **dict.fromkeys(("joint", "decoder"), STEPS),
     },
-    "nano-audio": {**STEPS, "clips": SOUND_CLIPS, "tokens_per_batch": 100},
+    "nano-audio": {**STEPS, "clips": SOUND_CLIPS, "struck": SOUND_CLIPS, "tokens_per_batch": 100},
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import replace
 
 import pytest
@@ -41,6 +42,7 @@ from moviegen_core.train.vocabulary import build_tokenizer
 from moviegen_core.train.workspace import Workspace
 
 CLIPS = ClipConfig(count=4, size=32, kinds=((16, 8, 2), (20, 16, 1)), first_seed=70)
+STRUCK = replace(CLIPS, count=2, motions=("walk",))
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +69,20 @@ def workspace(tmp_path_factory):
     return workspace
 
 
+def read(path):
+    return json.loads(path.read_text())
+
+
 def match_recipe(**changes):
-    return nano_sound_match.SoundMatchRecipe(**{"clips": CLIPS, "steps": 2, "minutes": 60, "batch_size": 2, **changes})
+    return nano_sound_match.SoundMatchRecipe(
+        **{"clips": CLIPS, "struck": STRUCK, "steps": 2, "minutes": 60, "batch_size": 2, **changes}
+    )
+
+
+def audio_recipe(**changes):
+    return nano_audio.AudioRecipe(
+        **{"clips": CLIPS, "struck": STRUCK, "steps": 2, "minutes": 60, "tokens_per_batch": 100, **changes}
+    )
 
 
 def test_match_recipe_ships_weights_that_know_the_spread_of_the_text(workspace):
@@ -91,6 +105,16 @@ def test_match_trains_on_from_weights_and_renders_no_effects_that_nobody_asks_fo
     entry = weights.shipped(apart.ship)["nano/sound_match"]
     assert [row["steps"] for row in entry.ancestors] == [2]
     assert entry.steps == 3
+
+
+def test_clips_in_which_much_is_struck_have_folders_of_their_own_and_may_be_left_out(workspace, tmp_path):
+    for name in ("sound-clips", "sound-waves", "sound-text", "bands-of-sounds"):
+        assert workspace.folder(f"{name}-struck").is_dir()
+    assert {
+        scene["motion"]["kind"] for scene in map(read, workspace.folder("sound-clips-struck").rglob("0*.json"))
+    } == {"walk"}
+    nano_sound_match.run(match_recipe(turns=(1, 0)), replace(workspace, output=tmp_path / "runs"))
+    assert not (tmp_path / "runs" / "sound-clips-struck").exists()
 
 
 def test_parts_of_clips_come_with_the_sound_of_the_same_time(workspace):
@@ -117,7 +141,7 @@ def test_recipe_without_a_clip_that_is_long_enough_is_refused(workspace):
 
 
 def test_audio_recipe_ships_weights_and_how_to_sample_with_them(workspace):
-    recipe = nano_audio.AudioRecipe(clips=CLIPS, steps=2, minutes=60, tokens_per_batch=100)
+    recipe = audio_recipe()
     nano_audio.run(recipe, workspace)
     entry = weights.shipped(workspace.ship)["nano/audio"]
     assert (entry.network, entry.recipe) == ("audio_dit", "nano-audio")
@@ -132,9 +156,7 @@ def test_audio_recipe_trains_on_from_weights_without_the_head(workspace, tmp_pat
     begun = AudioDiT(replace(audio_presets.NANO, head_dim=0))
     begun.reset_parameters()
     file = loading.save(begun, tmp_path / "begun.safetensors")
-    recipe = nano_audio.AudioRecipe(
-        clips=CLIPS, start=str(file), steps=1, minutes=60, tokens_per_batch=100, learning_rate=0.0
-    )
+    recipe = audio_recipe(start=str(file), steps=1, learning_rate=0.0)
     nano_audio.run(recipe, replace(workspace, output=tmp_path / "runs"))
     shipped = loading.load(workspace.weight_file("nano/audio"), dtype=torch.float32)
     assert shipped.config.head_dim > 0
@@ -184,7 +206,7 @@ def test_stretches_that_cannot_be_are_refused(share, least):
 
 
 def test_frame_features_of_another_match_are_refused(workspace):
-    recipe = nano_audio.AudioRecipe(clips=CLIPS, steps=2, minutes=60, tokens_per_batch=100)
+    recipe = audio_recipe()
     nano_audio.run(recipe, workspace)
     kept = workspace.weight_file("nano/sound_match").read_bytes()
     try:
