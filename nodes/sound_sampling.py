@@ -11,7 +11,8 @@ from torch import Tensor
 from moviegen_core.conditioning.sound import SoundConditioning
 from moviegen_core.errors import ConfigError
 from moviegen_core.flow import solver as solvers
-from moviegen_core.pipelines.sound import GUIDANCE_SCALE, METHODS, STEPS, MatchScorer
+from moviegen_core.pipelines.sound import GUIDANCE_SCALE, METHODS, STEPS
+from moviegen_core.pipelines.sound_scoring import MatchScorer
 from moviegen_core.pipelines.soundtrack import finish_sound
 from moviegen_core.shapes import SOUND_SAMPLE_RATE
 

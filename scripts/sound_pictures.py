@@ -24,7 +24,8 @@ from moviegen_core.media.movie import read_movie
 from moviegen_core.media.sound import read_sound
 from moviegen_core.media.spectrogram import LEFT, sound_picture
 from moviegen_core.pipelines.known_sound import known_sound
-from moviegen_core.pipelines.sound import CONTEXT_SECONDS, LATENT_RATE, WINDOW_SECONDS, MatchScorer, joins
+from moviegen_core.pipelines.sound import CONTEXT_SECONDS, LATENT_RATE, WINDOW_SECONDS, joins
+from moviegen_core.pipelines.sound_scoring import MatchScorer
 from moviegen_core.pipelines.soundtrack import SoundPipeline, condition_sound, watch_video
 from moviegen_core.shapes import SOUND_SAMPLE_RATE, sound_latent_frames
 

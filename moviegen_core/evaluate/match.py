@@ -18,8 +18,8 @@ from torch import Tensor
 from ..conditioning.sound import SoundConditioning
 from ..devices import choose
 from ..errors import ConfigError
-from ..pipelines.sound import MatchScorer
 from ..pipelines.sound_parts import SoundParts, load_sound_parts
+from ..pipelines.sound_scoring import MatchScorer
 from ..pipelines.soundtrack import condition_sound, request_caption, watch_frames
 from ..shapes import SOUND_SAMPLE_RATE, sound_latent_frames
 from ..toybox import Scene, sound, sound_captions

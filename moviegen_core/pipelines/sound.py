@@ -9,74 +9,26 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from ..conditioning.sound import LATENT_RATE, SoundConditioning, motion_span
+from ..conditioning.sound import LATENT_RATE, SoundConditioning
 from ..errors import ConfigError, ShapeError
 from ..flow import guidance, path, times
 from ..flow.solver import OnStep, Solver, Velocity, integrate
 from ..models.audio_dit.model import AudioDiT, Prepared
-from ..models.sound_match.model import SoundMatch, sound_bands
 from ..ops.attention import Attend
 from ..ops.attention import resolve as resolve_attention
 from ..ops.windows import windows
 from .sample import check_temperature
+from .sound_scoring import Scorer, check_scorer
 
 STEPS = 64  # paper 6.3
 GUIDANCE_SCALE = 3.0  # paper 6.3
 CONTEXT_SECONDS = 5.0  # paper, figure 27
 WINDOW_SECONDS = 20.0  # paper, figure 27: chunks of 20 s; the nano model recommends its own
 METHODS = ("extend", "multidiffusion")
-
-
-class Scorer(Protocol):
-    """Judges finished candidates."""
-
-    def __call__(self, latent: Tensor, conditioning: SoundConditioning) -> Tensor:
-        """latent [B, C, L] and its conditions -> scores [B]; higher is better."""
-        ...
-
-
-class Decodes(Protocol):
-    """What a codec can do here: latents [B, C, L] -> waveforms [B, 1, N]."""
-
-    def decode(self, latent: Tensor) -> Tensor: ...
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class MatchScorer:
-    """Score by a sound match: how well a candidate fits the moments of the video, and its description.
-
-    It reads the motion features that stand last among the conditioning's frame features, and the text features;
-    parts that the conditioning lacks do not count. The weights of the two are an assumption.
-    """
-
-    match: SoundMatch
-    codec: Decodes
-    text_weight: float = 0.5
-
-    @torch.no_grad()
-    def __call__(self, latent: Tensor, conditioning: SoundConditioning) -> Tensor:
-        """latent [B, C, L], conditioning of one sample or B -> [B]."""
-        place = self.match.seen.weight
-        waveform = self.codec.decode(latent)[:, 0]
-        bands = sound_bands(waveform.to(place), self.match.config.bands)
-        moments, whole = self.match.embed_sound(bands)
-        score = torch.zeros(latent.shape[0], device=place.device)
-        if conditioning.frames is not None and conditioning.frames_mask is not None:
-            frames = conditioning.frames.to(place)
-            shown = self.match.embed_frames(motion_span(frames, self.match.config.feature_dim))
-            seen = conditioning.frames_mask.to(place.device).repeat_interleave(shown.shape[1] // frames.shape[1], 1)
-            fit = (shown * moments[:, : shown.shape[1]]).sum(dim=-1) * seen
-            score = score + fit.sum(dim=1) / seen.sum(dim=1).clamp(min=1)
-        if conditioning.text is not None and conditioning.text_mask is not None:
-            mask = conditioning.text_mask.to(place.device)
-            said = self.match.embed_text(conditioning.text.to(place), mask)
-            score = score + self.text_weight * (said * whole).sum(dim=-1) * mask.any(dim=1)
-        return score
 
 
 def make_noise(batch: int, channels: int, num_latents: int, seed: int) -> Tensor:
@@ -385,14 +337,6 @@ def check_method(method: str, branches: int) -> None:
         raise ConfigError(f"long-form method {method!r} is unknown; use one of {', '.join(METHODS)}")
     if method != "extend" and branches > 1:
         raise ConfigError(f"{method} makes the whole sound at once; choose extend for candidates and beams")
-
-
-def check_scorer(candidates: int, scorer: Scorer | None) -> None:
-    """ConfigError where candidates cannot be ranked."""
-    if candidates < 1:
-        raise ConfigError(f"{candidates} candidates were asked for; use at least 1 (paper: 8)")
-    if candidates > 1 and scorer is None:
-        raise ConfigError(f"{candidates} candidates need a scorer that chooses one; give it, or ask for 1 candidate")
 
 
 def _check_length(conditioning: SoundConditioning, num_latents: int) -> None:

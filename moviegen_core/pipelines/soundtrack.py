@@ -43,19 +43,10 @@ from ..ops.attention import Attend
 from ..shapes import SOUND_SAMPLE_RATE, sound_latent_frames
 from .known_sound import Known, covers, encode_known, paste_known
 from .sample import check_temperature
-from .sound import (
-    CONTEXT_SECONDS,
-    GUIDANCE_SCALE,
-    STEPS,
-    WINDOW_SECONDS,
-    MatchScorer,
-    check_method,
-    check_scorer,
-    long_sound,
-    window_frames,
-)
+from .sound import CONTEXT_SECONDS, GUIDANCE_SCALE, STEPS, WINDOW_SECONDS, check_method, long_sound, window_frames
 from .sound_codec import decode_pieces
 from .sound_parts import SoundParts, load_sound_parts
+from .sound_scoring import MatchScorer, check_scorer
 
 if TYPE_CHECKING:
     from PIL.Image import Image

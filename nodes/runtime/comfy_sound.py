@@ -22,16 +22,8 @@ from torch import Tensor, nn
 from moviegen_core.conditioning.sound import FrameEncoders
 from moviegen_core.errors import BackendError
 from moviegen_core.flow import times
-from moviegen_core.pipelines.sound import (
-    Scorer,
-    check_method,
-    check_scorer,
-    grow,
-    make_noise,
-    to_make,
-    triangle,
-    window_runs,
-)
+from moviegen_core.pipelines.sound import check_method, grow, make_noise, to_make, triangle, window_runs
+from moviegen_core.pipelines.sound_scoring import Scorer, check_scorer
 
 from .. import convert, preview, sound_convert
 from ..sound_convert import FRAMES, KNOWN

@@ -17,7 +17,8 @@ from moviegen_core.conditioning.sound import FrameEncoders, SoundConditioning
 from moviegen_core.errors import BackendError
 from moviegen_core.models.audio_codec.model import AudioCodec
 from moviegen_core.models.audio_dit.model import AudioDiT
-from moviegen_core.pipelines.sound import Scorer, check_method, long_sound, to_make, window_runs
+from moviegen_core.pipelines.sound import check_method, long_sound, to_make, window_runs
+from moviegen_core.pipelines.sound_scoring import Scorer
 
 from .. import preview, sound_convert
 from ..sound_convert import FRAMES

@@ -41,7 +41,7 @@ NODES, PACKAGE = load_pack()  # publishes moviegen_core
 
 # isort: split
 from moviegen_core.models import loading  # noqa: E402
-from moviegen_core.pipelines import sound  # noqa: E402
+from moviegen_core.pipelines import sound, sound_scoring  # noqa: E402
 
 STEPS, SCALE, SEED, FRAMES = 8, 3.0, 5, 40
 LENGTH = 63  # sound frames of 40 pictures at 16 fps
@@ -272,7 +272,7 @@ class Checks:
         three = [self.sampled(seed=SEED + number) for number in range(3)]
         best = self.sampled(candidates=3, frame_encoders=self.eyes, vae=self.vae)
         eyes = self.host.frame_encoders(self.eyes)
-        scorer = sound.MatchScorer(match=eyes.motion, codec=self.host.sound_codec(self.vae, LENGTH))
+        scorer = sound_scoring.MatchScorer(match=eyes.motion, codec=self.host.sound_codec(self.vae, LENGTH))
         scores = [float(scorer(one, self.given())[0]) for one in three]
         return gap(best, three[scores.index(max(scores))])
 

@@ -14,7 +14,8 @@ from moviegen_core.errors import BackendError, ConfigError, MediaError, MovieGen
 from moviegen_core.media.movie import exact_fps, write_movie
 from moviegen_core.media.sound import read_sound
 from moviegen_core.pipelines.known_sound import FADE_SAMPLES
-from moviegen_core.pipelines.sound import MatchScorer, long_sound, sample_sound
+from moviegen_core.pipelines.sound import long_sound, sample_sound
+from moviegen_core.pipelines.sound_scoring import MatchScorer
 from moviegen_core.pipelines.soundtrack import watch_video
 from moviegen_host.errors import Cancelled
 from moviegen_host.io import Hidden

@@ -11,8 +11,8 @@ from moviegen_core.evaluate import sound_sources
 from moviegen_core.models.audio_codec.model import AudioCodec, AudioCodecConfig
 from moviegen_core.models.audio_dit.model import AudioDiT, AudioDiTConfig
 from moviegen_core.models.sound_match.model import SoundMatch, SoundMatchConfig
-from moviegen_core.pipelines.sound import MatchScorer
 from moviegen_core.pipelines.sound_parts import SoundParts
+from moviegen_core.pipelines.sound_scoring import MatchScorer
 from moviegen_core.pipelines.soundtrack import SoundPipeline, finish_sound
 
 CODEC = AudioCodecConfig(

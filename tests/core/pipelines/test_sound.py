@@ -9,10 +9,8 @@ import torch
 
 from moviegen_core.conditioning.sound import SoundConditioning
 from moviegen_core.errors import ConfigError, ShapeError
-from moviegen_core.models import catalog
 from moviegen_core.models.audio_dit.model import AudioDiT, AudioDiTConfig
-from moviegen_core.models.sound_match.model import MOMENT_RATE
-from moviegen_core.pipelines.sound import MatchScorer, joins, long_sound, make_noise, sample_sound, triangle
+from moviegen_core.pipelines.sound import joins, long_sound, make_noise, sample_sound, triangle
 
 CONFIG = AudioDiTConfig(dim=16, num_heads=2, num_layers=1, mlp_dim=24, latent_channels=4, text_dim=5, frame_dim=3)
 FAST = {"steps": 3}
@@ -257,27 +255,3 @@ def test_triangle_is_even_and_nowhere_zero():
     assert torch.allclose(weights, weights.flip(0))
     assert weights.min() > 0
     assert weights.argmax() in (4, 5)
-
-
-@torch.no_grad()
-def test_match_prefers_the_sound_that_it_was_told_is_right():
-    """The scorer's sum is that of its embeddings: a match whose frames are the sound's own embedding scores 1."""
-    torch.manual_seed(0)
-    match = catalog.build("sound_match", device="cpu").eval()
-
-    class Codec:
-        def decode(self, latent):
-            return latent.flatten(1)[:, None]
-
-    frames = torch.randn(1, 2, 2 * match.config.feature_dim)
-    latents = 0.1 * torch.randn(3, 1, 3840)
-    scorer = MatchScorer(match=match, codec=Codec(), text_weight=0.5)
-    scores = scorer(latents, SoundConditioning(frames=frames))
-    shown = match.embed_frames(frames.unflatten(2, (2, -1)).flatten(1, 2))
-    from moviegen_core.models.sound_match.model import sound_bands
-
-    heard, _ = match.embed_sound(sound_bands(latents[:, 0], match.config.bands))
-    assert shown.shape[1] == 2 * MOMENT_RATE // 25
-    assert torch.allclose(scores, (shown * heard).sum(-1).mean(1), atol=1e-5)
-    hidden = SoundConditioning(frames=frames, frames_mask=torch.zeros(1, 2, dtype=torch.bool))
-    assert torch.equal(scorer(latents, hidden), torch.zeros(3))

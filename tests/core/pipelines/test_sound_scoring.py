@@ -1,0 +1,32 @@
+"""The scorer by a sound match."""
+
+from __future__ import annotations
+
+import torch
+
+from moviegen_core.conditioning.sound import SoundConditioning
+from moviegen_core.models import catalog
+from moviegen_core.models.sound_match.model import MOMENT_RATE, sound_bands
+from moviegen_core.pipelines.sound_scoring import MatchScorer
+
+
+@torch.no_grad()
+def test_match_prefers_the_sound_that_it_was_told_is_right():
+    """The scorer's sum is that of its embeddings: a match whose frames are the sound's own embedding scores 1."""
+    torch.manual_seed(0)
+    match = catalog.build("sound_match", device="cpu").eval()
+
+    class Codec:
+        def decode(self, latent):
+            return latent.flatten(1)[:, None]
+
+    frames = torch.randn(1, 2, 2 * match.config.feature_dim)
+    latents = 0.1 * torch.randn(3, 1, 3840)
+    scorer = MatchScorer(match=match, codec=Codec(), text_weight=0.5)
+    scores = scorer(latents, SoundConditioning(frames=frames))
+    shown = match.embed_frames(frames.unflatten(2, (2, -1)).flatten(1, 2))
+    heard, _ = match.embed_sound(sound_bands(latents[:, 0], match.config.bands))
+    assert shown.shape[1] == 2 * MOMENT_RATE // 25
+    assert torch.allclose(scores, (shown * heard).sum(-1).mean(1), atol=1e-5)
+    hidden = SoundConditioning(frames=frames, frames_mask=torch.zeros(1, 2, dtype=torch.bool))
+    assert torch.equal(scorer(latents, hidden), torch.zeros(3))
