@@ -15,6 +15,9 @@ from ..config import to_dict
 from .rendered import Rendered
 
 STILL_SECONDS = 2.0  # of the scene that a still is taken from
+# What a short training is slowest to learn to draw (assumption, from what the judge tells of samples): things that
+# cross the picture at any height, as they do aloft or where the camera pans.
+ALOFT, CROSSED = ("float", "fly", "orbit", "swing"), ("pan left", "pan right")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,3 +124,8 @@ def best_looking(clips: Clips, numbers: Sequence[int], share: float) -> list[int
     """The `share` of the clips with the highest `looks`, in rising order; ties go to the lower number."""
     scored = sorted((-looks(clips.scene(number), *clips.config.kind(number)), number) for number in numbers)
     return sorted(number for _, number in scored[: max(1, round(share * len(scored)))])
+
+
+def hard(scene: toybox.Scene) -> bool:
+    """Whether the subject is aloft, or the camera pans."""
+    return scene.motion.kind in ALOFT or scene.camera.move in CROSSED

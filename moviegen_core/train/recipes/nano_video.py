@@ -25,7 +25,7 @@ from ...shapes import clip_latent
 from .. import state
 from ..average import average
 from ..cache import ShardCache
-from ..clips import ClipConfig, Clips, best_looking
+from ..clips import ClipConfig, Clips, best_looking, hard
 from ..critic import LatentCritic, critic_loss
 from ..data import Mixture, Source
 from ..hints import Hints
@@ -70,6 +70,7 @@ class VideoStage:
     ema_decay: float = 0.99
     clips: int | None = None  # the first so many; encoding is a good part of the work at the higher resolution
     best_share: float = 1.0
+    hard_turns: int = 1  # how often clips that are hard to draw come for each of the others
     snapshots: tuple[float, ...] = ()
     steps: int | None = None
 
@@ -322,6 +323,9 @@ class Data:
         numbers: list[int] = list(range(len(clips)))
         if name == "clips" and stage.best_share < 1.0:
             numbers = best_looking(clips, numbers, stage.best_share)
+        if stage.hard_turns > 1:
+            again = [number for number in numbers if hard(clips.scene(number))]
+            numbers = numbers + again * (stage.hard_turns - 1)
         return samples(
             numbers, cache, texts, seed=seed, variants=variants, tokens_per_batch=stage.tokens_per_batch, hints=hints,
             side=side,

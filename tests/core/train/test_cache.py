@@ -14,7 +14,7 @@ from moviegen_core import toybox
 from moviegen_core.errors import CheckpointError
 from moviegen_core.train import clips as clips_module
 from moviegen_core.train.cache import ShardCache, pad_features
-from moviegen_core.train.clips import ClipConfig, Clips, best_looking, looks
+from moviegen_core.train.clips import ClipConfig, Clips, best_looking, hard, looks
 
 ORIGIN = {"tae": "abc", "clips": {"size": 16}}
 CONFIG = ClipConfig(count=6, size=16, kinds=((3, 16, 2), (2, 24, 1)))
@@ -142,3 +142,13 @@ def test_best_looking_clips_score_no_lower_than_the_others(tmp_path):
     assert len(chosen) == 3
     assert min(score[number] for number in chosen) >= max(score[n] for n in range(12) if n not in chosen)
     assert all(0 <= value <= 1 for value in score.values())
+
+
+def test_what_is_aloft_or_passes_a_panning_camera_is_hard_to_draw():
+    scenes = [toybox.sample_scene(seed) for seed in range(60)]
+    assert all(hard(scene) for scene in scenes if scene.motion.kind == "orbit")
+    assert {scene.camera.move for scene in scenes if hard(scene) and scene.motion.kind == "roll"} <= {
+        "pan left",
+        "pan right",
+    }
+    assert not hard(toybox.sample_scene(1, motion="hop", camera="static"))

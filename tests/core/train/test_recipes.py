@@ -26,7 +26,7 @@ from moviegen_core.models.video_dit import presets as video_presets
 from moviegen_core.models.video_dit.model import VideoDiT
 from moviegen_core.toybox import sample_scene
 from moviegen_core.train import loop, run, state
-from moviegen_core.train.clips import ClipConfig
+from moviegen_core.train.clips import ClipConfig, hard
 from moviegen_core.train.crops import CropConfig
 from moviegen_core.train.latents import encoder_hash, load_tae, weights_hash
 from moviegen_core.train.recipes import RECIPES, nano_judge, nano_tae, nano_video
@@ -110,6 +110,19 @@ def tiny_video_recipe():
         long=replace(stage, longs=1),
         best=replace(stage, steps=2, best_share=0.5, snapshots=(0.5, 1.0)),
     )
+
+
+def test_clips_that_are_hard_to_draw_come_as_often_as_a_stage_says(tmp_path):
+    count = 6
+    workspace, recipe = make_workspace(tmp_path), replace(tiny_video_recipe(), clips=replace(CLIPS, count=count))
+    ship_untrained_parts(workspace)
+    data = nano_video.Data(recipe, workspace)
+    few = sum(hard(data.clips.scene(number)) for number in range(count))
+    assert 0 < few < count
+    for turns in (1, 3):
+        source = data.source(replace(recipe.joint, stills=0, hard_turns=turns), seed=0)
+        held = sum(len(members) for members in source.sources[0].buckets.members.values())
+        assert held == count + (turns - 1) * few
 
 
 def test_autoencoder_recipe_ships_weights_with_latents_of_unit_variance(trained_tae):
