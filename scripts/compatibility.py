@@ -47,7 +47,7 @@ NOTES = """
 - The text encoders are modules of transformers: they are loaded whole, not streamed layer by layer when memory is
   short.
 - ComfyUI's savers drop our metadata, which names the network's sizes: convert such a file with `moviegen convert
-  --network video_dit --preset NAME` before it is loaded.
+  SOURCE TARGET --network video_dit --preset NAME` before it is loaded.
 """
 
 
