@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +12,6 @@ from torch import nn
 
 from .. import toybox
 from ..conditioning.text import TextEncoders, encode_prompt
-from ..config import to_dict
 from ..media.frames import from_uint8
 from ..models import loading
 from ..models.tae.model import TAE
@@ -49,9 +47,7 @@ def load_tae(workspace: Workspace) -> TAE:
 
 def origin(clips: Clips, **parts: Any) -> dict[str, Any]:
     """What a cache over `clips` depends on: how they are drawn, and the hashes in `parts`."""
-    facts = json.loads(json.dumps(to_dict(clips.config)))
-    del facts["count"]
-    return {**facts, **parts}
+    return {**Clips.describe(clips.config), **parts}
 
 
 def latents(workspace: Workspace, clips: Clips, factor: int, name: str) -> ShardCache:
