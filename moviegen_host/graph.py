@@ -191,14 +191,9 @@ class _Checker:
         return Node(node_id, node["class_type"], title, values, lazy, groups)
 
     def _link(self, node_id: str, where: str, name: str, one: Input, link: Link) -> bool:
-        source = self.prompt.get(link.node_id)
-        if source is None:
-            self._refuse(
-                f"{where}: {name} comes from node {link.node_id}, which is not in the file; connect it again",
-                node_id,
-                name,
-            )
+        if not self._known(node_id, where, name, link):
             return False
+        source = self.prompt[link.node_id]
         schema = self.registry.schema(source["class_type"])
         if schema is None:
             return False
@@ -221,6 +216,13 @@ class _Checker:
         )
         return False
 
+    def _known(self, node_id: str, where: str, name: str, link: Link) -> bool:
+        if link.node_id in self.prompt:
+            return True
+        origin = f"{name} comes from node {link.node_id}"
+        self._refuse(f"{where}: {origin}, which is not in the file; connect it again", node_id, name)
+        return False
+
     def _unknown_names(
         self,
         node_id: str,
@@ -234,7 +236,9 @@ class _Checker:
             if name in known:
                 continue
             if schema.accept_all_inputs:
-                values[name] = as_link(given[name]) or given[name]
+                link = as_link(given[name])
+                if link is None or self._known(node_id, where, name, link):
+                    values[name] = link or given[name]
                 continue
             close = difflib.get_close_matches(name, known, 1)
             if close or as_link(given[name]) is not None:

@@ -89,8 +89,11 @@ def _embedded(path: Path) -> dict[str, Any]:
     if path.suffix.lower() == ".png":
         from PIL import Image
 
-        with Image.open(path) as image:
-            tags = {key: json.loads(value) for key, value in image.info.items() if key in ("workflow", "prompt")}
+        try:
+            with Image.open(path) as image:
+                tags = {key: json.loads(value) for key, value in image.info.items() if key in ("workflow", "prompt")}
+        except Image.DecompressionBombError as error:
+            raise HostError(f"{path} cannot be read as a workflow: {error}") from error
     else:
         from moviegen_core.errors import MediaError
         from moviegen_core.media.movie import read_movie

@@ -40,8 +40,8 @@ def by_weights(bench: str, report: Mapping[str, Any]) -> dict[str, Mapping[str, 
     """What a report says of which shipped weights."""
     if bench == "sound":
         sources = report["sources"]
-        beside = {name: report[name] for name in ("films", "candidates") if name in report}
-        made = {**sources.get("generated", {}), **beside}
+        beside = {name: report[name] for name in ("films", "candidates", "picture_guidance") if name in report}
+        made = {**sources["generated"], **beside} if "generated" in sources else {}
         told = {"nano/audio": made, "nano/sound_judge": sources.get("real", {}).get("heard")}
         return {name: found for name, found in told.items() if found}
     if bench == "text":

@@ -20,8 +20,9 @@ from ..errors import ConfigError
 from ..models import loading
 from ..models.sound_judge.model import SoundJudge
 from ..pipelines.movie import MovieGenPipeline
+from ..pipelines.parts import recommended
 from ..pipelines.sound import CONTEXT_SECONDS, WINDOW_SECONDS, joins
-from ..pipelines.sound_parts import load_codec
+from ..pipelines.sound_parts import find_sound_parts, load_codec
 from ..pipelines.soundtrack import SoundPipeline
 from ..shapes import SOUND_SAMPLE_RATE, sound_latent_frames
 from ..toybox import Scene, sample_scene, sound, sound_labels
@@ -111,8 +112,8 @@ def long_joins(model: str, seconds: float) -> list[float]:
     """Seconds at which the windows of a long sound of `model` meet."""
     if not seconds:
         return []
-    entry = weights.shipped().get(f"{model}/audio")
-    asked = {"window_seconds": WINDOW_SECONDS, "context_seconds": CONTEXT_SECONDS, **(entry.sampling if entry else {})}
+    advice = recommended(find_sound_parts(model)["audio"])
+    asked = {"window_seconds": WINDOW_SECONDS, "context_seconds": CONTEXT_SECONDS, **advice}
     return joins(sound_latent_frames(round(seconds * RATE)), asked["window_seconds"], asked["context_seconds"])
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ..errors import CheckpointError
@@ -89,17 +89,20 @@ class ShardCache:
         return list(range(first, min(first + self.shard_size, self.count)))
 
     def _holds(self, shard: int) -> bool:
-        """A last shard that was filled when the cache was to hold fewer items is computed again."""
+        """A damaged shard, and a last one that was filled when the cache was to hold fewer items, are made again."""
         if not self.path(shard).is_file():
             return False
-        with safe_open(self.path(shard), framework="pt") as stream:
-            return int(stream.metadata()["count"]) >= len(self._numbers(shard))
+        try:
+            with safe_open(self.path(shard), framework="pt") as stream:
+                return int(stream.metadata()["count"]) >= len(self._numbers(shard))
+        except (OSError, RuntimeError, SafetensorError):
+            return False
 
     def _open(self, shard: int) -> tuple[Any, dict[int, list[str]]]:
         if shard not in self.handles:
             try:
                 handle = safe_open(self.path(shard), framework="pt")
-            except (OSError, RuntimeError) as error:
+            except (OSError, RuntimeError, SafetensorError) as error:
                 raise CheckpointError(f"{self.path(shard)} cannot be read ({error}); fill the cache again") from error
             names: dict[int, list[str]] = {}
             for name in handle.keys():  # noqa: SIM118  it is not a dict

@@ -50,7 +50,8 @@ def wrap(module: nn.Module, world: World, strategy: str = "ddp") -> nn.Module:
     if world.size == 1:
         return module
     if strategy == "ddp":
-        return nn.parallel.DistributedDataParallel(module)
+        # What a batch does not ask for, such as the encoder of signs where no caption quotes one, gets no gradient.
+        return nn.parallel.DistributedDataParallel(module, find_unused_parameters=True)
     from torch.distributed.fsdp import fully_shard
 
     for part in list(module.modules()):

@@ -122,9 +122,9 @@ def fit(
     return trainer.ema
 
 
-def forget(folder: Path) -> None:
-    """Delete the checkpoints and snapshots of all stages in `folder`; metrics and sheets stay."""
-    for pattern in (CHECKPOINT, "snapshot-*.pt"):
+def forget(folder: Path, *patterns: str) -> None:
+    """Delete what training left in `folder` and below: checkpoints and snapshots; metrics and sheets stay."""
+    for pattern in patterns or (CHECKPOINT, "snapshot-*.pt"):
         for file in list(folder.rglob(pattern)):
             file.unlink()
 
@@ -153,7 +153,7 @@ class Trainer:
         self.parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
         self.optimizer = optim.build(module, config.optim, placement.dtype)
         self.ema = EMA(module, config.ema_decay)
-        self.checkpoint = output / CHECKPOINT
+        self.strategy, self.checkpoint = strategy, output / CHECKPOINT
         self.progress = Progress(config.name, output / "metrics.jsonl", config.log_seconds, out, self.world.is_main)
         self.step = self.bad_steps = 0
         self.seconds = 0.0
@@ -171,6 +171,8 @@ class Trainer:
         """Train until the stage is over or a signal comes."""
         if self.done:
             return
+        if hooks and self.strategy == "fsdp" and self.world.size > 1:
+            raise ConfigError("hooks look at whole weights, which fsdp shares out; leave them out, or train with ddp")
         self.module.train()
         batches = stream(self.source, self._positions(), self.config.workers)
         saved = sheeted = time.monotonic()
@@ -180,7 +182,7 @@ class Trainer:
                 began, share = time.monotonic(), self.share
                 self._optimise(batches)
                 self.seconds += time.monotonic() - began
-                self._snapshot(share)
+                self._snapshot(share, self.share)
                 self.progress.tick(self.step, self.share, self.seconds)
                 if distributed.agree(bool(asked), self.world):
                     self.save()
@@ -189,12 +191,13 @@ class Trainer:
                         "without --no-resume"
                     )
                 now = time.monotonic()
-                if now - saved >= self.config.save_seconds:
+                if distributed.agree(now - saved >= self.config.save_seconds, self.world):
                     self.save()
                     saved = time.monotonic()
                 if hooks and now - sheeted >= self.config.sheet_seconds:
                     self._show(hooks)
                     sheeted = time.monotonic()
+            self._snapshot(self.share, 1.0)  # where the clock of another process ended the stage
             self.done = True
             self.save()
             self._show(hooks)
@@ -252,10 +255,12 @@ class Trainer:
         self.module.train()
         state.set_random_states(states)
 
-    def _snapshot(self, share_before: float) -> None:
+    def _snapshot(self, before: float, now: float) -> None:
         for mark in self.config.snapshots:
-            if share_before < mark <= self.share and self.world.is_main:
-                state.save(self.output / SNAPSHOT.format(mark), self.ema.state_dict())
+            if distributed.agree(before < mark <= now, self.world):
+                shadow = {name: distributed.whole(value) for name, value in self.ema.shadow.items()}
+                if self.world.is_main:
+                    state.save(self.output / SNAPSHOT.format(mark), {**self.ema.state_dict(), "shadow": shadow})
 
     def save(self) -> None:
         """Write the checkpoint."""
@@ -294,6 +299,8 @@ class Trainer:
         self.ema.load_state_dict(saved["ema"])
         for name, thing in self.companions.items():
             thing.load_state_dict(saved["companions"][name])
+        if saved.get("limits", self.config.limits) != self.config.limits and self.world.is_main:
+            forget(self.output, "snapshot-*.pt")  # they were taken at other shares of the stage
         self.step, self.seconds = saved["step"], saved["seconds"]
         self.done = self._is_over(saved)
         state.set_random_states(saved["random"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -26,6 +25,7 @@ from ..shapes import sound_latent_frames
 from .cache import ShardCache
 from .clips import ClipConfig, Clips
 from .data import Batch, Source, position_rng, stack
+from .latents import weights_hash
 from .sounds import SoundConfig, Sounds
 from .workspace import Workspace
 
@@ -199,12 +199,7 @@ def latent_cache(workspace: Workspace, data: SoundClips) -> ShardCache:
 
 def encoder_hash(codec: AudioCodec) -> str:
     """Hash of all weights that latents depend on; a better decoder keeps the cache."""
-    digest = hashlib.sha256()
-    for name, value in sorted(codec.state_dict().items()):
-        if not name.startswith(DECODING):
-            digest.update(name.encode())
-            digest.update(value.cpu().float().numpy().tobytes())
-    return digest.hexdigest()
+    return weights_hash(codec, leaving_out=DECODING)
 
 
 def load_frame_encoders(workspace: Workspace) -> FrameEncoders:

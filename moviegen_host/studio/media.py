@@ -27,6 +27,7 @@ class MediaRoutes:
 
     def __init__(self, session: Session) -> None:
         self.session = session
+        self.naming = asyncio.Lock()
 
     def routes(self) -> list[web.RouteDef]:
         """Every route of this module."""
@@ -99,9 +100,10 @@ class MediaRoutes:
             subfolder = fields.get("subfolder", "").strip("/")
             target = inside(root, f"{subfolder}/{given}".lstrip("/"))
             target.parent.mkdir(parents=True, exist_ok=True)
-            if fields.get("overwrite") not in ("true", "1"):
-                target = await asyncio.to_thread(_unused, target, temporary)
-            shutil.move(temporary, target)
+            async with self.naming:  # a name that is free stays so until the file has it
+                if fields.get("overwrite") not in ("true", "1"):
+                    target = await asyncio.to_thread(_unused, target, temporary)
+                shutil.move(temporary, target)
         return web.json_response({"name": target.name, "subfolder": subfolder, "type": fields.get("type") or "input"})
 
 

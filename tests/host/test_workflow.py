@@ -6,6 +6,7 @@ import random
 from contextlib import suppress
 
 import pytest
+from PIL import Image
 
 from moviegen_host.errors import HostError
 from moviegen_host.graph import check
@@ -239,6 +240,13 @@ def test_file_that_is_no_workflow_is_refused(registry, tmp_path, content, messag
     (tmp_path / "flow.json").write_bytes(content.encode("utf-8", "surrogateescape"))
     with pytest.raises(HostError, match=message):
         read_workflow(tmp_path / "flow.json", registry)
+
+
+def test_picture_that_is_too_large_to_open_is_refused(registry, tmp_path, monkeypatch):
+    Image.new("L", (64, 64)).save(tmp_path / "flow.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(HostError, match="cannot be read as a workflow"):
+        read_workflow(tmp_path / "flow.png", registry)
 
 
 def test_missing_file_is_told(registry, tmp_path):

@@ -79,9 +79,7 @@ class Adversary:
 
     def _learn(self, rebuilt: Tensor, real: Tensor) -> Tensor:
         loss = hinge(self.discriminator(real), self.discriminator(rebuilt))
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
+        learn(self.optimizer, loss)
         return loss.detach()
 
     @staticmethod
@@ -89,6 +87,15 @@ class Adversary:
         wanted = torch.autograd.grad(loss, last_weight, retain_graph=True)[0].norm()
         own = torch.autograd.grad(fooling, last_weight, retain_graph=True)[0].norm()
         return (wanted / (own + 1e-4)).clamp(0.0, LARGEST_BALANCE).detach()
+
+
+def learn(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+    """One step of a discriminator; a loss that is not finite leaves it as it is, as the loop leaves the network."""
+    if not bool(torch.isfinite(loss)):
+        return
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    optimizer.step()
 
 
 def hinge(real: Tensor, rebuilt: Tensor) -> Tensor:

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .discriminator import learn
+
 ADVERSARIAL_WEIGHT, FEATURE_WEIGHT = 1.0, 2.0  # DAC's, beside its mel weight of 15
 SLOPE = 0.1
 
@@ -93,9 +95,7 @@ class SoundAdversary:
     def __call__(self, made: Tensor, real: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Waveforms [B, 1, N] -> (weighted loss of the codec, what to report)."""
         learning = least_squares(self.discriminator(real), self.discriminator(made.detach()))
-        self.optimizer.zero_grad(set_to_none=True)
-        learning.backward()
-        self.optimizer.step()
+        learn(self.optimizer, learning)
         self.discriminator.requires_grad_(False)
         with torch.no_grad():
             wanted = self.discriminator(real)

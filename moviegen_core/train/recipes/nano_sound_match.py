@@ -24,7 +24,7 @@ from ..clips import ClipConfig
 from ..data import Batch, Mixture, position_rng
 from ..hints import struck
 from ..loop import LoopConfig
-from ..objectives.sound_match import sound_match_loss
+from ..objectives.sound_match import NEAREST_SHIFT, sound_match_loss
 from ..optim import OptimConfig
 from ..pupil import MatchPupil
 from ..single import train_and_ship
@@ -76,6 +76,11 @@ class SoundMatchRecipe:
     learning_rate: float = 4e-3
     foretell_weight: float = 4.0  # on the loudness of sounds without music, which are rendered for it alone
     hit_weight: float = 4.0
+
+    def __post_init__(self) -> None:
+        least = (2 * NEAREST_SHIFT + 1) / MOMENT_RATE
+        if self.seconds < least:
+            raise ConfigError(f"parts of {self.seconds:g} s cannot be told from moved ones; use at least {least:g} s")
 
 
 def run(recipe: SoundMatchRecipe, workspace: Workspace) -> None:

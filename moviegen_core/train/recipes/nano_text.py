@@ -94,7 +94,8 @@ def run(recipe: TextRecipe, workspace: Workspace) -> None:
             out=workspace.out,
         )
         with average.applied(module):
-            workspace.once(partial(_ship, role, module, tokenizer, config, workspace))
+            steps = workspace.steps("text", role)
+            workspace.once(partial(_ship, role, module, tokenizer, config.seed, steps, workspace))
 
 
 def make_tokenizer(role: str) -> TextTokenizer:
@@ -107,7 +108,9 @@ def make_tokenizer(role: str) -> TextTokenizer:
     )
 
 
-def _ship(role: str, module: nn.Module, tokenizer: TextTokenizer, config: LoopConfig, workspace: Workspace) -> None:
+def _ship(
+    role: str, module: nn.Module, tokenizer: TextTokenizer, seed: int, steps: int, workspace: Workspace
+) -> None:  # fmt: skip
     folder = workspace.ship
     if isinstance(module, contrastive.ContrastivePair):
         towers = {
@@ -116,24 +119,25 @@ def _ship(role: str, module: nn.Module, tokenizer: TextTokenizer, config: LoopCo
         }
         network: nn.Module = module.text
         file = save_vision_tower(folder / "metaclip_vision.safetensors", NANO_VISION, module.vision, towers)
-        _register("nano/metaclip_vision", file, "vision", config, workspace)
+        _register("nano/metaclip_vision", file, "vision", seed, steps, workspace)
     else:
         network = language.encoder_of(module, presets.NANO[role])
     file = checkpoint.save_text_encoder(
         folder / f"{role}.safetensors", role, presets.NANO[role], network, tokenizer, extra={"recipe": "nano-text"}
     )
-    _register(f"nano/{role}", file, "text", config, workspace)
+    _register(f"nano/{role}", file, "text", seed, steps, workspace)
 
 
-def _register(name: str, file: Path, network: str, config: LoopConfig, workspace: Workspace) -> None:
+def _register(name: str, file: Path, network: str, seed: int, steps: int, workspace: Workspace) -> None:
     weights.register(
         name,
         file,
         workspace.ship,
         network=network,
         recipe="nano-text",
+        settings=dict(workspace.settings),
         commit=commit(),
-        seed=config.seed,
-        steps=config.steps,
+        seed=seed,
+        steps=steps,
     )
     workspace.say(f"wrote {file}")

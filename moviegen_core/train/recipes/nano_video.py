@@ -138,6 +138,13 @@ class VideoRecipe:
     temperature: float = 0.8
 
     def __post_init__(self) -> None:
+        used = [stage for stage in self.stages if stage.minutes or stage.steps]
+        for stage in (*used, self.critic) if self.critic_weight else used:
+            if stage.size < 1 or self.clips.size % stage.size:
+                raise ConfigError(
+                    f"a stage of {stage.size} pixels cannot be averaged down from clips of {self.clips.size}; use "
+                    f"{self.clips.size} divided by a whole number"
+                )
         if self.hint_weight == 0.0 and any(stage.still_windows or stage.video_windows for stage in self.stages):
             raise ConfigError(
                 "hint_weight is 0, but a stage shows windows about the subject, which hints tell; leave hints on, or "

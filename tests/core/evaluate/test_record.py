@@ -40,6 +40,19 @@ def test_films_are_entered_beside_the_sounds_that_were_generated(folder):
     assert weights.shipped(folder)["nano/audio"].evaluation == {"sync": {"recall": 0.5}, "films": {"films": 3}}
 
 
+def test_real_sounds_alone_leave_what_is_told_of_the_model(folder):
+    record("sound", {"model": "nano", "sources": {"generated": {"sync": {"recall": 0.5}}}}, folder)
+    report = {"model": "nano", "candidates": 4, "sources": {"real": {"sync": {"recall": 1.0}}}}
+    assert record("sound", report, folder) == []
+    assert weights.shipped(folder)["nano/audio"].evaluation == {"sync": {"recall": 0.5}}
+
+
+def test_guidance_that_is_not_the_recommended_one_is_entered_with_the_figures(folder):
+    report = {"model": "nano", "picture_guidance": 7.0, "sources": {"generated": {"sync": {"recall": 0.5}}}}
+    record("sound", report, folder)
+    assert weights.shipped(folder)["nano/audio"].evaluation == {"sync": {"recall": 0.5}, "picture_guidance": 7.0}
+
+
 def test_text_encoders_each_get_what_was_read_off_them(folder):
     weights.register("nano/ul2", folder / "tae.safetensors", folder, network="text")
     assert record("text", {"model": "nano", "clips": 40, "ul2": {"place": 0.75}}, folder) == ["nano/ul2"]

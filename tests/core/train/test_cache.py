@@ -76,6 +76,17 @@ def test_growing_cache_computes_only_what_is_new(tmp_path):
     assert cache[13]["ids"].item() == 13
 
 
+@pytest.mark.parametrize("content", [b"", b"\x00" * 40])
+def test_damaged_shard_is_named_and_computed_again(tmp_path, content):
+    filled(tmp_path)
+    (tmp_path / "00001.safetensors").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"00001\.safetensors cannot be read .*; fill the cache again"):
+        ShardCache(tmp_path, 10, ORIGIN, shard_size=4)[5]
+    made = []
+    assert filled(tmp_path, made=made)[5]["ids"].item() == 5
+    assert made == [4, 5, 6, 7]
+
+
 def test_item_that_was_never_stored_is_refused(tmp_path):
     cache = filled(tmp_path)
     with pytest.raises(CheckpointError, match="fill"):

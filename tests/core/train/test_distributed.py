@@ -31,11 +31,12 @@ PLACEMENT = choose("cpu", "fp32")
 
 def network():
     torch.manual_seed(5)
-    return nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 2))
+    return nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 2), nn.Linear(2, 2))
 
 
 def objective(module, batch, generator):
-    return {"loss": (module(batch["x"]) - batch["y"]).square().mean()}
+    """The last layer is asked for by no batch."""
+    return {"loss": (module[1](module[0](batch["x"])) - batch["y"]).square().mean()}
 
 
 def sample(rng):

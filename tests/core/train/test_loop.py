@@ -17,6 +17,7 @@ from moviegen_core.devices import choose
 from moviegen_core.errors import CheckpointError, ConfigError, MovieGenError
 from moviegen_core.train import state
 from moviegen_core.train.data import Collated
+from moviegen_core.train.distributed import World
 from moviegen_core.train.loop import LoopConfig, Stopped, Trainer, fit
 from moviegen_core.train.optim import OptimConfig
 
@@ -232,6 +233,22 @@ def test_hooks_see_the_averaged_weights_and_leave_no_trace(tmp_path):
 def test_snapshots_are_kept_at_their_share_of_the_stage(tmp_path):
     run(tmp_path, settings(snapshots=(0.5, 1.0)))
     assert sorted(path.name for path in tmp_path.glob("snapshot-*")) == ["snapshot-0.500.pt", "snapshot-1.000.pt"]
+
+
+def test_snapshots_at_shares_of_other_limits_are_deleted_when_a_stage_goes_on(tmp_path):
+    run(tmp_path, settings(steps=4, snapshots=(0.5, 1.0)))
+    before = (tmp_path / "snapshot-1.000.pt").read_bytes()
+    run(tmp_path, settings(steps=6, snapshots=(0.5, 1.0)))
+    assert [path.name for path in tmp_path.glob("snapshot-*")] == ["snapshot-1.000.pt"]
+    assert (tmp_path / "snapshot-1.000.pt").read_bytes() != before
+
+
+def test_hooks_are_refused_where_no_process_has_the_whole_weights(tmp_path):
+    source = Collated(sample, 4, seed=1)
+    trainer = Trainer(network(), objective, source, settings(), tmp_path, PLACEMENT, "fsdp", io.StringIO())
+    trainer.world = World(size=2)
+    with pytest.raises(ConfigError, match="leave them out, or train with ddp"):
+        trainer.run([lambda *_: None])
 
 
 def test_endless_bad_gradients_end_the_run(tmp_path):

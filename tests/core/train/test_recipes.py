@@ -112,6 +112,12 @@ def tiny_video_recipe():
     )
 
 
+@pytest.mark.parametrize("size", [48, 256])
+def test_stage_of_a_size_that_clips_cannot_be_averaged_to_is_refused(size):
+    with pytest.raises(ConfigError, match=rf"{size} pixels cannot be averaged down from clips of 128"):
+        nano_video.VideoRecipe(joint=nano_video.VideoStage(minutes=1, size=size))
+
+
 def test_clips_that_are_hard_to_draw_come_as_often_as_a_stage_says(tmp_path):
     count = 6
     workspace, recipe = make_workspace(tmp_path), replace(tiny_video_recipe(), clips=replace(CLIPS, count=count))

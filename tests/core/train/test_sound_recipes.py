@@ -140,6 +140,11 @@ def test_recipe_without_a_clip_that_is_long_enough_is_refused(workspace):
         nano_sound_match.Segments(data, {}, None, match_recipe(seconds=9.0))
 
 
+def test_parts_too_short_to_be_moved_are_refused():
+    with pytest.raises(ConfigError, match=r"use at least 0\.22 s"):
+        match_recipe(seconds=0.2)
+
+
 def test_audio_recipe_ships_weights_and_how_to_sample_with_them(workspace):
     recipe = audio_recipe()
     nano_audio.run(recipe, workspace)

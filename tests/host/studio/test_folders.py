@@ -112,6 +112,21 @@ def test_upload_keeps_both_of_two_files_with_one_name(visit, home):
     assert sorted(file.name for file in (home / "input").iterdir()) == ["a (1).png", "a.png"]
 
 
+def test_upload_keeps_all_of_several_that_come_at_once(visit, home):
+    def picture(grey):
+        stream = io.BytesIO()
+        Image.new("L", (4, 4), grey).save(stream, "PNG")
+        return stream.getvalue()
+
+    async def scenario(client):
+        return await asyncio.gather(*(upload(client, "a.png", picture(grey)) for grey in range(6)))
+
+    names = [said["name"] for _, said in visit(scenario)]
+    assert len(set(names)) == 6
+    shown = {name: Image.open(home / "input" / name).getpixel((0, 0)) for name in names}
+    assert [shown[name] for name in names] == list(range(6))
+
+
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [

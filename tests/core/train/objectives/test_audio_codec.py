@@ -91,6 +91,13 @@ def test_adversary_pulls_on_the_codec_only_and_comes_back_from_its_state():
     assert other.optimizer.state_dict()["state"]
 
 
+def test_sound_that_is_not_finite_teaches_the_discriminators_nothing():
+    adversary = SoundAdversary(small_discriminator())
+    before = [parameter.clone() for parameter in adversary.discriminator.parameters()]
+    adversary(torch.full((1, 1, 4800), float("nan")), tone())
+    assert all(torch.equal(a, b) for a, b in zip(before, adversary.discriminator.parameters(), strict=True))
+
+
 def test_equal_sounds_match_in_every_feature():
     adversary = SoundAdversary(small_discriminator())
     assert adversary(tone(), tone())[1]["matching"].item() == 0.0
