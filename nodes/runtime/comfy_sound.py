@@ -22,7 +22,16 @@ from torch import Tensor, nn
 from moviegen_core.conditioning.sound import FrameEncoders
 from moviegen_core.errors import BackendError
 from moviegen_core.flow import times
-from moviegen_core.pipelines.sound import check_method, grow, make_noise, to_make, triangle, window_runs
+from moviegen_core.pipelines.sound import (
+    check_method,
+    crossed,
+    grow,
+    make_noise,
+    standing,
+    to_make,
+    triangle,
+    window_runs,
+)
 from moviegen_core.pipelines.sound_scoring import Scorer, check_scorer
 
 from .. import convert, preview, sound_convert
@@ -263,9 +272,9 @@ def _window_by_window(windows: Windows) -> Callable[..., Tensor]:
         conds, steps = guider.conds, len(sigmas) - 1
         mask = torch.ones_like(made) if denoise_mask is None else denoise_mask
         for number, own in enumerate(slices):
-            begun = slices[number - 1].stop - own.start if number else 0
+            begun = made[:, :, own.start : slices[number - 1].stop if number else own.start].clone()
             free = mask[:, :, own].clone()
-            free[:, :, :begun] = 0.0
+            free[:, :, : standing(begun.shape[2])] = 0.0
             guider.conds = {
                 kind: [
                     {**cond, FRAMES: cond[FRAMES][:, :, own]} if cond.get(FRAMES) is not None else dict(cond)
@@ -292,7 +301,7 @@ def _window_by_window(windows: Windows) -> Callable[..., Tensor]:
                 seed,
                 **rest,
             )
-            made[:, :, own] = part.to(made)
+            made[:, :, own] = crossed(begun, part.to(made))
         return made
 
     return wrapper

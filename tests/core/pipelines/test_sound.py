@@ -10,7 +10,7 @@ import torch
 from moviegen_core.conditioning.sound import SoundConditioning
 from moviegen_core.errors import ConfigError, ShapeError
 from moviegen_core.models.audio_dit.model import AudioDiT, AudioDiTConfig
-from moviegen_core.pipelines.sound import joins, long_sound, make_noise, sample_sound, triangle
+from moviegen_core.pipelines.sound import crossed, joins, long_sound, make_noise, sample_sound, standing, triangle
 
 CONFIG = AudioDiTConfig(dim=16, num_heads=2, num_layers=1, mlp_dim=24, latent_channels=4, text_dim=5, frame_dim=3)
 FAST = {"steps": 3}
@@ -189,12 +189,29 @@ def test_network_never_sees_more_than_a_window(model, method, length):
 def test_window_continues_what_came_before(model):
     settings = {"window_seconds": 1, "context_seconds": 0.4, "seed": 2, **FAST}
     whole = long_sound(model, conditioning(40), 40, **settings)
-    mask = torch.arange(25)[None] < 10
+    first = sample_sound(model, conditioning(40).window(0, 25), 25, seed=2, **FAST)
+    assert torch.allclose(first[:, :, :20], whole[:, :, :20], atol=1e-5)
+    mask = torch.arange(25)[None] < 5
     context = torch.zeros(1, 4, 25)
-    context[:, :, :10] = whole[:, :, 15:25]
+    context[:, :, :5] = first[:, :, 15:20]
     part = conditioning(40).window(15, 40).with_context(context, mask)
     again = sample_sound(model, part, 25, seed=3, **FAST)
-    assert torch.allclose(again, whole[:, :, 15:], atol=1e-5)
+    assert torch.allclose(again[:, :, 10:], whole[:, :, 25:], atol=1e-5)
+    assert torch.allclose(crossed(first[:, :, 15:], again), whole[:, :, 15:], atol=1e-5)
+
+
+def test_window_crosses_over_from_what_existed_and_leaves_alone_what_both_agree_on():
+    begun, latent = torch.zeros(1, 2, 30), torch.ones(1, 2, 80)
+    share = crossed(begun, latent)[0, 0]
+    assert standing(30) == 20
+    assert torch.equal(share[:20], torch.zeros(20))
+    assert torch.equal(share[30:], torch.ones(50))
+    assert bool((share[20:30].diff() > 0).all())
+    assert torch.allclose(share[20:30] + share[20:30].flip(0), torch.ones(10))
+    same = torch.randn(1, 2, 80)
+    assert torch.equal(crossed(same[:, :, :30], same), same)
+    assert torch.equal(crossed(same[:, :, :0], same), same)
+    assert torch.equal(crossed(same[:, :, :1], same), same)
 
 
 def test_known_end_of_a_long_sound_is_kept(model):
