@@ -238,11 +238,12 @@ class Checks:
         slices = self.host.windows_of(model).slices(LENGTH)
         for number, own in enumerate(slices):
             mask = torch.ones(1, 1, own.stop - own.start)
-            mask[:, :, : slices[number - 1].stop - own.start if number else 0] = 0.0
+            begun = made[:, :, own.start : slices[number - 1].stop if number else own.start].clone()
+            mask[:, :, : sound.standing(begun.shape[2])] = 0.0
             part = {"samples": made[:, :, own].clone(), "noise_mask": mask}
             tensor, values = self.positive[0]
             seen = [[tensor, {**values, self.convert.FRAMES: values[self.convert.FRAMES][:, :, own]}]]
-            made[:, :, own] = self.advanced(latent=part, positive=seen, noise=OurNoise(own))
+            made[:, :, own] = sound.crossed(begun, self.advanced(latent=part, positive=seen, noise=OurNoise(own)))
         return [len(slices), gap(self.advanced(model), made), gap(made, self.expected)]
 
     def stock_context_windows(self):
