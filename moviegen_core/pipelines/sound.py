@@ -279,7 +279,7 @@ def standing(begun: int) -> int:
 def crossed(begun: Tensor, latent: Tensor) -> Tensor:
     """A window's latent [1, C, l] that goes over from what existed of it, `begun` [1, C, k], in the last of its frames.
 
-    What follows at once on frames that stand begins too softly: by 2 dB in the first 0.1 s of steady sounds of nano.
+    What the nano model makes right after frames that stand begins too softly.
     """
     shared, first = begun.shape[2], standing(begun.shape[2])
     share = torch.arange(1, shared - first + 1).to(latent) / (shared - first + 1)
@@ -288,7 +288,7 @@ def crossed(begun: Tensor, latent: Tensor) -> Tensor:
 
 
 def joins(num_latents: int, window_seconds: float, context_seconds: float) -> list[float]:
-    """Seconds at which `long_sound` goes on from what it has made, for a sound of L frames."""
+    """Seconds at which a window of `long_sound` has taken over from the one before, for a sound of L frames."""
     slices = windows(num_latents, *window_frames(window_seconds, context_seconds))
     return [own.stop / LATENT_RATE for own in slices[:-1]]
 

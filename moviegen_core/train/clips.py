@@ -17,7 +17,7 @@ from .rendered import Rendered
 STILL_SECONDS = 2.0  # of the scene that a still is taken from
 # What a short training is slowest to learn to draw (assumption, from what the judge tells of samples): things that
 # cross the picture at any height, as they do aloft or where the camera pans.
-ALOFT, CROSSED = ("float", "fly", "orbit", "swing"), ("pan left", "pan right")
+ALOFT, PANNED = ("float", "fly", "orbit", "swing"), ("pan left", "pan right")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +95,11 @@ def facts_of(config: object) -> dict[str, object]:
     return {name: value for name, value in facts.items() if name != "count" and (name != "motions" or value)}
 
 
+def folder_of(cache: str, kind: str, *parts: int) -> str:
+    """Name of a cache's folder: that of the clips goes without its kind."""
+    return "-".join([cache, *([] if kind == "clips" else [kind]), *map(str, parts)])
+
+
 @cache
 def drawing() -> str:
     """Fingerprint of the toybox: a hash of a few small frames, so that a changed drawing is noticed."""
@@ -128,4 +133,4 @@ def best_looking(clips: Clips, numbers: Sequence[int], share: float) -> list[int
 
 def hard(scene: toybox.Scene) -> bool:
     """Whether the subject is aloft, or the camera pans."""
-    return scene.motion.kind in ALOFT or scene.camera.move in CROSSED
+    return scene.motion.kind in ALOFT or scene.camera.move in PANNED

@@ -33,7 +33,7 @@ from .ranges import at_least
 Objective = Callable[[nn.Module, dict[str, Tensor], torch.Generator], dict[str, Tensor]]
 Hook = Callable[[nn.Module, Path, int], None]  # (module with averaged weights, folder for sheets, step)
 
-CHECKPOINT, SNAPSHOT = "checkpoint.pt", "snapshot-{:.3f}.pt"
+CHECKPOINT, SNAPSHOT, SNAPSHOTS = "checkpoint.pt", "snapshot-{:.3f}.pt", "snapshot-*.pt"
 MAX_BAD_STEPS = 20
 
 
@@ -122,9 +122,9 @@ def fit(
     return trainer.ema
 
 
-def forget(folder: Path, *patterns: str) -> None:
+def forget(folder: Path, patterns: Sequence[str] = (CHECKPOINT, SNAPSHOTS)) -> None:
     """Delete what training left in `folder` and below: checkpoints and snapshots; metrics and sheets stay."""
-    for pattern in patterns or (CHECKPOINT, "snapshot-*.pt"):
+    for pattern in patterns:
         for file in list(folder.rglob(pattern)):
             file.unlink()
 
@@ -299,10 +299,10 @@ class Trainer:
         self.ema.load_state_dict(saved["ema"])
         for name, thing in self.companions.items():
             thing.load_state_dict(saved["companions"][name])
-        if saved.get("limits", self.config.limits) != self.config.limits and self.world.is_main:
-            forget(self.output, "snapshot-*.pt")  # they were taken at other shares of the stage
         self.step, self.seconds = saved["step"], saved["seconds"]
         self.done = self._is_over(saved)
+        if not self.done and saved.get("limits", self.config.limits) != self.config.limits and self.world.is_main:
+            forget(self.output, [SNAPSHOTS])  # they were taken at other shares of the stage
         state.set_random_states(saved["random"])
         self.progress.rewind(self.step)
 

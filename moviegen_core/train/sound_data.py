@@ -23,7 +23,7 @@ from ..models.text import load_text_encoder
 from ..models.vision.checkpoint import load_vision_tower
 from ..shapes import sound_latent_frames
 from .cache import ShardCache
-from .clips import ClipConfig, Clips
+from .clips import ClipConfig, Clips, folder_of
 from .data import Batch, Source, position_rng, stack
 from .latents import weights_hash
 from .sounds import SoundConfig, Sounds
@@ -40,7 +40,7 @@ class SoundClips:
 
     clips: Clips
     sounds: Sounds
-    kind: str = ""
+    kind: str = "clips"
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -59,17 +59,12 @@ class SoundClips:
         return torch.from_numpy(self.sounds.waveform(number).mean(axis=0, keepdims=True))
 
 
-def sound_clips(workspace: Workspace, config: ClipConfig, kind: str = "") -> SoundClips:
+def sound_clips(workspace: Workspace, config: ClipConfig, kind: str = "clips") -> SoundClips:
     """Clips of `config` and their sounds in one channel, rendered now where they are missing."""
     clips = workspace.clips(config, folder_of("sound-clips", kind))
     sounds = Sounds(workspace.folder(folder_of("sound-waves", kind)), SoundConfig.beside(config, channels=1))
     sounds.fill(workspace.render_workers, workspace.out)
     return SoundClips(clips, sounds, kind)
-
-
-def folder_of(cache: str, kind: str) -> str:
-    """Name of a folder, of clips of one kind."""
-    return f"{cache}-{kind}" if kind else cache
 
 
 def effects_of(workspace: Workspace, data: SoundClips) -> SoundClips:

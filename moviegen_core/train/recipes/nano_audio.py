@@ -166,7 +166,7 @@ class Heard(NamedTuple):
 
 def heard(recipe: AudioRecipe, workspace: Workspace, kind: str) -> Heard:
     """The clips of one of KINDS, drawn and encoded now where they are missing."""
-    data = sound_clips(workspace, recipe.struck if kind else recipe.clips, kind)
+    data = sound_clips(workspace, getattr(recipe, kind), kind)
     texts = text_features(workspace, data, recipe.variants)
     return Heard(data, texts, latent_cache(workspace, data), frame_cache(workspace, data))
 

@@ -53,7 +53,7 @@ CLIPS = ClipConfig(
 )
 # Somebody's steps are the least to be seen of all that is struck, and one clip in fifty of the others shows any.
 STRUCK = replace(CLIPS, count=1200, motions=("walk", "walk", "collide"), first_seed=4_500_000)
-KINDS = ("", "struck")  # of clips, as folders are named after them
+KINDS = ("clips", "struck")  # of clips: fields of the recipes, and what folders are named after
 STATISTICS_SOUNDS = 200
 
 
@@ -123,7 +123,7 @@ def kinds(turns: tuple[int, int]) -> tuple[str, ...]:
 
 def segments(recipe: SoundMatchRecipe, workspace: Workspace, kind: str, bands: int) -> Segments:
     """Batches of the clips of one of KINDS, which are drawn and encoded now where they are missing."""
-    data = sound_clips(workspace, recipe.struck if kind else recipe.clips, kind)
+    data = sound_clips(workspace, getattr(recipe, kind), kind)
     texts = text_features(workspace, data, recipe.variants)
     caches = {BANDS: band_cache(workspace, data, bands)}
     if recipe.foretell_weight:

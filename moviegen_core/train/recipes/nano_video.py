@@ -25,7 +25,7 @@ from ...shapes import clip_latent
 from .. import state
 from ..average import average
 from ..cache import ShardCache
-from ..clips import ClipConfig, Clips, best_looking, hard
+from ..clips import ClipConfig, Clips, best_looking, folder_of, hard
 from ..critic import LatentCritic, critic_loss
 from ..data import Mixture, Source
 from ..hints import Hints
@@ -344,11 +344,6 @@ class Data:
         tae = load_tae(self.workspace)
         cache = latents(self.workspace, clips, 1, folder_of("latents", "stills", self.recipe.stills.size))
         return channel_weights(tae, cache, count=WEIGHED_STILLS, power=self.recipe.weight_power)
-
-
-def folder_of(cache: str, kind: str, *parts: int) -> str:
-    """Name of a cache's folder: that of the clips goes without its kind."""
-    return "-".join([cache, *([] if kind == "clips" else [kind]), *map(str, parts)])
 
 
 def sheet_hook(workspace: Workspace, clips: Clips, size: int) -> Hook:

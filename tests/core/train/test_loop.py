@@ -240,7 +240,12 @@ def test_snapshots_at_shares_of_other_limits_are_deleted_when_a_stage_goes_on(tm
     before = (tmp_path / "snapshot-1.000.pt").read_bytes()
     run(tmp_path, settings(steps=6, snapshots=(0.5, 1.0)))
     assert [path.name for path in tmp_path.glob("snapshot-*")] == ["snapshot-1.000.pt"]
-    assert (tmp_path / "snapshot-1.000.pt").read_bytes() != before
+    last = (tmp_path / "snapshot-1.000.pt").read_bytes()
+    assert last != before
+    run(tmp_path, settings(steps=6, max_minutes=60.0, snapshots=(0.5, 1.0)))
+    with pytest.raises(CheckpointError, match="beyond the limits of now"):
+        run(tmp_path, settings(steps=3, snapshots=(0.5, 1.0)))
+    assert (tmp_path / "snapshot-1.000.pt").read_bytes() == last
 
 
 def test_hooks_are_refused_where_no_process_has_the_whole_weights(tmp_path):
