@@ -18,6 +18,7 @@ STILL_SECONDS = 2.0  # of the scene that a still is taken from
 # What a short training is slowest to learn to draw (assumption, from what the judge tells of samples): things that
 # cross the picture at any height, as they do aloft or where the camera pans.
 ALOFT, PANNED = ("float", "fly", "orbit", "swing"), ("pan left", "pan right")
+FALLING = ("bounce",)  # motions by which it is told whether things fall as they should
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,3 +135,8 @@ def best_looking(clips: Clips, numbers: Sequence[int], share: float) -> list[int
 def hard(scene: toybox.Scene) -> bool:
     """Whether the subject is aloft, or the camera pans."""
     return scene.motion.kind in ALOFT or scene.camera.move in PANNED
+
+
+def falls(scene: toybox.Scene) -> bool:
+    """Whether the subject falls freely."""
+    return scene.motion.kind in FALLING

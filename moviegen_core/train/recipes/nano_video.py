@@ -25,7 +25,7 @@ from ...shapes import clip_latent
 from .. import state
 from ..average import average
 from ..cache import ShardCache
-from ..clips import ClipConfig, Clips, best_looking, folder_of, hard
+from ..clips import ClipConfig, Clips, best_looking, falls, folder_of, hard
 from ..critic import LatentCritic, critic_loss
 from ..data import Mixture, Source
 from ..hints import Hints
@@ -71,6 +71,7 @@ class VideoStage:
     clips: int | None = None  # the first so many; encoding is a good part of the work at the higher resolution
     best_share: float = 1.0
     hard_turns: int = 1  # how often clips that are hard to draw come for each of the others
+    falls_turns: int = 1  # and those whose subject falls
     snapshots: tuple[float, ...] = ()
     steps: int | None = None
 
@@ -330,9 +331,13 @@ class Data:
         numbers: list[int] = list(range(len(clips)))
         if name == "clips" and stage.best_share < 1.0:
             numbers = best_looking(clips, numbers, stage.best_share)
-        if stage.hard_turns > 1:
-            again = [number for number in numbers if hard(clips.scene(number))]
-            numbers = numbers + again * (stage.hard_turns - 1)
+        # Both kinds are looked for among the clips themselves, so that one that is of both comes the sum of the times.
+        more = [
+            [number for number in numbers if kind(clips.scene(number))] * (turns - 1)
+            for kind, turns in ((hard, stage.hard_turns), (falls, stage.falls_turns))
+            if turns > 1
+        ]
+        numbers = sum(more, numbers)
         return samples(
             numbers, cache, texts, seed=seed, variants=variants, tokens_per_batch=stage.tokens_per_batch, hints=hints,
             side=side,

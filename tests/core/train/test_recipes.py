@@ -26,7 +26,7 @@ from moviegen_core.models.video_dit import presets as video_presets
 from moviegen_core.models.video_dit.model import VideoDiT
 from moviegen_core.toybox import sample_scene
 from moviegen_core.train import loop, run, state
-from moviegen_core.train.clips import ClipConfig, hard
+from moviegen_core.train.clips import ClipConfig, falls, hard
 from moviegen_core.train.crops import CropConfig
 from moviegen_core.train.latents import encoder_hash, load_tae, weights_hash
 from moviegen_core.train.recipes import RECIPES, nano_judge, nano_tae, nano_video
@@ -118,15 +118,16 @@ def test_stage_of_a_size_that_clips_cannot_be_averaged_to_is_refused(size):
         nano_video.VideoRecipe(joint=nano_video.VideoStage(minutes=1, size=size))
 
 
-def test_clips_that_are_hard_to_draw_come_as_often_as_a_stage_says(tmp_path):
-    count = 6
+@pytest.mark.parametrize(("field", "kind"), [("hard_turns", hard), ("falls_turns", falls)])
+def test_clips_of_a_kind_come_as_often_as_a_stage_says(tmp_path, field, kind):
+    count = 12
     workspace, recipe = make_workspace(tmp_path), replace(tiny_video_recipe(), clips=replace(CLIPS, count=count))
     ship_untrained_parts(workspace)
     data = nano_video.Data(recipe, workspace)
-    few = sum(hard(data.clips.scene(number)) for number in range(count))
+    few = sum(kind(data.clips.scene(number)) for number in range(count))
     assert 0 < few < count
     for turns in (1, 3):
-        source = data.source(replace(recipe.joint, stills=0, hard_turns=turns), seed=0)
+        source = data.source(replace(recipe.joint, stills=0, **{field: turns}), seed=0)
         held = sum(len(members) for members in source.sources[0].buckets.members.values())
         assert held == count + (turns - 1) * few
 
