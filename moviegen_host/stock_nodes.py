@@ -194,7 +194,7 @@ class CreateVideo(io.ComfyNode):
 
     @classmethod
     def execute(cls, images: Any, fps: float, audio: Any = None, bit_depth: int = 8) -> io.NodeOutput:
-        from moviegen_core.media.movie import exact_fps
+        from moviegen_core.media.timeline import exact_fps
 
         return io.NodeOutput(VideoFromComponents(VideoComponents(images, exact_fps(fps), audio), bit_depth))
 

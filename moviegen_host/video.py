@@ -18,7 +18,6 @@ from . import session as sessions
 from .errors import HostError
 
 WRITE_FRAMES = 16  # frames that are converted at a time
-HDR_TRANSFERS = (16, 18)  # H.273: PQ and HLG
 FRAME_BYTES = 2 * 12  # of memory a pixel and frame while a film is loaded: float32 RGB, twice while it is put together
 
 
@@ -193,14 +192,17 @@ class VideoFromFile(VideoInput):
                 self._film = _films.get(self._path) or _Film(self._path)
 
     def get_components(self) -> VideoComponents:
-        movie = self._movie()
-        _refuse_too_large(movie)
-        waveform = movie.waveform
+        import torch
+
+        clip = self._clip()
+        _refuse_too_large(clip, self._path.name)
+        sound = clip.waveform
+        images = [window.movedim(0, -1).add(1).div_(2) for window in clip.at(clip.fps, clip.num_frames)]
         return VideoComponents(
-            images=movie.pixels().movedim(0, -1).add_(1).div_(2).contiguous(),
-            frame_rate=movie.fps,
-            audio=None if waveform is None else {"waveform": waveform.unsqueeze(0), "sample_rate": movie.sample_rate},
-            metadata=movie.metadata,
+            images=torch.cat(images),
+            frame_rate=clip.fps,
+            audio=None if sound is None else {"waveform": sound.unsqueeze(0), "sample_rate": clip.sample_rate},
+            metadata=self._movie().metadata,
         )
 
     def get_dimensions(self) -> tuple[int, int]:
@@ -208,10 +210,10 @@ class VideoFromFile(VideoInput):
         return movie.width, movie.height
 
     def get_frame_count(self) -> int:
-        return self._movie().num_frames
+        return self._clip(sound=False).num_frames
 
     def get_frame_rate(self) -> Fraction:
-        return self._movie().fps
+        return self._clip(sound=False).fps
 
     def get_stream_source(self) -> Any:
         return str(self._path)
@@ -225,32 +227,37 @@ class VideoFromFile(VideoInput):
         **options: Any,
     ) -> None:
         from moviegen_core.media.movie import copy_movie
+        from moviegen_core.media.mux import can_copy
+        from moviegen_core.media.upright import is_hdr
 
         refuse_unwritable(format, codec, **options)
         wanted = VideoCodec(codec)
-        if options.get("crf") is None and (wanted is VideoCodec.AUTO or self._coding()[0] == wanted.value):
+        fits = options.get("crf") is None and can_copy(self._path, path)
+        if fits and (wanted is VideoCodec.AUTO or self._codec() == wanted.value):
             copy_movie(self._path, path, metadata)
             return
-        if self._coding()[1] in HDR_TRANSFERS:
+        if is_hdr(self._path):
             raise HostError(
                 f"{self._path.name} is HDR, and encoding it anew needs ComfyUI; here choose the codec auto, "
                 "which copies it"
             )
-        movie = self._movie()
-        sound = (movie.waveform, movie.sample_rate or 48000)
-        _write(movie.windows(WRITE_FRAMES), path, movie.fps, sound, metadata, options.get("crf"))
+        clip = self._clip()
+        sound = (clip.waveform, clip.sample_rate)
+        _write(clip.at(clip.fps, clip.num_frames), path, clip.fps, sound, metadata, options.get("crf"))
 
-    def _coding(self) -> tuple[str, int]:
-        """FFmpeg's name of the codec of the pictures, and the H.273 code of their transfer."""
-        import av
-
-        from moviegen_core.media.files import codec_errors
+    def _codec(self) -> str:
+        """FFmpeg's name of the codec of the pictures."""
+        from moviegen_core.media.files import existing, opened
         from moviegen_core.media.timeline import picture_stream
 
-        source = self._movie().path
-        with codec_errors(source, reading=True), av.open(str(source)) as container:
-            stream = picture_stream(container, source)
-            return stream.codec.canonical_name, int(stream.codec_context.color_trc)
+        source = existing(self._path)
+        with opened(source) as container:
+            return picture_stream(container, source).codec.canonical_name
+
+    def _clip(self, *, sound: bool = True) -> Any:
+        from moviegen_core.media.join import clip_of
+
+        return clip_of(self._path, sound=sound)
 
     def _movie(self) -> Any:
         from moviegen_core.media.movie import read_movie
@@ -298,16 +305,16 @@ def _write(
     write_movie(watched(), path, fps, *sound, metadata=metadata, **quality)
 
 
-def _refuse_too_large(movie: Any) -> None:
-    """MediaError when a film's frames do not fit into the memory that is free; no more than its header was read."""
+def _refuse_too_large(clip: Any, name: str) -> None:
+    """MediaError when a film's frames do not fit into the memory that is free; none has been decoded."""
     from moviegen_core.errors import MediaError
     from moviegen_core.memory import memory_bytes
 
     _, free = memory_bytes()
-    needed = movie.num_frames * movie.height * movie.width * FRAME_BYTES
+    needed = clip.num_frames * clip.height * clip.width * FRAME_BYTES
     if free and needed > free:
         raise MediaError(
-            f"the {movie.num_frames} frames of {movie.width} x {movie.height} pixels of {movie.path.name} need "
+            f"the {clip.num_frames} frames of {clip.width} x {clip.height} pixels of {name} need "
             f"{needed / 2**30:.1f} GiB of memory, and {free / 2**30:.1f} GiB are free; use a shorter or smaller film, "
             "or nodes that take the VIDEO itself and read it piece by piece"
         )

@@ -8,9 +8,9 @@ from typing import Any
 from torch import Tensor
 
 from moviegen_core.media import colour, join
-from moviegen_core.media.movie import exact_fps, read_movie, write_movie
-from moviegen_core.media.pictures import timed_windows
-from moviegen_core.media.timeline import timeline
+from moviegen_core.media.movie import write_movie
+from moviegen_core.media.timeline import exact_fps
+from moviegen_core.media.upright import refuse_hdr
 from moviegen_core.ops.windows import CURVES
 
 from .runtime import host
@@ -161,19 +161,8 @@ def as_clip(video: Any) -> join.Clip:
     """VIDEO -> a clip that is read from its file where it has one, window by window."""
     source = whole_file(video)
     if source is not None:
-        film, time = read_movie(source), timeline(source)
-        varying = time.fps is None
-        fps = time.fps or exact_fps(float(time.num_frames / time.seconds))
-        return join.Clip(
-            windows=lambda: timed_windows(source, film=time, window_frames=WINDOW) if varying else film.windows(WINDOW),
-            num_frames=round(time.seconds * fps),
-            height=film.height,
-            width=film.width,
-            fps=fps,
-            waveform=film.waveform,
-            sample_rate=film.sample_rate or 48000,
-            varying=varying,
-        )
+        refuse_hdr(source)
+        return join.clip_of(source)
     parts = video.get_components()
     images = parts.images[..., :3]
     return join.Clip(

@@ -7,6 +7,7 @@ import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from .. import files
 from ..errors import MediaError
@@ -46,6 +47,33 @@ def existing(path: str | os.PathLike[str]) -> Path:
     if not source.is_file():
         raise MediaError(f"{source} does not exist or is a folder; check the name")
     return source
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """A film or sound to read; what goes wrong while it is opened is told as such, what goes wrong later is not."""
+    import av
+
+    with codec_errors(path, reading=True):
+        container = av.open(str(path))
+    with container:
+        yield container
+
+
+def known_streams(container: Any) -> list[Any]:
+    """The streams of pictures and sound of an open file whose codec FFmpeg knows."""
+    return [one for one in container.streams if one.type in ("video", "audio") and one.codec_context is not None]
+
+
+def first_sound(container: Any) -> Any | None:
+    """The first sound track of an open file that FFmpeg knows; None for a silent one."""
+    return next((stream for stream in known_streams(container) if stream.type == "audio"), None)
+
+
+def packets_of(container: Any, streams: Any, path: Path) -> Iterator[Any]:
+    """Packets of streams of an open file, whose errors are told as those of reading it."""
+    with codec_errors(path, reading=True):
+        yield from container.demux(streams)
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ Pictures stream: no more than a window and the frames of the crossfade are in me
 from __future__ import annotations
 
 import math
+import os
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,19 +20,22 @@ from torch.nn import functional
 
 from ..errors import ConfigError, MediaError
 from ..ops.windows import Curve, fade_in
+from .movie import read_movie
+from .pictures import timed_windows
+from .timeline import exact_fps, timeline
 from .waveform import resample, to_stereo
 
 Fit = Literal["crop", "pad", "stretch"]
 FITS: tuple[str, ...] = get_args(Fit)
 TimedWindow = tuple[Tensor, Sequence[float]]  # pixels, and the seconds [t] from which each picture is shown
-PIECE = 8  # frames given at a time while pictures are repeated
+PIECE = 8  # frames given at a time
 
 
 @dataclass(frozen=True, kw_only=True)
 class Clip:
     """A clip whose pictures come in windows [3, t, H, W] each time `windows` is called.
 
-    Where the frame rate is `varying` they are (pixels, seconds [t]), and `fps` and `num_frames` those of an even clip.
+    Those of a `timed` one are (pixels, seconds [t]), at any moments; `fps` and `num_frames` are those of an even clip.
     """
 
     windows: Callable[[], Iterator[Tensor] | Iterator[TimedWindow]]
@@ -41,7 +45,7 @@ class Clip:
     fps: Fraction
     waveform: Tensor | None = None  # [C, S] in [-1, 1]
     sample_rate: int = 48000  # Hz
-    varying: bool = False
+    timed: bool = False
 
     @property
     def seconds(self) -> Fraction:
@@ -49,9 +53,28 @@ class Clip:
         return self.num_frames / self.fps
 
     def at(self, fps: Fraction, num_frames: int) -> Iterator[Tensor]:
-        """Windows at `fps`, `num_frames` in all; those of a constant rate stay as they are at their own."""
+        """Windows at `fps`, `num_frames` in all; what is not timed stays as it is at its own rate."""
         windows: Any = self.windows()
-        return steadied(windows, fps, num_frames) if self.varying else retimed(windows, self.fps, fps, num_frames)
+        return steadied(windows, fps, num_frames) if self.timed else retimed(windows, self.fps, fps, num_frames)
+
+
+def clip_of(path: str | os.PathLike[str], *, sound: bool = True) -> Clip:
+    """A film as a clip that is read from its file, window by window, with its sound or without.
+
+    One of a varying rate gets the even rate that keeps its length.
+    """
+    film, time = read_movie(path), timeline(path)
+    fps = time.fps or exact_fps(float(time.num_frames / time.seconds))
+    return Clip(
+        windows=lambda: timed_windows(path, film=time, window_frames=PIECE),
+        num_frames=max(1, round(time.seconds * fps)),
+        height=film.height,
+        width=film.width,
+        fps=fps,
+        waveform=film.waveform if sound else None,
+        sample_rate=film.sample_rate or 48000,
+        timed=True,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

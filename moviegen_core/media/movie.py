@@ -22,9 +22,11 @@ from torch.nn import functional
 
 from ..errors import MediaError, ShapeError
 from . import waveform as sound
-from .files import MP4_OPTIONS, codec_errors, existing, replacing
+from .files import MP4_OPTIONS, codec_errors, existing, first_sound, known_streams, opened, packets_of, replacing
 from .frames import from_uint8, to_uint8
 from .sound import read_sound
+from .timeline import exact_fps, picture_stream
+from .upright import Upright
 
 logger = logging.getLogger(__name__)
 
@@ -32,21 +34,6 @@ AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000
 AAC_FRAME = 1024  # samples
 BT709 = 1  # H.273 code of matrix, primaries and transfer
 MAX_SIDE = 16384  # pixels; what H.264 encoders take
-
-
-def exact_fps(fps: float | Fraction) -> Fraction:
-    """Frames a second as a fraction: 24 -> 24, 23.976 and 29.97 -> 24000/1001 and 30000/1001, 12.5 -> 25/2."""
-    if isinstance(fps, float) and not 0 < fps < float("inf"):
-        raise MediaError(f"{fps} frames a second were asked for; use a number above 0 and at most 1000")
-    rate = Fraction(fps)
-    if not 0 < rate <= 1000:
-        raise MediaError(f"{fps} frames a second were asked for; use a number above 0 and at most 1000")
-    if isinstance(fps, float):
-        broadcast = Fraction(round(rate * Fraction(1001, 1000)) * 1000, 1001)
-        if rate.denominator > 1 and broadcast and abs(rate - broadcast) < Fraction(1, 1000):
-            return broadcast
-        return rate.limit_denominator(1001) or rate
-    return rate.limit_denominator(65535) or rate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,7 +211,7 @@ class Movie:
     path: Path
     fps: Fraction
     num_frames: int  # as the header says; the stream itself may hold a few more or fewer
-    height: int  # pixels, as shown (after rotation)
+    height: int  # pixels, as shown: turned, and square
     width: int
     sample_rate: int | None  # Hz; None for a silent film
     metadata: dict[str, Any] = field(default_factory=dict)  # JSON values decoded
@@ -240,10 +227,11 @@ class Movie:
 
         kept: list[Any] = []
         with codec_errors(self.path, reading=True), av.open(str(self.path)) as container:
-            stream = container.streams.video[0]
+            stream = picture_stream(container, self.path)
             stream.thread_type = "AUTO"
+            upright = Upright(stream)
             for frame in container.decode(stream):
-                kept.append(torch.from_numpy(frame.to_ndarray(format="rgb24")).rot90(frame.rotation // 90))
+                kept.append(upright(frame))
                 if len(kept) == window_frames:
                     yield from_uint8(torch.stack(kept))
                     kept = []
@@ -269,9 +257,7 @@ def read_movie(path: str | os.PathLike[str]) -> Movie:
 
     source = existing(path)
     with codec_errors(source, reading=True), av.open(str(source)) as container:
-        if not container.streams.video:
-            raise MediaError(f"{source} holds no pictures; choose a film, or load it as a sound")
-        stream = container.streams.video[0]
+        stream = picture_stream(container, source)
         fps = Fraction(stream.average_rate or stream.guessed_rate or 25)
         first = next(container.decode(stream), None)
         if first is None:
@@ -281,14 +267,14 @@ def read_movie(path: str | os.PathLike[str]) -> Movie:
             seconds = stream.duration * stream.time_base
         elif container.duration is not None:
             seconds = container.duration / 1_000_000
-        turned = first.rotation % 180 != 0
-        audio = container.streams.audio[0] if container.streams.audio else None
+        height, width = Upright(stream).shape(first)
+        audio = first_sound(container)
         return Movie(
             path=source,
             fps=fps,
             num_frames=stream.frames or max(1, round(seconds * fps)),
-            height=first.width if turned else first.height,
-            width=first.height if turned else first.width,
+            height=height,
+            width=width,
             sample_rate=None if audio is None else audio.rate,
             metadata={key: _decoded(value) for key, value in container.metadata.items()},
         )
@@ -297,18 +283,22 @@ def read_movie(path: str | os.PathLike[str]) -> Movie:
 def copy_movie(
     source: str | os.PathLike[str], path: str | os.PathLike[str], metadata: Mapping[str, Any] | None = None
 ) -> Path:
-    """Copies a film's streams as they are into another file or container; `metadata` is added to its tags."""
+    """Copies a film's pictures and sounds as they are into another file or container; `metadata` is added to its tags.
+
+    Left out is what FFmpeg does not know, such as the spatial sound of phones.
+    """
     import av
 
     origin, final = existing(source), Path(path)
-    with replacing(final) as temporary, codec_errors(final), av.open(str(origin)) as given:
+    with replacing(final) as temporary, opened(origin) as given, codec_errors(final):
         options = {} if final.suffix == ".mkv" else MP4_OPTIONS
         with av.open(str(temporary), mode="w", options=options) as copy:
             for key, value in {**given.metadata, **(metadata or {})}.items():
                 copy.metadata[key] = value if isinstance(value, str) else json.dumps(value)
-            kept = [stream for stream in given.streams if stream.type in ("video", "audio")]
-            targets = {stream.index: copy.add_stream_from_template(stream) for stream in kept}
-            for packet in given.demux(kept):
+            kept = known_streams(given)
+            # Opaque: as they are, though there be no encoder for them.
+            targets = {stream.index: copy.add_stream_from_template(stream, opaque=True) for stream in kept}
+            for packet in packets_of(given, kept, origin):
                 if packet.dts is not None:
                     packet.stream = targets[packet.stream.index]
                     copy.mux(packet)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ConfigError, MediaError
-from .files import MP4_OPTIONS, codec_errors, existing, replacing
+from .files import MP4_OPTIONS, codec_errors, existing, first_sound, known_streams, opened, packets_of, replacing
 from .sound import sound_blocks
 from .timeline import Timeline, picture_stream, timeline
 
@@ -30,7 +30,7 @@ AHEAD_SECONDS = 0.5  # how far the sound runs before the pictures in the file
 WEBM_PICTURES = ("vp8", "vp9", "av1")
 TS_PICTURES = ("mpeg1video", "mpeg2video", "h264", "hevc")  # those that can be read again
 TS_ENDINGS = (".ts", ".m2ts", ".mts", ".m2t")
-FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".webm": "webm"}  # those that do not hold every picture
+FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".webm": "webm", ".mkv": "matroska"}
 KEPT_RATES = (44100, 48000)  # Hz; every other rate becomes 48000
 
 
@@ -61,18 +61,34 @@ def container_ending(path: str | os.PathLike[str]) -> str:
 
 def check_container(source: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
     """MediaError where a file of this name cannot hold the film's pictures as they are."""
+    origin, final = existing(source), Path(path)
+    ending = final.suffix.lower()
+    if ending not in (*FORMATS, *TS_ENDINGS):
+        raise MediaError(
+            f"{final.name}: films are written as {', '.join((*FORMATS, TS_ENDINGS[0]))}; change the file's ending"
+        )
+    with opened(origin) as given:
+        codec = picture_stream(given, origin).codec.canonical_name
+    if codec not in held_codecs(ending):
+        raise MediaError(f"{final.name} cannot hold {codec} pictures; choose a name that ends in .mkv")
+
+
+def can_copy(source: str | os.PathLike[str], path: str | os.PathLike[str]) -> bool:
+    """Whether a file of this name, of FORMATS, can hold the film's pictures and sound as they are."""
+    origin = existing(source)
+    with opened(origin) as given:
+        codecs = {stream.codec.canonical_name for stream in known_streams(given)}
+    return codecs <= held_codecs(Path(path).suffix.lower())
+
+
+def held_codecs(ending: str) -> set[str]:
+    """FFmpeg's names of the codecs that a film of this ending can hold."""
     import av
 
-    origin, final = existing(source), Path(path)
-    with codec_errors(origin, reading=True), av.open(str(origin)) as given:
-        codec = picture_stream(given, origin).codec.canonical_name
-    ending = final.suffix.lower()
     if ending in TS_ENDINGS:
-        holds = codec in TS_PICTURES
-    else:
-        holds = ending not in FORMATS or codec in av.open(io.BytesIO(), "w", format=FORMATS[ending]).supported_codecs
-    if not holds:
-        raise MediaError(f"{final.name} cannot hold {codec} pictures; choose a name that ends in .mkv")
+        return set(TS_PICTURES)
+    with av.open(io.BytesIO(), "w", format=FORMATS[ending]) as container:
+        return set(container.supported_codecs)
 
 
 def check_gains(*gains_db: float) -> None:
@@ -116,7 +132,7 @@ def set_audio(
         track = _Track(_given(sound), origin, film, final, sample_rate, mode == "mix", gain_db, original_gain_db)
     import av
 
-    with replacing(final) as temporary, codec_errors(final), av.open(str(origin)) as given:
+    with replacing(final) as temporary, opened(origin) as given, codec_errors(final):
         pictures = picture_stream(given, origin)
         tags = {**given.metadata, **(metadata or {})}
         options = MP4_OPTIONS if _is_mp4(final) else {}
@@ -127,7 +143,7 @@ def set_audio(
             if track is not None:
                 track.open(copy)
             done = 0
-            for packet in given.demux(pictures):
+            for packet in packets_of(given, pictures, origin):
                 if not packet.size:
                     continue
                 done += 1
@@ -170,7 +186,8 @@ class _Track:
             parts.append((origin, 10 ** (original_gain_db / 20), origin_options))
         self.parts = parts
         self.scale = 1.0
-        if len(parts) > 1 or gain_db > 0:
+        # Files hold up to full scale, tensors whatever they were computed to.
+        if len(parts) > 1 or gain_db > 0 or isinstance(sound, Tensor):
             peak = max(float(block.abs().max()) for block in self._blocks())
             if peak > 1.0:
                 self.scale = CEILING / peak
@@ -231,9 +248,10 @@ def _track_of(path: Path) -> tuple[int, int]:
     import av
 
     with codec_errors(path, reading=True), av.open(str(path)) as container:
-        if not container.streams.audio:
+        track = first_sound(container)
+        if track is None:
             raise MediaError(f"{path} has no sound track; choose a file with sound")
-        return container.streams.audio[0].rate, container.streams.audio[0].channels
+        return track.rate, track.channels
 
 
 def _original_channels(path: Path) -> int:
@@ -241,7 +259,8 @@ def _original_channels(path: Path) -> int:
     import av
 
     with codec_errors(path, reading=True), av.open(str(path)) as container:
-        return container.streams.audio[0].channels if container.streams.audio else 0
+        track = first_sound(container)
+        return 0 if track is None else track.channels
 
 
 def _is_mp4(path: Path) -> bool:

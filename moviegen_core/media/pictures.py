@@ -12,6 +12,7 @@ from torch import Tensor
 from .files import codec_errors, existing
 from .frames import from_uint8
 from .timeline import Timeline, picture_stream, timeline
+from .upright import Upright
 
 WINDOW_FRAMES = 16
 
@@ -31,33 +32,25 @@ def timed_windows(
     film = timeline(source) if film is None else film
     kept: list[Tensor] = []
     moments: list[float] = []
-    count = 0
-    last = 0.0
+    last, due = 0.0, 0  # when the latest picture is shown; the number of the next one
     with codec_errors(source, reading=True), av.open(str(source)) as container:
         stream: Any = picture_stream(container, source)
         stream.thread_type = "AUTO"
+        upright = Upright(stream, shorter_side=shorter_side)
         for frame in container.decode(stream):
+            seconds = None if frame.pts is None else frame.pts * frame.time_base - film.start_seconds
             if film.fps is not None:
-                last = float(count / film.fps)
-            elif frame.pts is not None:
+                if seconds is not None and film.stamped:
+                    due = max(due, round(seconds * film.fps))  # after pictures that cannot be decoded
+                last = float(due / film.fps)
+                due += 1
+            elif seconds is not None:
                 # Damaged files repeat time stamps or step back; pictures are shown in the order they come in.
-                last = max(last, float(frame.pts * frame.time_base - film.start_seconds))
-            count += 1
-            kept.append(_upright(frame, shorter_side))
+                last = max(last, float(seconds))
+            kept.append(upright(frame))
             moments.append(last)
             if len(kept) == window_frames:
                 yield from_uint8(torch.stack(kept)), moments
                 kept, moments = [], []
     if kept:
         yield from_uint8(torch.stack(kept)), moments
-
-
-def _upright(frame: Any, shorter_side: int | None) -> Tensor:
-    """uint8 [H, W, 3], turned as the file says."""
-    shortest = min(frame.width, frame.height)
-    if shorter_side is not None and shortest > shorter_side:
-        width, height = (max(1, round(side * shorter_side / shortest)) for side in (frame.width, frame.height))
-        picture = frame.to_ndarray(format="rgb24", width=width, height=height, interpolation="AREA")
-    else:
-        picture = frame.to_ndarray(format="rgb24")
-    return torch.from_numpy(picture).rot90(frame.rotation // 90)

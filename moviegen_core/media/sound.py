@@ -18,7 +18,8 @@ from torch.nn import functional
 
 from ..errors import MediaError
 from . import waveform as waveforms
-from .files import codec_errors, existing, replacing
+from .files import codec_errors, existing, first_sound, replacing
+from .timeline import pictures_start
 
 BLOCK = 1 << 14  # samples that are in memory at a time while a sound is streamed
 
@@ -84,7 +85,7 @@ def _tensor_frames(waveform: Tensor, rate: int, channels: int) -> Iterator[Any]:
     import av
 
     for start in range(0, waveform.shape[-1], BLOCK):
-        piece = _mapped(waveforms.checked(waveform[..., start : start + BLOCK], rate), channels)
+        piece = _mapped(waveforms.checked(waveform[..., start : start + BLOCK], rate, clip=False), channels)
         layout = "mono" if channels == 1 else "stereo"
         frame = av.AudioFrame.from_ndarray(piece.contiguous().numpy(), format="fltp", layout=layout)
         frame.sample_rate = rate
@@ -109,31 +110,22 @@ def _file_pieces(path: Path, channels: int, rate: int, origin: Fraction | None) 
 
 def _track(container: Any, path: Path) -> Any:
     """The first sound track of an open file."""
-    if not container.streams.audio:
+    track = first_sound(container)
+    if track is None:
         raise MediaError(f"{path} has no sound track; choose a file with sound")
-    return container.streams.audio[0]
+    return track
 
 
 def _started(container: Any, stream: Any, origin: Fraction | None = None) -> tuple[Iterator[Any], Fraction]:
     """A track's decoded frames, and the seconds from `origin` (None: its first picture) to the first of them."""
     frames = container.decode(stream)
     first = next(frames, None)
-    if origin is None:
-        origin = _pictures_start(container)
+    if origin is None and container.streams.video:
+        origin = pictures_start(container.name)
     lead = Fraction(0)
     if first is not None and first.pts is not None and origin is not None:
         lead = first.pts * (first.time_base or Fraction(1, first.sample_rate)) - origin
     return chain([] if first is None else [first], frames), lead
-
-
-def _pictures_start(container: Any) -> Fraction | None:
-    """When the pictures of an open film start, in seconds on its clock; None for a plain sound, with a cover or not."""
-    import av
-
-    for stream in container.streams.video:
-        if not stream.disposition & av.stream.Disposition.attached_pic:
-            return (stream.start_time or 0) * stream.time_base
-    return None
 
 
 def _pieces(frames: Iterable[Any], channels: int, rate: int) -> Generator[Tensor, None, None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -10,7 +11,6 @@ from typing import Any
 
 from ..errors import MediaError
 from .files import codec_errors, existing
-from .movie import exact_fps
 
 TOLERANCE_SECONDS = 0.0011  # Matroska and FLV round every time stamp to 1 ms
 
@@ -23,10 +23,26 @@ class Timeline:
     seconds: Fraction  # from the first picture to the end of the last one
     num_frames: int
     fps: Fraction | None  # None: the frame rate varies
+    stamped: bool = True  # False: packets say when their pictures are decoded, not when they are shown
 
     def samples(self, sample_rate: int) -> int:
         """Length of a sound that fits the film, in samples at `sample_rate` Hz; at least 1."""
         return clip_samples(self.seconds, sample_rate)
+
+
+def exact_fps(fps: float | Fraction) -> Fraction:
+    """Frames a second as a fraction: 24 -> 24, 23.976 and 29.97 -> 24000/1001 and 30000/1001, 12.5 -> 25/2."""
+    if isinstance(fps, float) and not 0 < fps < float("inf"):
+        raise MediaError(f"{fps} frames a second were asked for; use a number above 0 and at most 1000")
+    rate = Fraction(fps)
+    if not 0 < rate <= 1000:
+        raise MediaError(f"{fps} frames a second were asked for; use a number above 0 and at most 1000")
+    if isinstance(fps, float):
+        broadcast = Fraction(round(rate * Fraction(1001, 1000)) * 1000, 1001)
+        if rate.denominator > 1 and broadcast and abs(rate - broadcast) < Fraction(1, 1000):
+            return broadcast
+        return rate.limit_denominator(1001) or rate
+    return rate.limit_denominator(65535) or rate
 
 
 def clip_samples(seconds: Fraction | float, sample_rate: int) -> int:
@@ -55,6 +71,45 @@ def picture_stream(container: Any, path: Path) -> Any:
     raise MediaError(f"{path} holds no pictures; choose a film, or load it as a sound")
 
 
+def shown_packets(container: Any, stream: Any) -> Iterator[Any]:
+    """The packets of an open film's pictures that become pictures, in the order of the file.
+
+    No picture is made of what comes before the first key frame, as in recorded broadcasts and in films that were cut
+    without encoding them anew.
+    """
+    before: list[Any] = []
+    begun = False
+    for packet in container.demux(stream):
+        if not packet.size:
+            continue
+        begun = begun or packet.is_keyframe
+        # What an edit list leaves out, of a trimmed film, is in the file for the decoder alone.
+        if not packet.is_discard:
+            if begun:
+                yield packet
+            else:
+                before.append(packet)
+    if not begun:  # some formats mark none
+        yield from before
+
+
+def pictures_start(path: str | os.PathLike[str]) -> Fraction | None:
+    """When a film's first picture is shown, in seconds on its clock; None for a plain sound, with a cover or not."""
+    import av
+
+    source = existing(path)
+    with codec_errors(source, reading=True), av.open(str(source)) as container:
+        try:
+            stream = picture_stream(container, source)
+        except MediaError:
+            return None
+        first = next(container.demux(stream))
+        start = Fraction((stream.start_time or 0) * stream.time_base)
+        if first.is_keyframe or not first.size:
+            return start
+    return timeline(source).start_seconds
+
+
 def timeline(path: str | os.PathLike[str]) -> Timeline:
     """Reads a film's packets (nothing is decoded) -> Timeline; works for any frame rate and for varying ones.
 
@@ -63,16 +118,16 @@ def timeline(path: str | os.PathLike[str]) -> Timeline:
     import av
 
     source = existing(path)
+    stamped = True
     with codec_errors(source, reading=True), av.open(str(source)) as container:
         stream = picture_stream(container, source)
         tick = float(stream.time_base)
         stamps, durations = [], {}
-        for packet in container.demux(stream):
-            # What an edit list leaves out, of a trimmed film, is in the file for the decoder alone.
-            if packet.size and not packet.is_discard:
-                stamp = packet.pts if packet.pts is not None else packet.dts
-                stamps.append(stamp)
-                durations[stamp] = packet.duration or 0
+        for packet in shown_packets(container, stream):
+            stamped = stamped and packet.pts is not None
+            stamp = packet.pts if packet.pts is not None else packet.dts
+            stamps.append(stamp)
+            durations[stamp] = packet.duration or 0
         rates = [rate for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate) if rate]
         base = Fraction(stream.time_base)
     if not stamps:
@@ -80,7 +135,7 @@ def timeline(path: str | os.PathLike[str]) -> Timeline:
     count = len(stamps)
     if None in stamps:
         fps = exact_fps(float(rates[0])) if rates else Fraction(25)
-        return Timeline(start_seconds=Fraction(0), seconds=count / fps, num_frames=count, fps=fps)
+        return Timeline(start_seconds=Fraction(0), seconds=count / fps, num_frames=count, fps=fps, stamped=stamped)
     stamps.sort()
     first, last = stamps[0], stamps[-1]
     for rate in [*rates, *([Fraction(count - 1, last - first) / base] if last > first else [])]:
@@ -89,7 +144,8 @@ def timeline(path: str | os.PathLike[str]) -> Timeline:
         fps = exact_fps(float(rate))
         step, slack = float(1 / fps), max(TOLERANCE_SECONDS, tick)
         if all(abs((stamp - first) * tick - index * step) <= slack for index, stamp in enumerate(stamps)):
-            return Timeline(start_seconds=first * base, seconds=count / fps, num_frames=count, fps=fps)
+            return Timeline(start_seconds=first * base, seconds=count / fps, num_frames=count, fps=fps, stamped=stamped)
     # A film of varying rate: the last picture stays as long as its packet says, or as the pictures do on average.
     final = durations[last] or round((last - first) / max(1, count - 1)) or 1
-    return Timeline(start_seconds=first * base, seconds=(last - first + final) * base, num_frames=count, fps=None)
+    seconds = (last - first + final) * base
+    return Timeline(start_seconds=first * base, seconds=seconds, num_frames=count, fps=None, stamped=stamped)

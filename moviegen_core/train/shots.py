@@ -21,8 +21,9 @@ from .. import toybox
 from ..config import to_dict
 from ..errors import ConfigError, MediaError
 from ..media.frames import from_uint8
-from ..media.join import fitted, retimed
-from ..media.movie import exact_fps, read_movie
+from ..media.join import clip_of, fitted
+from ..media.timeline import exact_fps, timeline
+from ..media.upright import refuse_hdr
 from .latents import caption
 from .ranges import at_least
 
@@ -97,9 +98,9 @@ class Films:
     def _count(self, file: Path, per_film: int) -> int:
         if file.suffix.lower() in PICTURES:
             return 1
-        film = read_movie(file)
+        refuse_hdr(file)
         # A film shorter than a shot is one by itself.
-        return min(per_film, max(1, int(film.num_frames / film.fps * exact_fps(self.config.fps) / self.config.frames)))
+        return min(per_film, max(1, int(timeline(file).seconds * exact_fps(self.config.fps) / self.config.frames)))
 
     def _picture(self, file: Path) -> Iterator[Tensor]:
         from PIL import Image, ImageOps, UnidentifiedImageError
@@ -112,10 +113,9 @@ class Films:
         yield from fitted([from_uint8(frame[None])], self.config.height, self.config.width, "crop")
 
     def _film(self, file: Path, indices: list[int]) -> Iterator[Tensor]:
-        config, film = self.config, read_movie(file)
+        config, film = self.config, clip_of(file, sound=False)
         rate = exact_fps(config.fps)
-        length = max(1, round(film.num_frames / film.fps * rate))
-        windows = fitted(retimed(film.windows(), film.fps, rate, length), config.height, config.width, "crop")
+        windows = fitted(film.at(rate, max(1, round(film.seconds * rate))), config.height, config.width, "crop")
         frames = chain.from_iterable(window.unbind(1) for window in windows)
         at = 0
         for index in indices:

@@ -1,11 +1,15 @@
 """Films on VIDEO sockets: what is written, what would not fit, and how long a node's own file stays."""
 
+from fractions import Fraction
+
 import av
+import numpy as np
 import pytest
 import torch
 
 from moviegen_core.errors import MediaError
 from moviegen_core.media.movie import read_movie, write_movie
+from moviegen_core.media.timeline import timeline
 from moviegen_host.errors import Cancelled, HostError
 from moviegen_host.session import Session, active
 from moviegen_host.video import VideoCodec, VideoComponents, VideoFromComponents, VideoFromFile
@@ -54,6 +58,53 @@ def test_encoding_a_film_anew_stops_when_the_run_is_stopped(film, tmp_path):
     with active(stopped), pytest.raises(Cancelled):
         VideoFromFile(film).save_to(tmp_path / "out.mp4", crf=20)
     assert not (tmp_path / "out.mp4").exists()
+
+
+def write_stamps(path, stamps):
+    """A film whose pictures are shown at `stamps` (milliseconds), each brighter than the one before."""
+    with av.open(str(path), mode="w") as container:
+        stream = container.add_stream("libx264", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv420p"
+        stream.codec_context.time_base = stream.time_base = Fraction(1, 1000)
+        for index, stamp in enumerate(stamps):
+            picture = np.full((32, 48, 3), 20 + 200 * index // len(stamps), np.uint8)
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts, frame.time_base = stamp, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mkv"])
+def test_film_of_varying_rate_keeps_its_length_and_its_moments(tmp_path, ending):
+    source = tmp_path / f"in.{ending}"
+    write_stamps(source, [*range(0, 400, 50), 3000, 4000])
+    seconds = float(timeline(source).seconds)
+    video = VideoFromFile(source)
+    video.save_to(tmp_path / "out.mp4", crf=20)
+    made = read_movie(tmp_path / "out.mp4")
+    parts = video.get_components()
+    assert video.get_frame_count() == len(parts.images) == made.num_frames
+    assert abs(made.duration_seconds - seconds) < 0.5 / float(made.fps)
+    assert abs(video.get_duration() - seconds) < 0.5 / float(made.fps)
+    levels = parts.images.mean(dim=(1, 2, 3))
+    changes = [(number + 1) / float(parts.frame_rate) for number in (levels.diff() > 0.02).nonzero()[:, 0].tolist()]
+    assert min(abs(moment - 3.0) for moment in changes) < 1 / float(parts.frame_rate)
+
+
+def test_film_that_its_new_container_cannot_hold_is_encoded_anew(tmp_path):
+    with av.open(str(tmp_path / "in.webm"), mode="w") as container:
+        stream = container.add_stream("libvpx", rate=16)
+        stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv420p"
+        for _ in range(5):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((32, 48, 3), 90, np.uint8), format="rgb24")))
+        container.mux(stream.encode(None))
+    VideoFromFile(tmp_path / "in.webm").save_to(tmp_path / "out.mp4")
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert container.streams.video[0].codec.canonical_name == "h264"
+    assert read_movie(tmp_path / "out.mp4").num_frames == 5
+    VideoFromFile(tmp_path / "in.webm").save_to(tmp_path / "out.mkv")
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        assert container.streams.video[0].codec.canonical_name == "vp8"
 
 
 def test_hdr_film_is_copied_but_not_encoded_anew(tmp_path):

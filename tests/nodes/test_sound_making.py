@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from moviegen_core.errors import BackendError, ConfigError, MediaError, MovieGenError, ShapeError
-from moviegen_core.media.movie import exact_fps, write_movie
+from moviegen_core.media.movie import write_movie
 from moviegen_core.media.sound import read_sound
+from moviegen_core.media.timeline import exact_fps
 from moviegen_core.pipelines.known_sound import FADE_SAMPLES
 from moviegen_core.pipelines.sound import long_sound, sample_sound
 from moviegen_core.pipelines.sound_scoring import MatchScorer

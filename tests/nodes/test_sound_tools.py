@@ -11,8 +11,9 @@ import torch
 
 from moviegen_core.errors import MediaError, ShapeError
 from moviegen_core.media.loudness import integrated_loudness
-from moviegen_core.media.movie import exact_fps, write_movie
+from moviegen_core.media.movie import write_movie
 from moviegen_core.media.sound import read_sound, write_sound
+from moviegen_core.media.timeline import exact_fps
 from moviegen_host.run import Host
 from moviegen_host.video import VideoComponents, VideoFromComponents, VideoFromFile
 

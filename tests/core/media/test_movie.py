@@ -5,11 +5,14 @@ import logging
 from fractions import Fraction
 from types import ModuleType
 
+import av
+import numpy as np
 import pytest
 import torch
 
 from moviegen_core.errors import MediaError, ShapeError
-from moviegen_core.media.movie import copy_movie, exact_fps, read_movie, write_movie
+from moviegen_core.media.movie import copy_movie, read_movie, write_movie
+from moviegen_core.media.timeline import exact_fps
 
 resource: ModuleType | None
 try:
@@ -221,6 +224,38 @@ def test_cut_off_film_is_refused(tmp_path, clip):
 def test_missing_film_is_refused(tmp_path):
     with pytest.raises(MediaError, match="does not exist"):
         read_movie(tmp_path / "film.mp4")
+
+
+@pytest.mark.parametrize(("codec", "ending"), [("libsvtav1", "mp4"), ("prores_ks", "mov")])
+def test_film_is_copied_whether_or_not_its_codec_can_be_written(tmp_path, codec, ending):
+    film, copy = tmp_path / f"film.{ending}", tmp_path / f"copy.{ending}"
+    with av.open(str(film), mode="w") as container:
+        stream = container.add_stream(codec, rate=24)
+        stream.width, stream.height = 96, 64
+        stream.pix_fmt = "yuv422p10le" if codec == "prores_ks" else "yuv420p"
+        for _ in range(3):
+            frame = av.VideoFrame.from_ndarray(np.full((64, 96, 3), 90, np.uint8), format="rgb24")
+            container.mux(stream.encode(frame.reformat(format=stream.pix_fmt)))
+        container.mux(stream.encode(None))
+    copy_movie(film, copy)
+    assert torch.equal(read_movie(copy).pixels(), read_movie(film).pixels())
+
+
+def test_sound_that_nobody_can_decode_is_left_out_of_a_copy(tmp_path, clip):
+    write_movie(clip, tmp_path / "film.mp4", 20, waveform=torch.zeros(1, 48000))
+    content = (tmp_path / "film.mp4").read_bytes()
+    assert content.count(b"mp4a") == 1
+    (tmp_path / "strange.mp4").write_bytes(content.replace(b"mp4a", b"apac").replace(b"esds", b"none"))
+    assert read_movie(tmp_path / "strange.mp4").sample_rate is None
+    copy_movie(tmp_path / "strange.mp4", tmp_path / "copy.mp4")
+    assert torch.equal(read_movie(tmp_path / "copy.mp4").pixels(), read_movie(tmp_path / "film.mp4").pixels())
+
+
+def test_damaged_source_is_told_as_such(tmp_path):
+    (tmp_path / "film.mp4").write_bytes(b"no film" * 100)
+    with pytest.raises(MediaError, match=r"film\.mp4 cannot be read"):
+        copy_movie(tmp_path / "film.mp4", tmp_path / "copy.mp4")
+    assert not (tmp_path / "copy.mp4").exists()
 
 
 def test_copy_keeps_every_frame_and_adds_tags(tmp_path, clip):

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from moviegen_core.errors import ConfigError, MediaError
-from moviegen_core.media.movie import exact_fps, read_movie, write_movie
+from moviegen_core.media.movie import read_movie, write_movie
 from moviegen_core.media.mux import TS_ENDINGS, TS_PICTURES, container_ending, set_audio
 from moviegen_core.media.pictures import timed_windows
 from moviegen_core.media.sound import BLOCK, read_sound, sound_blocks, write_sound
-from moviegen_core.media.timeline import timeline
+from moviegen_core.media.timeline import exact_fps, timeline
 
 RATES = [12, 16, 23.976, 24, 25, 29.97, 30, 60]
 AAC_FRAME = 1024  # samples
@@ -179,6 +179,29 @@ def test_mixture_that_would_clip_is_lowered_and_told(tmp_path, caplog):
     # The first AAC frames of a tone that begins at once overshoot by themselves.
     assert 0.75 < float(heard[:, 2000:].abs().max()) <= 1.0
     assert "would have clipped" in caplog.text
+
+
+def test_loud_sound_with_a_gain_that_tames_it_is_not_clipped_before(tmp_path):
+    write_movie(noisy_frames(24), tmp_path / "film.mp4", 24, preset="ultrafast")
+    set_audio(tmp_path / "film.mp4", tone(1, 500, level=2.0), tmp_path / "new.mp4", gain_db=-12.04)
+    spectrum = torch.fft.rfft(read_sound(tmp_path / "new.mp4")[0][0, 8000:40000]).abs() / 16000
+    assert float(spectrum[round(500 * 32000 / 48000)]) > 0.2
+    assert float(spectrum[1000]) < 0.002 * float(spectrum.max())  # the third harmonic of a clipped tone
+
+
+def test_loud_sound_is_lowered_and_told(tmp_path, caplog):
+    write_movie(noisy_frames(24), tmp_path / "film.mp4", 24, preset="ultrafast")
+    set_audio(tmp_path / "film.mp4", tone(1, 500, level=2.0), tmp_path / "new.mp4")
+    assert 0.9 < float(read_sound(tmp_path / "new.mp4")[0][:, 8000:].abs().max()) <= 1.0
+    assert "would have clipped" in caplog.text
+
+
+@pytest.mark.parametrize("ending", ["xyz", "avi"])
+def test_ending_that_no_film_is_written_with_is_refused(tmp_path, ending):
+    write_movie(noisy_frames(3), tmp_path / "film.mp4", 24)
+    with pytest.raises(MediaError, match=rf"new\.{ending}: films are written as \.mp4, .*; change the file's ending"):
+        set_audio(tmp_path / "film.mp4", tone(1), tmp_path / f"new.{ending}")
+    assert [file.name for file in tmp_path.iterdir()] == ["film.mp4"]
 
 
 def test_silent_film_mixes_with_silence(tmp_path):

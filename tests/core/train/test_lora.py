@@ -6,6 +6,7 @@ import io
 import json
 from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -70,6 +71,25 @@ def test_films_are_cut_into_shots_at_the_asked_rate_and_size(films):
     torch.testing.assert_close(torch.cat([first, second], 1).mean(dim=(0, 2, 3)), wanted, atol=0.03, rtol=0)
     assert still[2].min() > 0.9
     assert torch.equal(next(shots.pixels([1])), second)
+
+
+def test_film_of_varying_rate_is_cut_by_its_moments(tmp_path):
+    stamps = [*range(0, 400, 50), *range(1000, 1400, 50)]  # milliseconds; a pause of 0.6 s in between
+    with av.open(str(tmp_path / "film.mkv"), mode="w") as container:
+        stream = container.add_stream("libx264", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv420p"
+        stream.codec_context.time_base = stream.time_base = Fraction(1, 1000)
+        for stamp in stamps:
+            picture = np.full((32, 48, 3), 20 + stamp // 8, np.uint8)
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts, frame.time_base = stamp, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    shots = Films(tmp_path, FORM, default="a ramp")
+    assert len(shots.shots) == 2
+    levels = torch.cat(list(shots.pixels([0, 1])), 1).mean(dim=(0, 2, 3))
+    shown = [max(stamp for stamp in stamps if stamp <= (number + 0.5) * 1000 / 16) for number in range(16)]
+    torch.testing.assert_close(levels, (20 + torch.tensor(shown) // 8) / 127.5 - 1, atol=0.03, rtol=0)
 
 
 def test_a_film_gives_no_more_shots_than_asked(films):
