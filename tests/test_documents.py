@@ -12,12 +12,17 @@ import pytest
 
 from moviegen_core import evaluate, weights
 from moviegen_core.cli import build_parser
+from moviegen_core.errors import ConfigError
 from moviegen_core.train import run
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / name for name in ("README.md", "AGENTS.md", "CHANGELOG.md")] + sorted((ROOT / "docs").glob("*.md"))
 LINE = re.compile(r"^moviegen .*", re.MULTILINE)
 MENTION = re.compile(r"`moviegen ([a-z]+)([^`]*)`")
+NAMED = re.compile(r"moviegen (train|evaluate) ([a-z][\w-]*)([^`\n]*)")
+SETTINGS_ALONE = re.compile(r"`(--set [^`]+)`")
+SETTING = re.compile(r"--set ([a-z][\w.-]*)=([^\s`]*)")
+BENCHMARK = re.compile(r"python (benchmarks/\w+\.py)((?: [^`\n#]+)?)")
 PATHS = re.compile(
     r"(?<![\w/.])(?:moviegen_core|moviegen_host|nodes|scripts|benchmarks|workflows|tests|web|docs)/[\w/.-]+"
 )
@@ -79,6 +84,38 @@ def test_command_named_in_passing_has_the_options_that_are_named(page, command, 
     assert [option for option in re.findall(r"--[a-z-]+", command[0]) if option not in shown] == []
     if command[1] in ("train", "evaluate") and (name := re.match(r"\s+([a-z][\w-]*)", command[2])):
         assert run.names(name[1]) if command[1] == "train" else evaluate.bench(name[1])
+
+
+def has_settings(kind, name, settings):
+    """Whether a bench or recipe has all of the settings, and takes their values."""
+    if kind == "evaluate":
+        return set(settings) <= set(inspect.signature(evaluate.bench(name)).parameters)
+    try:
+        for recipe, values in run.settings_by_recipe(settings, run.names(name)).items():
+            run.with_settings(run.RECIPES[recipe].config, values)
+    except ConfigError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(("page", "command"), pages(NAMED))
+def test_bench_or_recipe_has_the_settings_that_are_named(page, command):
+    assert has_settings(command[1], command[2], dict(SETTING.findall(command[3])))
+
+
+@pytest.mark.parametrize(("page", "command"), pages(SETTINGS_ALONE))
+def test_settings_without_a_command_are_those_of_one_on_the_page(page, command):
+    settings = dict(SETTING.findall(command[1]))
+    named = {(match[1], match[2]) for match in NAMED.finditer(page.read_text(encoding="utf-8"))}
+    assert any(has_settings(kind, name, settings) for kind, name in named)
+
+
+@pytest.mark.parametrize(("page", "command"), pages(BENCHMARK))
+def test_benchmark_has_the_options_that_are_named(page, command):
+    source = (ROOT / command[1]).read_text(encoding="utf-8")
+    known = re.findall(r'add_argument\(\s*"(--[a-z-]+)"', source)
+    known += [f"--no-{name}" for name in re.findall(r'"--([a-z-]+)", action=argparse.BooleanOptional', source)]
+    assert [option for option in re.findall(r"--[a-z-]+", command[2]) if option not in known] == []
 
 
 def test_readme_names_every_workflow_document_and_shipped_model():

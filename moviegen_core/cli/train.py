@@ -59,7 +59,7 @@ def add_evaluate(commands: Any) -> None:
 
 def _evaluate(arguments: argparse.Namespace) -> None:
     from .. import evaluate
-    from ..evaluate.record import figures, record
+    from ..evaluate.record import check_shipped, figures, record
 
     bench = evaluate.bench(arguments.bench)
     known, hints = inspect.signature(bench).parameters, get_type_hints(bench)
@@ -69,6 +69,8 @@ def _evaluate(arguments: argparse.Namespace) -> None:
             names = ", ".join(name for name in known if name not in ("output", "on_clip"))
             raise ConfigError(f"the bench {arguments.bench} has no option {name!r}; it has {names}")
         options[name] = fitting(name, plain(text), hints[name])
+    if arguments.record and "model" in options:
+        check_shipped(str(options["model"]))
     if "on_clip" in known:
         options["on_clip"] = Bars()
     report = evaluate.run(arguments.bench, arguments.output, **options)
