@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from moviegen_core.media import colour, join
@@ -13,9 +14,10 @@ from moviegen_core.media.timeline import exact_fps
 from moviegen_core.media.upright import refuse_hdr
 from moviegen_core.ops.windows import CURVES
 
+from . import convert
 from .runtime import host
 from .sockets import InputImpl, io
-from .sound_tools import whole_file
+from .sound_tools import single, whole_file
 
 CATEGORY = "MovieGen/tools"
 ALIASES = ["movie gen", "moviegen"]
@@ -152,8 +154,8 @@ class DecodeToVideo(io.ComfyNode):
         cls, samples: dict[str, Any], vae: Any, fps: float, audio: Any = None, crf: float = 16.0
     ) -> io.NodeOutput:
         """Decode, encode and forget, window by window."""
-        total, windows = host.stream_frames(vae, samples["samples"], samples.get("num_frames"))
-        waveform, rate = (None, 48000) if audio is None else (audio["waveform"][0], int(audio["sample_rate"]))
+        waveform, rate = (None, 48000) if audio is None else single(audio)
+        total, windows = host.stream_frames(vae, samples["samples"], convert.shown_frames(samples))
         return io.NodeOutput(_film(_reported(windows, total), exact_fps(fps), waveform, rate, crf))
 
 
@@ -165,14 +167,16 @@ def as_clip(video: Any) -> join.Clip:
         return join.clip_of(source)
     parts = video.get_components()
     images = parts.images[..., :3]
+    silent = parts.audio is None or not parts.audio["waveform"].numel()
+    waveform, rate = (None, 48000) if silent else single(parts.audio)
     return join.Clip(
-        windows=lambda: (part.movedim(-1, 0).float() * 2.0 - 1.0 for part in images.split(WINDOW)),
+        windows=lambda: (part.to("cpu", torch.float32).movedim(-1, 0) * 2.0 - 1.0 for part in images.split(WINDOW)),
         num_frames=len(images),
         height=images.shape[1],
         width=images.shape[2],
         fps=exact_fps(parts.frame_rate),
-        waveform=None if parts.audio is None else parts.audio["waveform"][0],
-        sample_rate=48000 if parts.audio is None else int(parts.audio["sample_rate"]),
+        waveform=waveform,
+        sample_rate=rate,
     )
 
 

@@ -23,6 +23,8 @@ from moviegen_core.shapes import LATENT_CHANNELS, SIZE_MULTIPLE, latent_frames
 
 USUAL_TEMPERATURE = 0.8  # of a sampler's noise: what the shipped models, the only ones at hand, are best sampled with
 TEMPERATURE = {"default": USUAL_TEMPERATURE, "min": 0.0, "max": MAX_TEMPERATURE, "step": 0.05}
+# Of an empty LATENT: pixels and frames per latent of the model that it was made for, until a sampler has filled it.
+EMPTY_RATIOS = ("downscale_ratio_spacial", "downscale_ratio_temporal")
 ENCODERS = ("ul2", "metaclip", "byt5")
 NO_VIDEO = "this MODEL makes no video; connect Load Movie Gen Model"
 NO_TAE = "this VAE is no temporal autoencoder of Movie Gen; connect Load Temporal Autoencoder, or use VAE {verb}"

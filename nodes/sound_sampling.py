@@ -51,7 +51,9 @@ class LongSound(io.ComfyNode):
                     "window_seconds", **seconds, tooltip="Length of a window. 0: what the model recommends."
                 ),
                 io.Float.Input(
-                    "context_seconds", **seconds, tooltip="What neighbours share. 0: what the model recommends."
+                    "context_seconds",
+                    **seconds,
+                    tooltip="What neighbours share. 0: what the model recommends, at most half of a window.",
                 ),
                 io.Int.Input(
                     "beams",
@@ -73,7 +75,10 @@ class LongSound(io.ComfyNode):
         """The model's own windows, with what is asked for."""
         given = {"window_seconds": window_seconds, "context_seconds": context_seconds}
         asked = {name: value for name, value in given.items() if value > 0}
-        windows = replace(host.windows_of(model), method=method, beams=beams, **asked)
+        known = host.windows_of(model)
+        if window_seconds > 0 and not context_seconds:
+            asked["context_seconds"] = min(known.context_seconds, window_seconds / 2)
+        windows = replace(known, method=method, beams=beams, **asked)
         return io.NodeOutput(host.set_windows(model, windows))
 
 

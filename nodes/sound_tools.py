@@ -61,7 +61,12 @@ class SetVideoAudio(io.ComfyNode):
         cls, video: Any, audio: Any = None, mode: str = "replace", gain_db: float = 0.0, original_gain_db: float = 0.0
     ) -> io.NodeOutput:
         """By stream copy where the video is a whole file, in memory otherwise."""
-        waveform, rate = (None, 48000) if mode == "remove" else single(audio)
+        if audio is None and mode != "remove":
+            raise MediaError(
+                "no sound was given, or the video that it comes from is silent; connect a sound, or choose the mode "
+                "remove"
+            )
+        waveform, rate = (None, 48000) if audio is None or mode == "remove" else single(audio)
         source = whole_file(video)
         if source is None:
             return io.NodeOutput(_set_in_memory(video, waveform, rate, mode, gain_db, original_gain_db))

@@ -71,7 +71,8 @@ class LinearQuadraticSigmas(io.ComfyNode):
                     default=1000,
                     min=1,
                     max=EMULATED,
-                    tooltip="Length N of the imitated linear schedule, at least steps. More: smaller first steps.",
+                    tooltip="Length N of the imitated linear schedule, at least steps / denoise. More: smaller first "
+                    "steps.",
                 ),
                 io.Combo.Input(
                     "kind",
@@ -174,13 +175,14 @@ class VideoSampler(io.ComfyNode):
         schedule: str = times.SCHEDULES[0], solver: str = solvers.SOLVERS[0],
         temperature: float = convert.USUAL_TEMPERATURE, negative: Any = None,
     ) -> io.NodeOutput:  # fmt: skip
-        """Sample; the length in frames travels on with the latent."""
+        """Sample; what else the latent holds, such as its mask and length in frames, travels on with it."""
         samples = host.sample(
             model, positive, negative, latent,
             seed=seed, steps=steps, guidance_scale=cfg, schedule=schedule, solver=solver,
             temperature=temperature,
         )  # fmt: skip
-        return io.NodeOutput(convert.latent(samples, latent.get("num_frames")))
+        kept = {name: value for name, value in latent.items() if name not in convert.EMPTY_RATIOS}
+        return io.NodeOutput({**kept, "samples": samples})
 
 
 class TAEDecode(io.ComfyNode):

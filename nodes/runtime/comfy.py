@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import time
 import uuid
@@ -24,10 +25,11 @@ from moviegen_core.errors import BackendError, ShapeError
 from moviegen_core.flow import solver as solvers
 from moviegen_core.flow import times
 from moviegen_core.pipelines.decode import decode_video, encode_video
+from moviegen_core.shapes import decoded_frames
 
 from .. import convert, preview
 from . import files
-from .streams import STREAM_FRAMES, clip_frames, decode_in_windows, moved_windows
+from .streams import STREAM_FRAMES, decode_in_windows, moved_windows
 
 FOLDERS = {
     "video": "diffusion_models",
@@ -150,8 +152,11 @@ def sample(
     check_flow(model)
     if model.get_model_object("latent_format").latent_dimensions == 1:
         raise BackendError(convert.NO_VIDEO)
-    start = comfy.sample.fix_empty_latent_channels(model, latent["samples"])
-    noise = temperature * comfy.sample.prepare_noise(start, seed, latent.get("batch_index"))
+    # ComfyUI before 0.20 fits the empty latents of other models in space alone.
+    known = inspect.signature(comfy.sample.fix_empty_latent_channels).parameters
+    ratios = {name: latent[name] for name in convert.EMPTY_RATIOS if name in latent and name in known}
+    start = comfy.sample.fix_empty_latent_channels(model, latent["samples"], **ratios)
+    noise = comfy.sample.prepare_noise(start, seed, latent.get("batch_index")) * temperature
     guider = comfy.samplers.CFGGuider(model)
     guider.set_conds(positive, null_condition(model, positive) if negative is None else negative)
     guider.set_cfg(guidance_scale)
@@ -227,7 +232,8 @@ def decode(vae: Any, samples: Tensor, num_frames: int, window: int, overlap: int
     if not isinstance(vae, MovieGenVAE):
         raise BackendError(convert.NO_TAE.format(verb="Decode"))
     convert.check_clip_latent(samples)
-    on_device = vae.bring(vae.memory_used_decode(samples.shape, vae.vae_dtype), samples)
+    memory = vae.memory_of_windows(vae.memory_used_decode, samples.shape, window, decoded_frames(samples.shape[2]))
+    on_device = vae.bring(memory, samples)
     yield from decode_video(vae.network, on_device, num_frames, window_frames=window, overlap_frames=overlap)
 
 
@@ -249,7 +255,7 @@ def stream_frames(vae: Any, samples: Tensor, num_frames: int | None) -> tuple[in
         )
     clips = samples.split(1)
     if isinstance(vae, MovieGenVAE):
-        count = clip_frames(convert.check_clip_latent(samples), num_frames)
+        count = num_frames or decoded_frames(convert.check_clip_latent(samples).shape[2])
         streams = (decode(vae, clip, count, *STREAM_FRAMES) for clip in clips)
     else:
         ratio = vae.upscale_ratio
@@ -271,7 +277,8 @@ def encode(vae: Any, pixels: Tensor, window: int) -> Tensor:
 
     if not isinstance(vae, MovieGenVAE):
         raise BackendError(convert.NO_TAE.format(verb="Encode"))
-    memory, progress = vae.memory_used_encode(pixels.shape, vae.vae_dtype), Progress(pixels.shape[2])
+    memory = vae.memory_of_windows(vae.memory_used_encode, pixels.shape, window, pixels.shape[2])
+    progress = Progress(pixels.shape[2])
     windows = moved_windows(pixels, window, lambda piece: vae.bring(memory, piece), progress)
     samples = encode_video(vae.network, windows, window_frames=window)
     progress(pixels.shape[2])

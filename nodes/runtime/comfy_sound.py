@@ -217,7 +217,7 @@ class _Run:
             callback=lambda step, estimate, current, total: self.progress.step(estimate),
             disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
             seed=seed,
-        )
+        ).to(start)  # guiders leave it on the model's device
         if scorer is None:
             return latent, 0.0
         tensor, values = positive[0]
@@ -270,7 +270,9 @@ def _window_by_window(windows: Windows) -> Callable[..., Tensor]:
             return executor(noise, latent_image, sampler, sigmas, denoise_mask, callback, disable_pbar, seed, **rest)
         guider, made = executor.class_obj, latent_image.clone()
         conds, steps = guider.conds, len(sigmas) - 1
-        mask = torch.ones_like(made) if denoise_mask is None else denoise_mask
+        # A user's mask is on the model's device already, where the latent comes only later.
+        device = guider.model_patcher.load_device
+        mask = torch.ones_like(made, device=device) if denoise_mask is None else denoise_mask
         for number, own in enumerate(slices):
             begun = made[:, :, own.start : slices[number - 1].stop if number else own.start].clone()
             free = mask[:, :, own].clone()

@@ -5,6 +5,7 @@ Shape letters: B batch, T frames, H W pixels, t h w latent grid.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,14 @@ class MovieGenVAE(comfy.sd.VAE):
     def network(self) -> TAE:
         """The autoencoder itself."""
         return self.first_stage_model.tae
+
+    def memory_of_windows(self, estimate: Callable[..., float], shape: Any, window: int, length: int) -> float:
+        """Bytes for windows of so many frames of a whole batch of clips of `length` frames.
+
+        The estimates are of one clip and of our own windows, as ComfyUI's own decode asks for them.
+        """
+        part = min(window, length) / min(WINDOW_FRAMES, length)
+        return estimate(shape, self.vae_dtype) * shape[0] * part
 
     def bring(self, memory: float, tensor: Tensor) -> Tensor:
         """Load the weights for work that takes `memory` bytes; the tensor follows them."""

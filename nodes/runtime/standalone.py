@@ -24,7 +24,7 @@ from moviegen_core.models.video_dit.model import VideoDiT
 from moviegen_core.ops.memory import keep_large_buffers
 from moviegen_core.pipelines.decode import decode_video, encode_video
 from moviegen_core.pipelines.sample import sample_video
-from moviegen_core.shapes import LatentShape
+from moviegen_core.shapes import LatentShape, decoded_frames
 
 from .. import convert, preview
 from . import files
@@ -37,7 +37,7 @@ from .standalone_sound import (  # noqa: F401 - part of this side of the seam
     sound_codec,
     windows_of,
 )
-from .streams import STREAM_FRAMES, clip_frames, moved_windows
+from .streams import STREAM_FRAMES, moved_windows
 
 DTYPES = {"auto": "auto", "fp32": "fp32", "bf16": "bf16"}
 
@@ -143,7 +143,7 @@ def decode(vae: NetworkHandle, samples: Tensor, num_frames: int, window: int, ov
 
 def stream_frames(vae: NetworkHandle, samples: Tensor, num_frames: int | None) -> tuple[int, Iterator[Tensor]]:
     """Frames of all clips [B, C, T, h, w], and them in windows [1, 3, t, H, W] in [-1, 1] that hold few at once."""
-    count = clip_frames(convert.check_clip_latent(samples), num_frames)
+    count = num_frames or decoded_frames(convert.check_clip_latent(samples).shape[2])
     windows = (decode(vae, clip, count, *STREAM_FRAMES) for clip in samples.split(1))
     return count * samples.shape[0], chain.from_iterable(windows)
 

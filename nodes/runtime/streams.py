@@ -11,19 +11,11 @@ from itertools import pairwise
 from torch import Tensor
 
 from moviegen_core.ops.windows import blend, windows
-from moviegen_core.shapes import decoded_frames, latent_frames
 
 STREAM_FRAMES = (24, 8)  # our window and overlap; with the overlap that waits, 32 frames are held at most
 OTHER_FRAMES = 12  # frames that other VAEs decode at once, beside the first: their own decode holds each twice
 LONGEST_PERIOD = 8  # latent frames after which a decoder's length rule repeats itself
 OTHER_OVERLAP = 2  # latent frames: less shows where causal decoders start anew
-
-
-def clip_frames(samples: Tensor, num_frames: int | None) -> int:
-    """Frames of a Movie Gen latent: as many as it was made for, if that is known and still fits."""
-    if num_frames is None or latent_frames(num_frames) != samples.shape[2]:
-        return decoded_frames(samples.shape[2])
-    return num_frames
 
 
 def moved_windows(

@@ -179,6 +179,20 @@ class Checks(Kit):
     def odd_sizes(self):
         return list(self.advanced(latent={"samples": torch.zeros(1, 16, 2, 3, 5)}).shape)
 
+    def empty_latent_of_coarser_latents(self):
+        """Shapes that our sampler and core's make of an empty latent of a model with 16 x 16 pixels a latent."""
+        empty = {"samples": torch.zeros(1, 48, 3, 2, 3), "downscale_ratio_spacial": 16}
+        stock = core.KSampler().sample(
+            self.model, SEED, 1, 1.0, "euler", "simple", self.positive, self.negative, empty
+        )[0]["samples"]
+        return [list(self.sampled(latent=empty, steps=1, cfg=1.0).shape), list(stock.shape)]
+
+    def memory_for_a_batch_in_wide_windows(self):
+        """How many times the memory of one clip in our own windows is asked for."""
+        shape = (4, 16, 32, 4, 4)
+        asked = self.vae.memory_of_windows(self.vae.memory_used_decode, shape, 256, 256)
+        return asked / self.vae.memory_used_decode(shape, self.vae.vae_dtype)
+
     def empty_latent_of_a_picture_model(self):
         return list(self.advanced(latent={"samples": torch.zeros(2, 4, 4, 6)}).shape)
 

@@ -149,6 +149,12 @@ def test_batch_becomes_one_film_with_sound(nodes, vae):
     assert parts.audio["waveform"].shape[-1] / 48000 == pytest.approx(2.0, abs=0.05)
 
 
+def test_sounds_of_a_batch_are_refused_where_one_film_is_made(nodes, vae):
+    audio = {"waveform": torch.zeros(2, 1, 96000), "sample_rate": 48000}
+    with pytest.raises(ShapeError, match="a batch of 2 sounds was given; one video takes one"):
+        nodes["MovieGenDecodeToVideo"].execute({"samples": torch.zeros(2, 16, 1, 4, 4)}, vae, 8.0, audio)
+
+
 def test_picture_latents_are_refused(nodes, vae):
     with pytest.raises(ShapeError, match="TAE Encode"):
         nodes["MovieGenDecodeToVideo"].execute({"samples": torch.zeros(1, 4, 8, 8)}, vae, 16.0)

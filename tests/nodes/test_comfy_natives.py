@@ -95,6 +95,11 @@ def test_sizes_that_are_no_whole_patches_are_padded(measured):
 
 def test_stock_empty_latents_are_fitted(measured):
     assert measured["empty_latent_of_a_picture_model"] == [2, 16, 1, 4, 6]
+    assert measured["empty_latent_of_coarser_latents"] == [[1, 16, 3, 4, 6], [1, 16, 3, 4, 6]]
+
+
+def test_memory_is_asked_for_a_whole_batch_and_its_windows(measured):
+    assert measured["memory_for_a_batch_in_wide_windows"] == 4 * 256 / 32
 
 
 def test_context_of_another_family_is_refused(measured):

@@ -157,6 +157,8 @@ def test_windows_default_to_what_the_file_recommends(parts, part, sound_weights,
     windows = part("runtime").host.windows_of
     assert (windows(model).window_seconds, windows(model).context_seconds) == (8.0, 2.0)
     assert (windows(parts.model).window_seconds, windows(parts.model).context_seconds) == (20.0, 5.0)
+    shorter = windows(parts.run("LongSound", model, "extend", 2.0)[0])
+    assert (shorter.window_seconds, shorter.context_seconds) == (2.0, 1.0)
     changed = parts.run("LongSound", model, "multidiffusion", 0.0, 3.0)[0]
     assert windows(changed) == part("sound_windows").Windows(
         method="multidiffusion", window_seconds=8.0, context_seconds=3.0

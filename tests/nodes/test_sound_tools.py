@@ -145,7 +145,7 @@ def test_film_in_a_buffer_is_written_to_one_file(part, tmp_path):
 
 def test_set_audio_refuses_no_sound_and_several(run, tmp_path):
     video = film(tmp_path / "film.mp4")
-    with pytest.raises(MediaError, match="may be silent"):
+    with pytest.raises(MediaError, match="connect a sound, or choose the mode remove"):
         run("SetVideoAudio", video, None)
     with pytest.raises(ShapeError, match="one video takes one"):
         run("SetVideoAudio", video, audio(batch=2))

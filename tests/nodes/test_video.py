@@ -69,6 +69,14 @@ def test_sampler_node_gives_what_the_pipeline_gives(nodes, weights, model, posit
     assert sampled["num_frames"] == 20
 
 
+def test_what_else_a_latent_holds_travels_on_but_not_what_is_true_of_empty_ones(nodes, model, positive, latent):
+    mask = torch.ones(2, 1, 3, 6, 4)
+    given = {**latent, "noise_mask": mask, "downscale_ratio_spacial": 8, "downscale_ratio_temporal": 8}
+    sampled = sample(nodes, model, positive, given, seed=3, steps=1, cfg=1.0)
+    assert set(sampled) == {"samples", "num_frames", "noise_mask"}
+    assert sampled["noise_mask"] is mask
+
+
 def test_unconnected_negative_is_the_zeroed_one(nodes, model, positive, latent):
     zeroed = [[torch.zeros_like(positive[0][0]), {}]]
     first = sample(nodes, model, positive, latent, seed=1, steps=2, cfg=3.0)
