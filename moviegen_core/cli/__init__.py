@@ -17,9 +17,20 @@ from .make import add_make
 from .models import add_convert, add_doctor, add_models, parameter_table
 from .run import add_run, add_studio
 from .sound import add_sound
-from .train import add_evaluate, add_train
+from .train import add_average, add_evaluate, add_train
 
-ADDERS = (add_make, add_sound, add_run, add_studio, add_models, add_train, add_evaluate, add_convert, add_doctor)
+ADDERS = (
+    add_make,
+    add_sound,
+    add_run,
+    add_studio,
+    add_models,
+    add_train,
+    add_average,
+    add_evaluate,
+    add_convert,
+    add_doctor,
+)
 
 __all__ = ["Progress", "build_parser", "main", "parameter_table"]
 

@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 
 from ..config import fitting
 from ..errors import ConfigError
-from .common import Progress, add_placement, add_settings, plain, say, settings_of
+from .common import Progress, add_placement, add_settings, check_new, check_target, plain, say, settings_of
 
 
 def add_train(commands: Any) -> None:
@@ -45,6 +45,26 @@ def _train(arguments: argparse.Namespace) -> None:
         render_workers=arguments.workers,
     )
     print(output)
+
+
+def add_average(commands: Any) -> None:
+    """The parser of `average`."""
+    parser = commands.add_parser("average", help="the mean of weights that several trainings left, as one file")
+    parser.add_argument("sources", type=Path, nargs="+", metavar="FILE", help="weights of one network and size")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="a .safetensors file")
+    parser.add_argument("--shares", type=float, nargs="+", metavar="X", help="how much each counts (all alike)")
+    parser.add_argument("--force", action="store_true", help="overwrite what is there, but never a source")
+    parser.set_defaults(run=_average)
+
+
+def _average(arguments: argparse.Namespace) -> None:
+    check_target(arguments.output, (".safetensors",))
+    from ..models import loading
+    from ..train.average import average_files
+
+    given = [file for source in arguments.sources for file in loading.files_of(source)]
+    check_new(arguments.output, arguments.force, given)
+    print(average_files(arguments.sources, arguments.output, arguments.shares))
 
 
 def add_evaluate(commands: Any) -> None:

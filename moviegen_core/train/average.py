@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import CheckpointError, ConfigError
+from ..models import loading
 from .distributed import place
 
 
@@ -75,6 +79,43 @@ def average(states: Sequence[Mapping[str, Tensor]], weights: Sequence[float] | N
         else:
             mean[name] = last.clone()
     return mean
+
+
+def average_files(
+    sources: Sequence[str | os.PathLike[str]], target: str | os.PathLike[str], weights: Sequence[float] | None = None
+) -> Path:
+    """Write the weighted mean of our files of one network, as trainings that differ in data or settings left them.
+
+    Everything else (sizes, advice on sampling, precision) is the first file's. Two files are in memory at a time.
+    """
+    headers = [loading.read_header(source) for source in sources]
+    if len(headers) < 2:
+        raise ConfigError(f"{len(headers)} checkpoints were given; an average needs at least 2")
+    shares = [1.0 / len(headers)] * len(headers) if weights is None else list(weights)
+    if len(shares) != len(headers) or not all(math.isfinite(share) for share in shares) or sum(shares) <= 0:
+        raise ConfigError(f"{len(headers)} checkpoints need as many weights with a sum above 0, given {shares}")
+    first = headers[0]
+    for header in headers:
+        if header.network is None:
+            raise CheckpointError(f"{header.path} has no Movie Gen metadata; rewrite it with `moviegen convert` first")
+        if (header.network, header.config, header.shapes) != (first.network, first.config, first.shapes):
+            raise CheckpointError(
+                f"{header.path} ({header.network}) and {first.path} ({first.network}) are not of one network and size; "
+                "choose files of one preset"
+            )
+    stored = loading.read_tensors(first)
+    mean = {name: value.float() * shares[0] if value.is_floating_point() else value for name, value in stored.items()}
+    kinds = {name: value.dtype for name, value in stored.items()}
+    del stored
+    for header, share in zip(headers[1:], shares[1:], strict=True):
+        for name, value in loading.read_tensors(header).items():
+            if value.is_floating_point():
+                mean[name].add_(value.float(), alpha=share)
+    whole = sum(shares)
+    tensors = {
+        name: (value / whole).to(kinds[name]) if value.is_floating_point() else value for name, value in mean.items()
+    }
+    return loading.write_tensors(tensors, target, first.metadata)
 
 
 def _trainable(module: nn.Module) -> Iterator[tuple[str, Tensor]]:

@@ -2,18 +2,62 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
+from moviegen_core import cli
 from moviegen_core.errors import CheckpointError, ConfigError
-from moviegen_core.train.average import EMA, average
+from moviegen_core.models import catalog, loading
+from moviegen_core.models.sound_match.presets import NANO
+from moviegen_core.train.average import EMA, average, average_files
 
 
 def layer(value: float) -> nn.Linear:
     module = nn.Linear(1, 1, bias=False)
     nn.init.constant_(module.weight, value)
     return module
+
+
+def saved(path, value, config=NANO, dtype=None):
+    """A sound match whose weights are all `value`."""
+    network = catalog.build("sound_match", config, device="cpu")
+    for parameter in network.parameters():
+        nn.init.constant_(parameter, value)
+    return loading.save(network, path, extra={"sampling": {"steps": value}}, dtype=dtype)
+
+
+def test_files_are_averaged_by_their_shares_in_the_precision_of_the_first(tmp_path):
+    files = [saved(tmp_path / "a.safetensors", 1.0, dtype=torch.float16), saved(tmp_path / "b.safetensors", 3.0)]
+    for shares, wanted in ((None, 2.0), ([3.0, 1.0], 1.5)):
+        mean = average_files(files, tmp_path / "mean.safetensors", shares)
+        header = loading.read_header(mean)
+        assert header.extra == {"sampling": {"steps": 1.0}}
+        assert set(header.dtypes.values()) == {"F16"}
+        network = loading.load(mean, network="sound_match")
+        assert all(bool((value == wanted).all()) for value in network.parameters())
+
+
+def test_files_of_other_sizes_or_too_few_are_refused(tmp_path):
+    files = [saved(tmp_path / "a.safetensors", 1.0)]
+    files.append(saved(tmp_path / "b.safetensors", 1.0, replace(NANO, dim=2 * NANO.dim)))
+    with pytest.raises(CheckpointError, match="are not of one network and size; choose files of one preset"):
+        average_files(files, tmp_path / "mean.safetensors")
+    with pytest.raises(ConfigError, match="1 checkpoints were given; an average needs at least 2"):
+        average_files(files[:1], tmp_path / "mean.safetensors")
+    with pytest.raises(ConfigError, match="2 checkpoints need as many weights with a sum above 0"):
+        average_files(files, tmp_path / "mean.safetensors", [1.0, -1.0])
+    assert not (tmp_path / "mean.safetensors").exists()
+
+
+def test_average_command_never_overwrites_a_source(tmp_path, capsys):
+    files = [str(saved(tmp_path / f"{name}.safetensors", 1.0)) for name in "ab"]
+    assert cli.main(["average", *files, "-o", files[1], "--force"]) == 2
+    assert "was given and would be overwritten" in capsys.readouterr().err
+    assert cli.main(["average", *files, "-o", str(tmp_path / "mean.safetensors")]) == 0
+    assert (tmp_path / "mean.safetensors").is_file()
 
 
 def test_ema_follows_its_recurrence():
