@@ -85,7 +85,9 @@ def _fits(value: Any, hint: Any) -> bool:
         if len(arguments) == 2 and arguments[1] is Ellipsis:
             return all(_fits(item, arguments[0]) for item in value)
         return len(value) == len(arguments) and all(map(_fits, value, arguments))
-    if origin is tuple or dataclasses.is_dataclass(hint):
+    if origin is dict and isinstance(value, dict):
+        return all(_fits(key, arguments[0]) and _fits(item, arguments[1]) for key, item in value.items())
+    if origin in (tuple, dict) or dataclasses.is_dataclass(hint):
         return isinstance(value, origin or hint)
     if hint not in PLAIN:
         return True

@@ -11,8 +11,7 @@ from typing import Any
 
 import torch
 
-from moviegen_core.pipelines.known_sound import Known, encode_known
-from moviegen_core.pipelines.soundtrack import check_known
+from moviegen_core.pipelines.known_sound import Known, check_known, encode_known
 from moviegen_core.shapes import SOUND_HOP, sound_latent_frames
 
 from .runtime import host

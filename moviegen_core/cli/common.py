@@ -34,8 +34,10 @@ def check_target(path: Path, suffixes: tuple[str, ...]) -> None:
         raise ConfigError(f"{path} cannot be written: {folder} is no writable folder; choose another")
 
 
-def check_new(path: Path, force: bool, given: Sequence[Path] = ()) -> None:
-    """Refuse a name that is taken; with `force` only the files that were given keep theirs."""
+def check_new(path: Path, force: bool, given: Sequence[Path] = (), targets: Sequence[Path] = ()) -> None:
+    """Refuse a name that is taken; with `force` only the files that were given, and other `targets`, keep theirs."""
+    if any(path.resolve() == target.resolve() for target in targets):
+        raise ConfigError(f"{path} was named for two files; choose another name for one of them")
     if not path.exists():
         return
     if any(file.exists() and path.samefile(file) for file in given):

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigError, MovieGenError
+from ..errors import ConfigError
 from .common import Progress, add_placement, check_new, check_target, say
 from .sound import PICTURES, draw
 
@@ -58,10 +58,12 @@ def _make(arguments: argparse.Namespace) -> None:
         raise ConfigError(f"--seconds {arguments.seconds:g} is no duration; use a number above 0")
     check_target(arguments.output, (".mp4",))
     check_new(arguments.output, arguments.force)
+    targets = [arguments.output]
     for picture in (arguments.sheet, arguments.sound_picture):
         if picture is not None:
             check_target(picture, PICTURES)
-            check_new(picture, arguments.force)
+            check_new(picture, arguments.force, targets=targets)
+            targets.append(picture)
     asked = bool(arguments.music or arguments.sound_prompt or arguments.stereo or arguments.sound_picture)
     if arguments.no_sound and asked:
         raise ConfigError("--no-sound leaves nothing for the other options of sound; leave it or them out")
@@ -114,7 +116,7 @@ def _make(arguments: argparse.Namespace) -> None:
                 on_frames=lambda count: watching.show(count, frames),
                 on_step=lambda step, steps, _: sounding.show(step, steps),
             )
-        except MovieGenError:
+        except BaseException:  # a lack of memory or an interrupt, too: the pictures took their time
             film.save(arguments.output)
             say(f"{arguments.output} is kept, without the sound that could not be made")
             raise

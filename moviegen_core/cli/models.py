@@ -66,7 +66,9 @@ def add_convert(commands: Any) -> None:
     convert = commands.add_parser("convert", help="rewrite a foreign checkpoint as ours; runs no code from it")
     convert.add_argument("source", type=Path, help="a .safetensors, .pth, .pt, .ckpt or .bin file, or an index of them")
     convert.add_argument("target", type=Path, help="the .safetensors file to write")
-    convert.add_argument("--network", help="video_dit, tae, text, vision, ...; not needed for the released DAC-VAE")
+    convert.add_argument(
+        "--network", help="video_dit, text, vision, ...; not needed for the released DAC-VAE and image autoencoders"
+    )
     convert.add_argument("--preset", help="which sizes, or ul2, metaclip, byt5 for text; moviegen models lists them")
     convert.add_argument("--force", action="store_true", help="overwrite what is there, but never the source")
     convert.set_defaults(run=_convert)
@@ -74,10 +76,10 @@ def add_convert(commands: Any) -> None:
 
 def _convert(arguments: argparse.Namespace) -> None:
     check_target(arguments.target, (".safetensors",))
-    from ..models import loading
+    from ..models import conversion, loading
 
     check_new(arguments.target, arguments.force, loading.files_of(arguments.source))
-    print(loading.convert(arguments.source, arguments.target, network=arguments.network, config=arguments.preset))
+    print(conversion.convert(arguments.source, arguments.target, network=arguments.network, config=arguments.preset))
 
 
 def add_doctor(commands: Any) -> None:

@@ -372,10 +372,11 @@ def _look(encoders: FrameEncoders, pixels: Tensor) -> Tensor:
     """Pixels [3, t, H, W] -> pooled features of the vision tower [t, F]."""
     tower: Any = encoders.vision
     place = next(tower.parameters())
-    # Made small in fp32 where they lie: not every device can in every precision.
-    pictures = pixels.transpose(0, 1).float()
+    pictures = pixels.transpose(0, 1)
     size = int(tower.config.image_size)
     if pictures.shape[-2:] != (size, size):
+        # Made small in fp32 on the CPU: not every device can, in every precision.
+        pictures = pictures.float().cpu()
         pictures = functional.interpolate(pictures, size=(size, size), mode="bicubic", antialias=True).clamp(-1, 1)
     pictures = pictures.to(place)
     if encoders.pixel_mean is not None and encoders.pixel_std is not None:

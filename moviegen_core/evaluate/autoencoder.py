@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -14,12 +13,14 @@ from torch import Tensor
 
 from .. import weights
 from ..errors import ConfigError
+from ..files import replacing
 from ..media.frames import contact_sheet, from_uint8
 from ..models import loading
 from ..models.tae.model import TAE
 from ..pipelines.decode import decode_video, encode_video
 from ..toybox import render, sample_scene
 from .metrics import frame_psnr, psnr, ssim
+from .report import write_report
 
 SEED = 7_000_000  # far from every training seed
 TILED_FRAMES = 64  # two windows of 32 and more
@@ -76,8 +77,9 @@ def evaluate(
         "latent_std": float(np.mean([std for _, std in moments])),
         "tiled_against_whole_psnr_db": mean_psnr([tiled_psnr(tae, clips + n, fps, size) for n in range(tiled)]),
     }
-    (output / "tae.json").write_text(json.dumps(report, indent=2) + "\n")
-    contact_sheet(torch.cat(shown, dim=1).cpu(), 8).save(output / "tae.png")
+    write_report(output, "tae", report)
+    with replacing(output / "tae.png", ending=".png") as partial:
+        contact_sheet(torch.cat(shown, dim=1).cpu(), 8).save(partial)
     return report
 
 

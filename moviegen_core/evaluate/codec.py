@@ -7,7 +7,6 @@ from it, as a share. Beside it stands "low band", the same sound cut above the f
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from ..models.audio_codec.model import AudioCodec
 from ..pipelines.sound_codec import decode_sound, encode_sound
 from ..shapes import SOUND_SAMPLE_RATE
 from ..toybox import sample_scene, sound
+from .report import write_report
 from .sound_metrics import si_sdr, spectral_distance
 
 SEED = 7_400_000  # far from every training seed
@@ -55,8 +55,7 @@ def evaluate(
     report["chunked against whole (dB)"] = min(
         (chunked_snr(codec, number) for number in range(chunked)), default=float("nan")
     )
-    (output / "codec.json").write_text(json.dumps(report, indent=2) + "\n")
-    (output / "codec.md").write_text(as_markdown(report))
+    write_report(output, "codec", report, as_markdown(report))
     return report
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -20,6 +19,7 @@ from ..models.judge.model import Judge
 from ..models.tae.model import TAE
 from ..pipelines.decode import encode_video
 from ..toybox import render, sample_scene
+from .report import write_report
 from .rough import check_roughness, rough
 
 SEED = 6_000_000  # far from every training seed
@@ -74,7 +74,7 @@ def evaluate(
             name: dict(sorted(rows.items(), key=lambda row: -row[1])[:5]) for name, rows in wrong.items()
         },
     }
-    (output / "judge.json").write_text(json.dumps(report, indent=2) + "\n")
+    write_report(output, "judge", report)
     return report
 
 

@@ -5,7 +5,6 @@ Every weight sees the same clips, sounds, words and noise, so this tells two tra
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -24,6 +23,7 @@ from ..pipelines.soundtrack import LONGEST_SECONDS, SoundPipeline, condition_sou
 from ..shapes import LatentShape
 from ..toybox import Scene, captions, sample_scene, sound, sound_captions
 from .path import path_times
+from .report import write_report
 from .sound_sources import CLIP_FPS, pictures
 from .text_to_video import TEST_SEED, real_clip
 
@@ -68,8 +68,7 @@ def evaluate(
         "times": means,
         "mean": sum(means.values()) / len(means),
     }
-    (output / "loss.json").write_text(json.dumps(report, indent=2) + "\n")
-    (output / "loss.md").write_text(as_markdown(report))
+    write_report(output, "loss", report, as_markdown(report))
     return report
 
 

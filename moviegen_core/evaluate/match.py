@@ -5,7 +5,6 @@ Every figure is a share of choices between two, so that chance is a half.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -23,6 +22,7 @@ from ..pipelines.sound_scoring import MatchScorer
 from ..pipelines.soundtrack import condition_sound, request_caption, watch_frames
 from ..shapes import SOUND_SAMPLE_RATE, sound_latent_frames
 from ..toybox import Scene, sound, sound_captions
+from .report import write_report
 from .sound import scenes_with_hits
 from .sound_sources import CLIP_FPS, pictures
 
@@ -46,8 +46,7 @@ def evaluate(
         raise ConfigError(f"{model} has no sound match that its sound model reads; there is nothing to measure")
     tell = on_clip or (lambda what, done, count: None)
     report = {"model": model, "clips": clips, "seconds": seconds, **measure(parts, clips, seconds, tell)}
-    (output / "match.json").write_text(json.dumps(report, indent=2) + "\n")
-    (output / "match.md").write_text(as_markdown(report))
+    write_report(output, "match", report, as_markdown(report))
     return report
 
 

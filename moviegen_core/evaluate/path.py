@@ -6,7 +6,6 @@ times at which the share of right answers differs, the model has the most to lea
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from ..pipelines.sample import GUIDANCE_SCALE, sample_video
 from ..shapes import LatentShape
 from ..toybox import Scene, captions, sample_scene
 from .judge import load_judge
+from .report import write_report
 from .text_to_video import ATTRIBUTES, TEST_SEED, real_clip
 
 
@@ -59,8 +59,7 @@ def evaluate(
     joined = {f"{time:g}": {name: float(np.mean(hits)) for name, hits in rows.items()} for time, rows in right.items()}
     sampling = {"steps": steps, "guidance_scale": scale}
     report = {"model": model, "clips": clips, "clip": clip, "sampling": sampling, "joined": joined}
-    (output / "path.json").write_text(json.dumps(report, indent=2) + "\n")
-    (output / "path.md").write_text(as_markdown(report))
+    write_report(output, "path", report, as_markdown(report))
     return report
 
 

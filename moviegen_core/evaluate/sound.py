@@ -5,7 +5,6 @@ Real toybox sound, and real sound through the codec, stand beside every figure: 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -28,6 +27,7 @@ from ..shapes import SOUND_SAMPLE_RATE, sound_latent_frames
 from ..toybox import Scene, sample_scene, sound, sound_labels
 from .films import film_table, hear_films
 from .onsets import Agreement, agreement, onsets, true_hits
+from .report import write_report
 from .rough import check_roughness
 from .seams import length_table, loudest_dbfs, seam_report
 
@@ -88,18 +88,12 @@ def evaluate(
             make, judge, clips=clips, seconds=seconds, silent=silent, long_seconds=long_seconds,
             meetings=long_joins(model, long_seconds), tell=tell,
         )  # fmt: skip
-        write(report, output)
+        write_report(output, "sound", report, as_markdown(report))
     if films and "generated" in report["sources"]:
         on_film: OnClip = on_clip or (lambda what, done, count: None)
         report["films"] = hear_films(*film_makers(model), films, seconds, film_steps, on_film)
-        write(report, output)
+        write_report(output, "sound", report, as_markdown(report))
     return report
-
-
-def write(report: dict[str, Any], output: Path) -> None:
-    """What has been measured so far, as sound.json and sound.md."""
-    (output / "sound.json").write_text(json.dumps(report, indent=2) + "\n")
-    (output / "sound.md").write_text(as_markdown(report))
 
 
 def film_makers(model: str) -> tuple[MovieGenPipeline, SoundPipeline]:

@@ -7,7 +7,6 @@ own task too: whose caption is a picture's?
 
 from __future__ import annotations
 
-import json
 import string
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,6 +24,7 @@ from ..models.text import load_text_encoder
 from ..models.vision.checkpoint import PROJECTIONS, load_vision_tower
 from ..pipelines.parts import find_parts
 from ..toybox import Scene, captions, render, sample_scene
+from .report import write_report
 from .text_to_video import ATTRIBUTES
 
 SEED = 9_000_000  # far from every training seed
@@ -64,8 +64,7 @@ def evaluate(
             report["metaclip_vision"] = {"own caption": own_captions(encoder, files["metaclip_vision"], asked)}
         if on_clip:
             on_clip(role, clips, clips)
-    (output / "text.json").write_text(json.dumps(report, indent=2) + "\n")
-    (output / "text.md").write_text(as_markdown(report))
+    write_report(output, "text", report, as_markdown(report))
     return report
 
 

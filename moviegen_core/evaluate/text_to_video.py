@@ -6,7 +6,6 @@ stands beside every figure: it is the ceiling.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from ..pipelines.movie import MovieGenPipeline
 from ..toybox import Scene, captions, render, sample_scene
 from .gravity import fitted_gravity
 from .judge import load_judge
+from .report import write_report
 
 ATTRIBUTES = ("thing", "colour", "motion", "place", "camera")
 GRAVITY_TOLERANCE = 0.25
@@ -67,8 +67,7 @@ def evaluate(
     ]
     if falls:
         report["gravity"] = judge_gravity(pipeline, falls, clip, how, tell=_teller(on_clip, "gravity", falling))
-    (output / "video.json").write_text(json.dumps(report, indent=2) + "\n")
-    (output / "video.md").write_text(as_markdown(report))
+    write_report(output, "video", report, as_markdown(report))
     return report
 
 

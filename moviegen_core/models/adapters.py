@@ -1,14 +1,15 @@
 """Low-rank adapters of a network (LoRA): put them on, save them, add a file of them to weights.
 
 A file holds, for every adapted layer, "diffusion_model.LAYER.lora_A.weight" [rank, in], ".lora_B.weight" [out, rank]
-and ".alpha": what ComfyUI's LoRA loaders read. `add` reads those, and what ComfyUI's own trainer writes (lora_down,
+and ".alpha": what ComfyUI's LoRA loaders read. `Added` reads those, and what ComfyUI's own trainer writes (lora_down,
 lora_up, differences of whole weights and biases).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -69,39 +70,116 @@ def save(network: nn.Module, path: str | os.PathLike[str], *, extra: Mapping[str
     return loading.write_tensors(tensors, path, {"adapts": catalog.name_of(network), **(extra or {})})
 
 
-@torch.no_grad()
-def add(network: nn.Module, path: str | os.PathLike[str], strength: float = 1.0) -> int:
-    """Add `strength` times the file's adapters to the weights of `network`, in place; how many weights they change.
+@dataclass(frozen=True, eq=False)
+class Gain:
+    """What a file adds to one weight: scale * up @ down, or `up` itself where there is no `down`."""
 
-    CheckpointError where the file holds anything that this network has no place for.
+    up: Tensor  # [out, rank], or as the weight
+    down: Tensor | None = None  # [rank, in]
+    scale: float = 1.0
+
+    @property
+    def shape(self) -> torch.Size:
+        """Of the weight that gains it."""
+        return self.up.shape if self.down is None else torch.Size((len(self.up), self.down.shape[1]))
+
+    def product(self, device: torch.device) -> Tensor:
+        """The whole difference, in fp32."""
+        up = self.up.to(device, torch.float32)
+        return up if self.down is None else self.scale * up @ self.down.to(device, torch.float32)
+
+
+class Added:
+    """LoRA files added to the weights of a network, in place.
+
+    A weight is always its original plus what all files add, summed in fp32 and rounded once to the weight's own
+    precision. So weak files add up, and a file that is taken away leaves nothing behind. What all of them together
+    change by less than half a step (in bf16 up to 1/256 of the weight) can still round to nothing; from a checkpoint
+    that is more exact than the weights, it shows in some of them.
     """
-    header = loading.read_header(path)
-    tensors = loading.read_tensors(header, dtype=torch.float32)
-    weights = dict(network.named_parameters())
-    differences = _differences({key.removeprefix(PREFIX): value for key, value in tensors.items()})
-    strange = sorted(key for key in differences if key not in weights or weights[key].shape != differences[key].shape)
-    if strange or not differences:
-        told = f"{len(strange)} of {len(differences)} have no such weight here: {', '.join(strange[:5])}"
-        raise CheckpointError(
-            f"{header.path} does not adapt this network ({told if strange else 'it holds no adapters'}); "
-            "choose a LoRA file that was trained on it"
+
+    def __init__(self, network: nn.Module, source: str | os.PathLike[str] | None = None) -> None:
+        """`source`: the checkpoint that `network` was loaded from. Originals are read there, as exact as it holds them.
+
+        Without one, a copy of every weight that is changed is kept.
+        """
+        self.network = network
+        self.source = source
+        self._files: dict[Path, tuple[float, dict[str, list[Gain]]]] = {}  # strength, and gains by weight
+        self._kept: dict[str, Tensor] = {}
+
+    @torch.no_grad()
+    def add(self, path: str | os.PathLike[str], strength: float = 1.0) -> int:
+        """Add `strength` times the file's adapters, to what it adds already; how many weights it has a part in.
+
+        CheckpointError where the file holds anything that this network has no place for; nothing is changed then.
+        """
+        header = loading.read_header(path)
+        tensors = loading.read_tensors(header)
+        gains = _gains({key.removeprefix(PREFIX): value for key, value in tensors.items()})
+        weights = dict(self.network.named_parameters())
+        strange = sorted(
+            key
+            for key, parts in gains.items()
+            if key not in weights or any(part.shape != weights[key].shape for part in parts)
         )
-    for key, difference in differences.items():
-        weights[key].add_(difference.to(weights[key]), alpha=strength)
-    return len(differences)
+        if strange or not gains:
+            told = f"{len(strange)} of {len(gains)} have no such weight here: {', '.join(strange[:5])}"
+            raise CheckpointError(
+                f"{header.path} does not adapt this network ({told if strange else 'it holds no adapters'}); "
+                "choose a LoRA file that was trained on it"
+            )
+        files, file = dict(self._files), header.path.resolve()
+        before, old = files.get(file, (0.0, {}))
+        files[file] = before + strength, gains
+        if not before + strength:
+            del files[file]
+        originals = self._originals()
+        # One weight at a time: all products together are as large as the network in fp32.
+        for key in {**old, **gains}:
+            weight = weights[key]
+            total = originals(key, weight).to(weight.device, torch.float32)
+            for factor, parts in files.values():
+                for gain in parts.get(key, ()):
+                    total = total.add(gain.product(weight.device), alpha=factor)
+            weight.copy_(total)
+        self._files = files
+        self._kept = {key: value for key, value in self._kept.items() if any(key in own for _, own in files.values())}
+        return len(gains)
+
+    def _originals(self) -> Callable[[str, Tensor], Tensor]:
+        """What gives, of a weight's name and the weight as it is, what it was before any file was added."""
+        if self.source is None:
+            return lambda key, weight: self._kept.setdefault(key, weight.clone())
+        header = loading.read_header(self.source)
+        maps = catalog.get(catalog.name_of(self.network)).key_maps
+        renamed = loading.rename_keys(header.keys, self.network.state_dict(), maps) or {}
+        places = {renamed.get(key, key): key for key in header.keys}
+
+        def read(key: str, weight: Tensor) -> Tensor:
+            name = places[key]
+            return loading.read_tensors(replace(header, files={name: header.files[name]}))[name]
+
+        return read
 
 
-def _differences(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _gains(tensors: dict[str, Tensor]) -> dict[str, list[Gain]]:
     """Tensors of a file, without the prefix -> what each weight gains; what is no adapter keeps its key and a "?"."""
-    differences: dict[str, Tensor] = {}
+    gains: dict[str, list[Gain]] = {}
     for key in list(tensors):
         for thin, wide in PAIRS:
             layer = key.removesuffix(thin)
-            if layer != key and layer + wide in tensors:
-                down, up = tensors.pop(key), tensors.pop(layer + wide)
+            if layer != key and _pair(tensors[key], tensors.get(layer + wide)):
+                down, up = tensors.pop(key).flatten(1), tensors.pop(layer + wide).flatten(1)
                 scale = float(tensors.pop(f"{layer}.alpha", torch.tensor(float(len(down))))) / len(down)
-                differences[f"{layer}.weight"] = scale * up.flatten(1) @ down.flatten(1)
+                gains.setdefault(f"{layer}.weight", []).append(Gain(up, down, scale))
     for key, value in tensors.items():
         ending = next((ending for ending in DIFFERENCES if key.endswith(ending)), None)
-        differences[f"{key}?" if ending is None else key.removesuffix(ending) + DIFFERENCES[ending]] = value
-    return differences
+        name = f"{key}?" if ending is None else key.removesuffix(ending) + DIFFERENCES[ending]
+        gains.setdefault(name, []).append(Gain(value))
+    return gains
+
+
+def _pair(down: Tensor, up: Tensor | None) -> bool:
+    """Whether two thin matrices can be multiplied."""
+    return up is not None and min(down.ndim, up.ndim) >= 2 and len(down) == up.flatten(1).shape[1] > 0

@@ -63,7 +63,7 @@ class Network:
         return self._checkpoint("recognise", lambda _: None)(shapes)
 
     def complete(self, tensors: Mapping[str, torch.Tensor], config: Any) -> Mapping[str, torch.Tensor]:
-        """A foreign file's tensors with those that only ours has, where checkpoint.py knows any."""
+        """A foreign file's tensors with those that only ours has, or as ours, where checkpoint.py knows them."""
         return self._checkpoint("complete", lambda given, _: given)(tensors, config)
 
     def needs(self, key: str) -> bool:

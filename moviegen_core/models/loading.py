@@ -1,7 +1,7 @@
 """Checkpoint files: metadata -> config -> network on the meta device -> key map -> strict assign.
 
 Our file is one safetensors file whose metadata holds {format, network, version, config} and whose keys are the
-attribute names of the network. No pickle is ever executed here; `convert` reads one with weights_only=True.
+attribute names of the network. No pickle is ever opened here; conversion.py reads one with weights_only=True.
 """
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 import os
 import struct
-import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +67,7 @@ def save(
         "config": json.dumps(to_dict(network.config)),
         "extra": json.dumps(dict(extra or {})),
     }
-    tensors = {key: _as(value.detach(), dtype) for key, value in network.state_dict().items()}
+    tensors = {key: in_dtype(value.detach(), dtype) for key, value in network.state_dict().items()}
     return write_tensors(tensors, path, metadata)
 
 
@@ -91,7 +90,7 @@ def write_tensors(
         raise
     except Exception as error:  # safetensors wraps a full disk in its own error class
         raise CheckpointError(
-            f"{path} cannot be written ({_line(error)}); free some space or choose another folder"
+            f"{path} cannot be written ({first_line(error)}); free some space or choose another folder"
         ) from error
     return path
 
@@ -122,7 +121,7 @@ def load(
     name = header.network or network
     if name is None or (header.network is None and config is None):
         raise CheckpointError(
-            f"{header.path} has no Movie Gen metadata, so its network is unknown (keys: {_some(header.keys)}); "
+            f"{header.path} has no Movie Gen metadata, so its network is unknown (keys: {some_of(header.keys)}); "
             "give a file that `moviegen train` or `moviegen convert` wrote"
         )
     if network is not None and name != network:
@@ -137,9 +136,9 @@ def load(
     try:
         settings = header.config if header.network else config
         settings = from_dict(entry.config_class, settings) if isinstance(settings, Mapping) else settings
-    except (ConfigError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{header.path} ({name}): its config is not valid: {_line(error)}") from error
-    built = entry.construct(settings, device="meta", dtype=dtype or torch.float32, ops=ops, attend=attend)
+        built = entry.construct(settings, device="meta", dtype=dtype or torch.float32, ops=ops, attend=attend)
+    except (ConfigError, TypeError, ValueError, RuntimeError) as error:  # the last is torch's, of impossible sizes
+        raise CheckpointError(f"{header.path} ({name}): its config is not valid: {first_line(error)}") from error
     renamed = rename_keys(header.keys, built.state_dict().keys(), entry.key_maps)
     assign(built, read_tensors(header, device=device, dtype=dtype, rename=renamed), name=name, path=header.path)
     return built.eval()
@@ -158,9 +157,9 @@ def read_tensors(
             with safe_open(file, framework="pt", device=str(device)) as shard:
                 for key in shard.keys():  # noqa: SIM118  (not a dict)
                     if header.files.get(key) == file:
-                        tensors[(rename or {}).get(key, key)] = _as(shard.get_tensor(key), dtype)
+                        tensors[(rename or {}).get(key, key)] = in_dtype(shard.get_tensor(key), dtype)
         except (SafetensorError, OSError) as error:
-            raise CheckpointError(f"{file} cannot be read ({_line(error)}); fetch the file again") from error
+            raise CheckpointError(f"{file} cannot be read ({first_line(error)}); fetch the file again") from error
     return tensors
 
 
@@ -173,14 +172,14 @@ def assign(network: nn.Module, tensors: Mapping[str, Tensor], *, name: str, path
 
 
 def check_fit(network: nn.Module, tensors: Mapping[str, Tensor], *, name: str, path: str | os.PathLike[str]) -> None:
-    """CheckpointError that names what is missing, unexpected or of another shape than `network` has."""
+    """CheckpointError that names what is missing, unexpected, or of another shape or kind than `network` has."""
     wanted = network.state_dict()
     missing = [key for key in wanted if key not in tensors]
     unexpected = [key for key in tensors if key not in wanted]
     if missing or unexpected:
         raise CheckpointError(
             f"{path} does not fit the network {name!r}: of {len(wanted)} keys {len(missing)} are missing "
-            f"({_some(missing)}) and {len(unexpected)} are unexpected ({_some(unexpected)}); "
+            f"({some_of(missing)}) and {len(unexpected)} are unexpected ({some_of(unexpected)}); "
             "choose a file of this network and preset"
         )
     wrong = [key for key in wanted if wanted[key].shape != tensors[key].shape]
@@ -189,6 +188,12 @@ def check_fit(network: nn.Module, tensors: Mapping[str, Tensor], *, name: str, p
         raise CheckpointError(
             f"{path} does not fit the network {name!r}: {len(wrong)} of {len(wanted)} tensors have another shape "
             f"({', '.join(told)}); choose a file of this preset"
+        )
+    whole = [key for key in wanted if wanted[key].is_floating_point() and not tensors[key].is_floating_point()]
+    if whole:
+        raise CheckpointError(
+            f"{path} does not fit the network {name!r}: {len(whole)} of {len(wanted)} tensors hold whole numbers "
+            f"({some_of(whole)}); choose a file of weights that are not quantised"
         )
 
 
@@ -208,7 +213,7 @@ def rename_keys(
 def read_header(path: str | os.PathLike[str]) -> Header:
     """Metadata, keys and shapes of a file, a sharded index, or a folder that holds one of them."""
     path = _locate(Path(path))
-    shards = _shards(path) if path.name.endswith(INDEX_SUFFIX) else [path]
+    shards = shards_of(path) if path.name.endswith(INDEX_SUFFIX) else [path]
     metadata: dict[str, str] = {}
     shapes: dict[str, tuple[int, ...]] = {}
     dtypes: dict[str, str] = {}
@@ -226,7 +231,7 @@ def read_header(path: str | os.PathLike[str]) -> Header:
             raise ValueError("config and extra must be objects")
     except (KeyError, ValueError) as error:
         raise CheckpointError(
-            f"{path}: its Movie Gen metadata is damaged ({_line(error)}); fetch the file again"
+            f"{path}: its Movie Gen metadata is damaged ({first_line(error)}); fetch the file again"
         ) from error
     if metadata.get("version", VERSION) != VERSION:
         raise CheckpointError(
@@ -238,85 +243,11 @@ def read_header(path: str | os.PathLike[str]) -> Header:
 def files_of(path: str | os.PathLike[str]) -> list[Path]:
     """What a checkpoint is read from: its own file, or its index and every shard; of a folder what it holds."""
     path = _locate(Path(path))
-    return [path, *(_shards(path) if path.name.endswith((INDEX_SUFFIX, PICKLE_INDEX_SUFFIX)) else [])]
-
-
-def convert(
-    source: str | os.PathLike[str], target: str | os.PathLike[str], *, network: str | None = None, config: Any = None,
-    dtype: torch.dtype | None = None,
-) -> Path:  # fmt: skip
-    """Rewrite a foreign file (pickle or safetensors) as ours; a pickle is read with weights_only=True.
-
-    `config` is a preset's name, a dict or a config object of `network`. Without them a file is rewritten whose
-    layout tells network and sizes: the released DAC-VAE. Of a text encoder the preset names the role, and the
-    sizes are those of the config.json beside it.
-    """
-    source = Path(source)
-    needs = (lambda key: True) if network is None else catalog.get(network).needs
-    tensors = _foreign_tensors(_existing(source), needs)
-    if not tensors:
-        raise CheckpointError(f"{source} holds no named tensors that are needed; give the model's state dict")
-    if network is not None and (rewrite := catalog.get(network).convert) is not None:
-        return rewrite(tensors, source, Path(target), config, dtype)
-    network, config = _network_of(source, tensors, network, config)
-    entry = catalog.get(network)
-    tensors = dict(entry.complete(tensors, config))
-    built = entry.construct(config, device="meta", dtype=torch.float32)
-    renamed = rename_keys(tensors, built.state_dict(), entry.key_maps) or {}
-    assign(
-        built, {renamed.get(key, key): _as(value, dtype) for key, value in tensors.items()}, name=network, path=source
-    )
-    return save(built, target)
-
-
-def _foreign_tensors(source: Path, needs: Callable[[str], bool]) -> dict[str, Tensor]:
-    """Needed tensors by name of a pickle, an index of pickles, or a safetensors file that is not ours."""
-    if source.name.endswith(PICKLE_INDEX_SUFFIX):
-        # What one shard holds beside them is let go before the next is opened.
-        return {key: value for shard in _shards(source) for key, value in _foreign_tensors(shard, needs).items()}
-    if not _is_pickle(source):
-        header = read_header(source)
-        if header.network is not None:
-            raise CheckpointError(f"{source} is a Movie Gen file already ({header.network}); use it as it is")
-        return read_tensors(replace(header, files={key: header.files[key] for key in header.keys if needs(key)}))
-    try:
-        content = torch.load(source, map_location="cpu", weights_only=True, mmap=False)
-    except Exception as error:
-        if _is_torn(source, error):
-            raise CheckpointError(
-                f"{source} ({source.stat().st_size} bytes) is cut off or damaged; fetch the file again"
-            ) from error
-        raise CheckpointError(
-            f"{source} holds more than plain tensors and stays closed ({_line(error)}); ask for safetensors"
-        ) from error
-    for wrapper in ("state_dict", "model", "module", "ema"):
-        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
-            content = content[wrapper]
-            break
-    return {str(key): value for key, value in _items(content) if isinstance(value, Tensor) and needs(str(key))}
-
-
-def _network_of(source: Path, tensors: Mapping[str, Tensor], network: str | None, config: Any) -> tuple[str, Any]:
-    """Network and config object from what was given, or from the layout where it tells them."""
-    shapes = {key: tuple(value.shape) for key, value in tensors.items()}
-    if config is None:
-        for name in catalog.NETWORKS if network is None else (network,):
-            config = catalog.get(name).recognise(shapes)
-            if config is not None:
-                return name, config
-    if network is None or config is None:
-        raise CheckpointError(
-            f"the layout of {source} does not tell its network and sizes (keys: {_some(shapes)}); name them with "
-            "--network and --preset"
-        )
-    entry = catalog.get(network)
-    if isinstance(config, str):
-        return network, entry.preset(config)
-    return network, from_dict(entry.config_class, config) if isinstance(config, Mapping) else config
+    return [path, *(shards_of(path) if path.name.endswith((INDEX_SUFFIX, PICKLE_INDEX_SUFFIX)) else [])]
 
 
 def _locate(path: Path) -> Path:
-    path = _existing(path)
+    path = existing(path)
     if not path.is_dir():
         return path
     for pattern in (f"*{INDEX_SUFFIX}", "*.safetensors"):
@@ -324,28 +255,34 @@ def _locate(path: Path) -> Path:
         if len(found) == 1:
             return found[0]
         if found:
-            raise CheckpointError(f"{path} holds {len(found)} checkpoints ({_some([f.name for f in found])}); name one")
+            raise CheckpointError(
+                f"{path} holds {len(found)} checkpoints ({some_of([f.name for f in found])}); name one"
+            )
     raise CheckpointError(
         f"the folder {path} holds no .safetensors file; give the checkpoint itself, or rewrite a pickle with "
         "`moviegen convert`"
     )
 
 
-def _existing(path: Path) -> Path:
+def existing(path: Path) -> Path:
+    """The path of a file or folder that is there; CheckpointError otherwise."""
     if not path.exists():
         raise CheckpointError(f"{path} does not exist; check the name and the folder")
     return path
 
 
-def _shards(index: Path) -> list[Path]:
+def shards_of(index: Path) -> list[Path]:
+    """The files that an index names; CheckpointError where one is missing."""
     try:
         names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise CheckpointError(f"{index} is not an index of shards ({_line(error)}); fetch the file again") from error
+        raise CheckpointError(
+            f"{index} is not an index of shards ({first_line(error)}); fetch the file again"
+        ) from error
     absent = [name for name in names if not (index.parent / name).is_file()]
     if absent:
         raise CheckpointError(
-            f"{index} names {len(names)} shards, but {len(absent)} are missing ({_some(absent)}); fetch them"
+            f"{index} names {len(names)} shards, but {len(absent)} are missing ({some_of(absent)}); fetch them"
         )
     return [index.parent / name for name in names]
 
@@ -354,7 +291,7 @@ def _read_safetensors_header(path: Path) -> dict[str, Any]:
     size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(8)
-        if _is_pickle(path):
+        if is_pickle(path):
             raise CheckpointError(
                 f"{path} is a pickle, which could run code when opened; rewrite it with `moviegen convert`"
             )
@@ -384,7 +321,7 @@ def _read_safetensors_header(path: Path) -> dict[str, Any]:
     return entries
 
 
-def _is_pickle(path: Path) -> bool:
+def is_pickle(path: Path) -> bool:
     """Zip archives and raw pickles, told by their first bytes, whatever the name says."""
     if path.is_dir():
         return False
@@ -396,26 +333,17 @@ def _is_pickle(path: Path) -> bool:
     return len(start) > 2 and start[0] == 0x80 and 2 <= start[1] <= 5 and start[8:9] != b"{"
 
 
-def _is_torn(path: Path, error: Exception) -> bool:
-    """Whether torch's reader of a pickle stopped at what is missing or unreadable, not at what it may not run."""
-    with path.open("rb") as file:
-        if file.read(4) == ZIP_START:
-            return not zipfile.is_zipfile(path) or "PytorchStreamReader" in str(error)
-    return isinstance(error, (EOFError, IndexError, struct.error)) or "unexpected EOF" in str(error)
-
-
-def _items(content: Any) -> Iterator[tuple[Any, Any]]:
-    return iter(content.items()) if isinstance(content, Mapping) else iter(())
-
-
-def _as(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
+def in_dtype(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
+    """A floating-point tensor in `dtype` (None: as it is); any other as it is."""
     return tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor
 
 
-def _some(names: Iterable[str]) -> str:
+def some_of(names: Iterable[str]) -> str:
+    """The first five names, for an error."""
     names = sorted(names)
     return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "") if names else "none"
 
 
-def _line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -25,8 +25,8 @@ def decode_video(
 ) -> Iterator[Tensor]:
     """Latent [B, C, t, h, w] -> consecutive windows [B, 3, T, H, W] in [-1, 1], `num_frames` (or 8 t) together.
 
-    Both lengths are in raw frames, multiples of the temporal stride. One window is decoded at a time; a window as
-    long as the clip decodes it whole.
+    Both lengths are in raw frames, multiples of the temporal stride; a window holds at least two latent frames. One
+    window is decoded at a time; a window as long as the clip decodes it whole.
     """
     stride = tae.config.temporal_stride
     available = stride * latent.shape[2]
@@ -37,7 +37,7 @@ def decode_video(
             "frames or sample a longer clip"
         )
     window, overlap = _in_latents(window_frames, stride, "window"), _in_latents(overlap_frames, stride, "overlap")
-    slices = windows(latent.shape[2], window, overlap)
+    slices = _moving(windows(latent.shape[2], window, overlap), window_frames, stride)
     return _stream(tae, latent.to(tae.latent_std.dtype), slices, stride, wanted)
 
 
@@ -55,6 +55,16 @@ def encode_video(tae: TAE, frames: Tensor | Iterable[Tensor], window_frames: int
     if not latents:
         raise ShapeError("the clip has no frames; give at least 1")
     return torch.cat(latents, dim=2)
+
+
+def _moving(slices: list[slice], window_frames: int, stride: int) -> list[slice]:
+    """Windows of a clip of more than one latent frame, each of at least two: one alone would decode to a still."""
+    if len(slices) == 1:
+        return slices
+    if window_frames < 2 * stride:
+        raise ConfigError(f"a window of {window_frames} frames decodes to stills; use {2 * stride} or more")
+    *others, last = slices
+    return [*others, slice(min(last.start, last.stop - 2), last.stop)]
 
 
 def _stream(tae: TAE, latent: Tensor, slices: list[slice], stride: int, wanted: int) -> Iterator[Tensor]:

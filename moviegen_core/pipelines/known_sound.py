@@ -118,6 +118,22 @@ def covers(known: Sequence[Known], num_samples: int) -> bool:
     return reached >= num_samples
 
 
+def check_known(known: Sequence[Known], num_samples: int) -> None:
+    """ConfigError where a known piece lies outside of a sound of `num_samples`, or nothing is left to be made."""
+    seconds = num_samples / SOUND_SAMPLE_RATE
+    for piece in known:
+        if piece.start >= num_samples or piece.stop <= 0:
+            raise ConfigError(
+                f"a known sound from {piece.start / SOUND_SAMPLE_RATE:g} s on lies outside of the {seconds:g} s that "
+                "are made; move it, or make the sound longer"
+            )
+    if known and covers(known, num_samples):
+        raise ConfigError(
+            f"the known sound covers all of the {seconds:g} s: nothing is left to be made; ask for more seconds, or "
+            "name a gap"
+        )
+
+
 def _without(piece: Known, begin: int, end: int) -> list[Known]:
     """What is left of a piece outside of the samples from `begin` to `end`."""
     rest = []
@@ -137,9 +153,16 @@ def _whole_frames(piece: Known, num_samples: int) -> tuple[int, int]:
 
 def _mirrored(waveform: Tensor, begin: int, end: int) -> Tensor:
     """Samples from `begin` to `end` of [1, n] that goes on beyond both of its ends as its mirror image."""
-    period = max(1, 2 * (waveform.shape[1] - 1))
-    places = torch.arange(begin, end) % period
-    return waveform[:, torch.minimum(places, period - places).clamp(max=waveform.shape[1] - 1)]
+    length = waveform.shape[1]
+    period = max(1, 2 * (length - 1))
+
+    def reflected(first: int, last: int) -> Tensor:
+        places = torch.arange(first, max(first, last)) % period
+        return waveform[:, torch.minimum(places, period - places).clamp(max=length - 1)]
+
+    # Only what lies beyond is looked up: places of all samples would take twice their memory.
+    inside = waveform[:, max(0, begin) : max(0, end)]
+    return torch.cat([reflected(begin, min(0, end)), inside, reflected(max(length, begin), end)], dim=1)
 
 
 def _fades(length: int, rises: bool, falls: bool) -> Tensor:

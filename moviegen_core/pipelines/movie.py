@@ -20,7 +20,7 @@ from ..conditioning.text import TextEncoders, encode_prompt
 from ..devices import Placement, Residency, choose, stay
 from ..errors import CheckpointError, ConfigError, ShapeError
 from ..flow.solver import OnStep, Solver
-from ..media.movie import exact_fps
+from ..media.timeline import exact_fps
 from ..models import adapters, loading
 from ..models.tae.model import TAE
 from ..models.text import load_text_encoder
@@ -110,10 +110,12 @@ class MovieGenPipeline:
         sampling: Mapping[str, Any] | None = None,
         residency: Residency = stay,
         load_sound: Callable[[], SoundPipeline] | None = None,
+        video_file: Path | None = None,
     ) -> None:
         """`sampling` holds the checkpoint's own recommendation: guidance_scale, steps, temperature.
 
-        `load_sound` is called when a film is to have sound for the first time.
+        `load_sound` is called when a film is to have sound for the first time. `video_file` is what `video` was loaded
+        from, if it was: LoRA files are added to weights as they stand there.
         """
         self.video = video
         self.tae = tae
@@ -122,6 +124,7 @@ class MovieGenPipeline:
         self.sampling = dict(sampling or {})
         self.residency = residency
         self.load_sound = load_sound
+        self.added = adapters.Added(video, video_file)
 
     @cached_property
     def sound(self) -> SoundPipeline:
@@ -167,6 +170,14 @@ class MovieGenPipeline:
                 if role in files
             }
         )
+
+        def load_sound() -> SoundPipeline:
+            # Where sound has no text encoder of its own, it reads with the film's: that is not loaded twice.
+            words = None if find_parts(source, ("t5",)) else encoders.ul2
+            return SoundPipeline.from_pretrained(
+                source, device=device, dtype=dtype, attend=attend, residency=residency, words=words
+            )
+
         return cls(
             cast(VideoDiT, video),
             cast(TAE, tae),
@@ -174,9 +185,8 @@ class MovieGenPipeline:
             placement,
             sampling=recommended(files["video"]),
             residency=residency,
-            load_sound=lambda: SoundPipeline.from_pretrained(
-                source, device=device, dtype=dtype, attend=attend, residency=residency
-            ),
+            load_sound=load_sound,
+            video_file=files["video"],
         )
 
     def __call__(
@@ -279,11 +289,13 @@ class MovieGenPipeline:
     def add_lora(self, path: str | os.PathLike[str], strength: float = 1.0) -> MovieGenPipeline:
         """Add a LoRA file to the video transformer's weights, `strength` times; gives the pipeline itself.
 
-        CheckpointError where the file belongs to another network. A negative strength takes it away again.
+        The same file adds up, and the opposite strength takes it away again without a trace. Weights are rounded once,
+        to the pipeline's dtype: what is too weak for that shows in float32 alone (see adapters.Added). CheckpointError
+        where the file belongs to another network.
         """
         if not math.isfinite(strength):
             raise ConfigError(f"a LoRA of strength {strength} was asked for; use a number, 1 for the file as it is")
-        adapters.add(self.video, path, strength)
+        self.added.add(path, strength)
         return self
 
     def decode(self, latent: Tensor, num_frames: int) -> Iterator[Tensor]:

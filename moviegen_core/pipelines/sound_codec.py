@@ -70,12 +70,12 @@ def encode_sound(codec: AudioCodec, waveform: Tensor, *, chunk_seconds: float = 
 @torch.inference_mode()
 def decode_pieces(
     codec: AudioCodec, latent: Tensor, num_samples: int | None = None, *, channels: int = 1,
-    chunk_seconds: float = CHUNK_SECONDS, watermark: Any = False,
+    chunk_seconds: float = CHUNK_SECONDS, watermark: Any = False, seed: int = 0,
 ) -> Iterator[Tensor]:  # fmt: skip
     """Latent [channels * B, C, L] of unit variance -> consecutive pieces [B, channels, n] of the sound in [-1, 1].
 
-    num_samples: length of all pieces together, default 1920 L. watermark: as in `AudioCodec.decode`; bits drawn at
-    random are drawn once.
+    num_samples: length of all pieces together, default 1920 L. watermark: as in `AudioCodec.decode`; True draws
+    its bits once, from `seed`.
     """
     if latent.ndim != 3 or latent.shape[2] < 1:
         raise ShapeError(f"a latent {list(latent.shape)} was given; give [batch, channels, frames]")
@@ -88,7 +88,7 @@ def decode_pieces(
         )
     if watermark is True and codec.config.watermark_rates:
         # The same bits in mid and side, and so in both channels.
-        watermark = marks.message(True, 1, latent.device).expand(latent.shape[0], -1)
+        watermark = marks.message(True, 1, latent.device, seed).expand(latent.shape[0], -1)
     for start, stop in _chunks(codec, total, chunk_seconds):
         if start * hop >= wanted:
             return

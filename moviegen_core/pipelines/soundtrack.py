@@ -33,20 +33,20 @@ from ..devices import Placement, Residency, choose, stay
 from ..errors import ConfigError, MediaError, ShapeError
 from ..flow.solver import SOLVERS, OnStep, Solver
 from ..media.loudness import limit
-from ..media.movie import exact_fps
 from ..media.pictures import timed_windows
 from ..media.sound import write_sound
 from ..media.sound_edit import widen
-from ..media.timeline import clip_samples, timeline
+from ..media.timeline import clip_samples, exact_fps, timeline
 from ..models.audio_codec.model import AudioCodec
 from ..ops.attention import Attend
+from ..ops.memory import keep_large_buffers
 from ..shapes import SOUND_SAMPLE_RATE, sound_latent_frames
-from .known_sound import Known, covers, encode_known, paste_known
+from .known_sound import Known, check_known, encode_known, paste_known
 from .sample import check_temperature
 from .sound import CONTEXT_SECONDS, GUIDANCE_SCALE, STEPS, WINDOW_SECONDS, check_method, long_sound, window_frames
 from .sound_codec import decode_pieces
 from .sound_parts import SoundParts, load_sound_parts
-from .sound_scoring import MatchScorer, check_scorer
+from .sound_scoring import MatchScorer, check_scorer, match_scorer
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -157,14 +157,15 @@ def check_length(num_samples: int) -> int:
 
 def finish_sound(
     codec: AudioCodec, latent: Tensor, num_samples: int, *, channels: int = 1, known: Sequence[Known] = (),
-    watermark: Any = None,
+    watermark: Any = None, seed: int = 0,
 ) -> Tensor:  # fmt: skip
     """Latent [1, C, L] -> waveform [channels, num_samples] in [-1, 1] on the CPU, decoded in chunks.
 
     Known pieces come back sample for sample but for up to 50 ms at their joins (see `paste_known`); what is made is
     held under -1 dBTP. The transformer makes mono: two channels are its sound as middle and a side without colour or
     bass (`media.sound_edit`), so that both add up to the mono sound. watermark: as in `AudioCodec.decode`; None hides
-    one wherever the codec has the branch for it, as the makers of the released weights intend.
+    one wherever the codec has the branch for it, as the makers of the released weights intend, with bits drawn from
+    `seed`.
     """
     if channels not in (1, 2):
         raise ConfigError(f"a sound of {channels} channels was asked for; choose 1 (mono) or 2 (stereo)")
@@ -174,7 +175,7 @@ def finish_sound(
         watermark = bool(codec.config.watermark_rates)
     made = torch.empty(1, num_samples)
     begin = 0
-    for piece in decode_pieces(codec, latent, num_samples, watermark=watermark):
+    for piece in decode_pieces(codec, latent, num_samples, watermark=watermark, seed=seed):
         made[:, begin : begin + piece.shape[2]] = piece[0]
         begin += piece.shape[2]
     made = limit(made, SOUND_SAMPLE_RATE, CEILING_DB)
@@ -213,6 +214,8 @@ class SoundPipeline:
         Each is NAME.safetensors, NAME.safetensors.index.json or a folder NAME. `words` replaces the text encoder.
         """
         placement = choose(device, dtype)
+        if placement.device.type == "cpu":
+            keep_large_buffers()
         home = placement.device if residency is stay else torch.device("cpu")
         parts = load_sound_parts(source, placement, home=home, attend=attend, words=words)
         return cls(parts, placement=placement, residency=residency)
@@ -296,7 +299,7 @@ class SoundPipeline:
             )  # fmt: skip
         with self._placed(parts.codec):
             waveform = finish_sound(
-                parts.codec, latent, samples, channels=channels, known=known, watermark=watermark
+                parts.codec, latent, samples, channels=channels, known=known, watermark=watermark, seed=seed
             )  # fmt: skip
         facts = {"sound_prompt": prompt, "music": music, "negative": negative, "seed": seed, "method": method}
         return Sound(waveform, SOUND_SAMPLE_RATE, {**facts, **settings})
@@ -347,7 +350,7 @@ class SoundPipeline:
         match, eyes = self.parts.match, self.parts.eyes
         if runs < 2 or match is None or (sees and (eyes is None or eyes.motion is None)):
             return None
-        return MatchScorer(match=match, codec=self.parts.codec)
+        return match_scorer(match, self.parts.codec, self.parts.model.config.text_dim, sees)
 
     def _eyes(self) -> Iterator[nn.Module]:
         if self.parts.eyes is not None:
@@ -376,22 +379,6 @@ def check_sampling(seed: int, steps: int, guidance_scale: float, picture_guidanc
         )
     if channels not in (1, 2):
         raise ConfigError(f"a sound of {channels} channels was asked for; choose 1 (mono) or 2 (stereo)")
-
-
-def check_known(known: Sequence[Known], num_samples: int) -> None:
-    """ConfigError where a known piece lies outside of a sound of `num_samples`, or nothing is left to be made."""
-    seconds = num_samples / SOUND_SAMPLE_RATE
-    for piece in known:
-        if piece.start >= num_samples or piece.stop <= 0:
-            raise ConfigError(
-                f"a known sound from {piece.start / SOUND_SAMPLE_RATE:g} s on lies outside of the {seconds:g} s that "
-                "are made; move it, or make the sound longer"
-            )
-    if known and covers(known, num_samples):
-        raise ConfigError(
-            f"the known sound covers all of the {seconds:g} s: nothing is left to be made; ask for more seconds, or "
-            "name a gap"
-        )
 
 
 def _asked(seconds: float | Fraction | None) -> float | Fraction:

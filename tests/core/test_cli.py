@@ -94,7 +94,10 @@ def test_debugging_shows_the_traceback(monkeypatch, capsys):
         (["studio", "--port", "99999"], "outside of 0 to 65535"),
         (["studio", "--folder", __file__], "is a file; name a folder"),
         (["evaluate", "nothing"], "choose one of"),
-        (["evaluate", "video", "--set", "model=runs/mine", "--record"], "the figures are of runs/mine, which is not sh"),
+        (
+            ["evaluate", "video", "--set", "model=runs/mine", "--record"],
+            "the figures are of runs/mine, which is not sh",
+        ),
         (["evaluate", "video", "--set", "colour=3"], "has no option 'colour'; it has model, prompts"),
         (["convert", "{folder}/no.pth", "{folder}/x.safetensors", "--network", "tae", "--preset", "nano"], "no.pth"),
     ],

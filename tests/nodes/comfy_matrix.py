@@ -290,7 +290,7 @@ def own_lora(kit: Matrix) -> str:
     folder_paths.filename_list_cache.clear()
     patched = core.LoraLoaderModelOnly().load_lora_model_only(kit.model, "own.safetensors", 1.0)[0]
     network = loading.load(comfy_kit.WEIGHTS / "video.safetensors").float()
-    changed = adapters.add(network, path)
+    changed = adapters.Added(network).add(path)
     check(len(patched.patches) == changed, f"{len(patched.patches)} of {changed} weights are patched")
     expected = kit.pipeline(network)
     kit.same(kit.advanced(patched), expected)

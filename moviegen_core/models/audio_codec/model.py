@@ -177,8 +177,8 @@ class AudioCodec(nn.Module):
     def decode(self, latent: Tensor, num_samples: int | None = None, *, watermark: Any = False) -> Tensor:
         """Latent [B, C, L] of unit variance -> waveform [B, 1, num_samples or 1920 L] in [-1, 1].
 
-        watermark: True hides 16 random bits, as the makers of the released weights intend; 16 bits or [B, 16] hide
-        these. Only codecs with a watermark branch can do so; others raise ConfigError.
+        watermark: True hides 16 bits, as the makers of the released weights intend (always the same ones; theirs are
+        random); 16 bits or [B, 16] hide these. Only codecs with a watermark branch can do so; others raise ConfigError.
         """
         raw = latent * self.latent_std.to(latent)[:, None] + self.latent_mean.to(latent)[:, None]
         return self.decode_raw(raw, num_samples, watermark=watermark).clamp(-1.0, 1.0)

@@ -127,10 +127,12 @@ def write(head: Any, blocks: Sequence[Any], sound: Tensor, bits: Tensor) -> Tens
     return sound + STRENGTH * causal(head.decoder_block.post[1], F.elu(x))
 
 
-def message(watermark: Any, batch: int, device: torch.device) -> Tensor:
-    """Bits [B, 16] from what `decode` was given: True draws them at random, else 16 (or [B, 16]) zeros and ones."""
+def message(watermark: Any, batch: int, device: torch.device, seed: int = 0) -> Tensor:
+    """Bits [B, 16] from what `decode` was given: True draws them from `seed`, else 16 (or [B, 16]) zeros and ones."""
     if watermark is True:
-        return torch.randint(0, 2, (batch, BITS), device=device)
+        # On the CPU, whose numbers are the same on every machine.
+        generator = torch.Generator("cpu").manual_seed(seed % 2**64)
+        return torch.randint(0, 2, (batch, BITS), generator=generator).to(device)
     bits = torch.as_tensor(watermark, device=device).long()
     if bits.shape not in ((BITS,), (batch, BITS)) or ((bits != 0) & (bits != 1)).any():
         raise ShapeError(f"a message of shape {list(bits.shape)} was given; a watermark holds {BITS} bits, each 0 or 1")

@@ -128,8 +128,8 @@ class SoundMatch(nn.Module):
         """Pictures [N, 3, H, W] in [-1, 1], of any size on any device -> what is where in each, [N, W]."""
         size = self.config.image_size
         if pictures.shape[-2:] != (size, size):
-            # In fp32 where they lie: not every device can in every precision.
-            pictures = F.interpolate(pictures.float(), size=(size, size), mode="area")
+            # Made small in fp32 on the CPU: not every device can from every size, in every precision.
+            pictures = F.interpolate(pictures.float().cpu(), size=(size, size), mode="area")
         x = pictures.to(self.seen.weight)
         for convolution, norm in zip(self.looks, self.look_norms, strict=True):
             x = F.silu(norm(convolution(x)))

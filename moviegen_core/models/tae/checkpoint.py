@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from ...errors import CheckpointError
@@ -27,18 +28,50 @@ _HEAD = {
     "diffusers": {"norm": "conv_norm_out", "conv": "conv_out"},
 }
 _SHORTCUT = {"latent_diffusion": "nin_shortcut", "diffusers": "conv_shortcut"}
+_MARKS = {
+    "latent_diffusion": "encoder.down.0.block.0.conv1.weight",
+    "diffusers": "encoder.down_blocks.0.resnets.0.conv1.weight",
+}
+_BLOCKS = {
+    "latent_diffusion": re.compile(r"(encoder|decoder)\.(?:down|up)\.(\d+)\.block\.\d+\.conv1\.weight"),
+    "diffusers": re.compile(r"(encoder|decoder)\.(?:down|up)_blocks\.(\d+)\.resnets\.\d+\.conv1\.weight"),
+}
+_PARTS = ("encoder.", "decoder.", "quant_conv.", "post_quant_conv.")  # beside them, files may hold a loss's network
+# Of the attention in older files of diffusers.
+_OLD = re.compile(r"(.+\.attentions\.0\.)(query|key|value|proj_attn)\.")
+_NEW = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 
 
-def layout_of(keys: Mapping[str, object]) -> str:
-    """Which layout an image autoencoder's keys follow; CheckpointError for any other file."""
-    if any(key.startswith("encoder.down_blocks.") for key in keys):
-        return "diffusers"
-    if any(key.startswith("encoder.down.") for key in keys):
-        return "latent_diffusion"
-    found = ", ".join(sorted(keys)[:5]) or "none"
-    raise CheckpointError(
-        f"the keys ({found}) are not those of an image autoencoder; give one in the layout of Latent Diffusion or "
-        "diffusers' AutoencoderKL"
+def layout_of(shapes: Mapping[str, tuple[int, ...]]) -> str | None:
+    """Which layout the tensors of an image autoencoder follow; None for any other file."""
+    return next((name for name, mark in _MARKS.items() if len(shapes.get(mark, ())) == 4), None)
+
+
+def recognise(shapes: Mapping[str, tuple[int, ...]]) -> TAEConfig | None:
+    """Config of an image autoencoder's file from the shapes of its tensors; None for any other file.
+
+    Every step in space becomes one in time too (paper 3.1.1). Groups of the norms are not stored: the usual 32.
+    """
+    layout = layout_of(shapes)
+    if layout is None:
+        return None
+    widths: dict[str, dict[int, list[int]]] = {"encoder": {}, "decoder": {}}
+    for key, shape in shapes.items():
+        if match := _BLOCKS[layout].fullmatch(key):
+            widths[match[1]].setdefault(int(match[2]), []).append(shape[0])
+    encoder, decoder = ([found[level] for level in sorted(found)] for found in widths.values())
+    if layout == "diffusers":
+        decoder.reverse()
+    steps = (2,) * (len(encoder) - 1)
+    return TAEConfig(
+        channels=tuple(blocks[0] for blocks in encoder),
+        spatial_strides=steps,
+        temporal_strides=steps,
+        encoder_blocks=tuple(map(len, encoder)),
+        decoder_blocks=tuple(map(len, decoder)),
+        mid_attention=any(key.startswith(f"encoder.{_MID[layout][1]}.") for key in shapes),
+        latent_channels=shapes.get("encoder.conv_out.weight", (0,))[0] // 2,
+        latent_projections="quant_conv.weight" in shapes,
     )
 
 
@@ -52,18 +85,28 @@ def image_keys(tae: TAE, layout: str) -> dict[str, str]:
     }
 
 
-def inflate(tae: TAE, state: Mapping[str, Tensor]) -> None:
-    """Give `tae` an image autoencoder's weights and make its temporal layers the identity.
+@torch.no_grad()
+def complete(tensors: Mapping[str, Tensor], config: TAEConfig) -> dict[str, Tensor]:
+    """An image autoencoder's tensors -> those of a temporal one, whose temporal layers are the identity.
 
-    Before any training it then encodes and decodes every frame as the image autoencoder does (where its temporal
-    strides pick one frame, that one). CheckpointError names what is missing or of another shape.
+    Before any training it encodes and decodes every frame as the image autoencoder does (where its temporal strides
+    pick one frame, that one); its latent statistics are 0 and 1. What is in no such layout stays as it is.
+    CheckpointError names what is missing, left over or of another shape.
     """
-    keys = image_keys(tae, layout_of(state))
-    missing = sorted(foreign for foreign in keys.values() if foreign not in state)
-    if missing:
+    layout = layout_of({key: tuple(value.shape) for key, value in tensors.items()})
+    if layout is None:
+        return dict(tensors)
+    state = {_OLD.sub(lambda found: f"{found[1]}{_NEW[found[2]]}.", key): value for key, value in tensors.items()}
+    tae = TAE(config, device="cpu", dtype=state[_MARKS[layout]].dtype)
+    tae.reset_temporal()
+    keys = image_keys(tae, layout)
+    missing = sorted(set(keys.values()) - set(state))
+    spare = sorted(key for key in set(state) - set(keys.values()) if key.startswith(_PARTS))
+    if missing or spare:
         raise CheckpointError(
-            f"the image autoencoder lacks {len(missing)} of {len(keys)} keys ({', '.join(missing[:5])}); choose a "
-            "configuration with its channels and blocks"
+            f"the image autoencoder lacks {len(missing)} of {len(keys)} keys ({', '.join(missing[:5]) or 'none'}) and "
+            f"has {len(spare)} too many ({', '.join(spare[:5]) or 'none'}); give one of Latent Diffusion's plain "
+            "networks, and no preset or one with its channels and blocks"
         )
     own = tae.state_dict()
     for key, foreign in keys.items():
@@ -72,21 +115,11 @@ def inflate(tae: TAE, state: Mapping[str, Tensor]) -> None:
             value = value[:, :, 0, 0]
         if value.shape != own[key].shape:
             raise CheckpointError(
-                f"{foreign} is {tuple(value.shape)}, but {tuple(own[key].shape)} is needed; choose a configuration "
+                f"{foreign} is {tuple(value.shape)}, but {tuple(own[key].shape)} is needed; give no preset, or one "
                 "with the file's channels and blocks"
             )
-        own[key].copy_(value)
-    tae.reset_temporal()
-
-
-def deflate(tae: TAE, layout: str = "diffusers") -> dict[str, Tensor]:
-    """The spatial weights under an image autoencoder's keys: the inverse of `inflate`."""
-    own = tae.state_dict()
-    state = {}
-    for key, foreign in image_keys(tae, layout).items():
-        is_projection = layout == "latent_diffusion" and ".attn_1." in foreign and own[key].ndim == 2
-        state[foreign] = own[key][:, :, None, None] if is_projection else own[key]
-    return state
+        own[key] = value.to(own[key].dtype)
+    return own
 
 
 def _foreign(key: str, config: TAEConfig, layout: str) -> str:

@@ -163,27 +163,6 @@ def from_openclip(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return renamed
 
 
-def to_openclip(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Public layout -> OpenCLIP / MetaCLIP text tower; the inverse of `from_openclip`."""
-    tops = {ours: theirs for theirs, ours in _OPENCLIP_TOPS.items()}
-    leaves = {ours: theirs for theirs, ours in _OPENCLIP_LEAVES.items()}
-    renamed: dict[str, Tensor] = {}
-    for key, value in state.items():
-        if key in tops:
-            renamed[tops[key]] = value
-            continue
-        match = re.fullmatch(r"text_model\.encoder\.layers\.(\d+)\.(.+)\.(weight|bias)", key)
-        if match is None:
-            raise CheckpointError(f"{key} has no counterpart in the OpenCLIP layout; give a CLIP text tower")
-        block, leaf, kind = f"transformer.resblocks.{match[1]}", match[2], match[3]
-        if leaf == "self_attn.q_proj":
-            parts = [state[key.replace("q_proj", f"{letter}_proj")] for letter in "qkv"]
-            renamed[f"{block}.attn.in_proj_{kind}"] = torch.cat(parts)
-        elif leaf not in ("self_attn.k_proj", "self_attn.v_proj"):
-            renamed[f"{block}.{leaves[leaf]}.{kind}"] = value
-    return renamed
-
-
 def extend_positions(table: Tensor, length: int) -> Tensor:
     """Position table [P, De] -> [length, De], linearly interpolated with both ends kept."""
     stretched = functional.interpolate(table.float().T[None], size=length, mode="linear", align_corners=True)

@@ -8,6 +8,7 @@ from fractions import Fraction
 
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 
 from moviegen_core.conditioning.sound import (
     NANO_APPEARANCE_RATE,
@@ -119,6 +120,28 @@ def test_bf16_encoders_see_what_fp32_ones_do(encoders):
     pixels = clip(5, size=37)
     wanted = frame_features(encoders, pixels, 8, fps=16)
     torch.testing.assert_close(frame_features(halves, pixels, 8, fps=16), wanted, rtol=0, atol=0.1)
+
+
+class Shrinking(TorchFunctionMode):
+    """Where pictures are made small; what comes from the meta device is grey on the CPU."""
+
+    def __init__(self):
+        super().__init__()
+        self.places = []
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        if function is torch.Tensor.cpu and args[0].is_meta:
+            return torch.zeros(args[0].shape)
+        if function is torch.nn.functional.interpolate:
+            self.places.append(args[0].device.type)
+        return function(*args, **(kwargs or {}))
+
+
+def test_pictures_are_made_small_on_the_cpu_wherever_they_lie(encoders):
+    with Shrinking() as shrinking:
+        seen = frame_features(encoders, torch.empty(3, 5, 37, 48, device="meta"), 8, fps=16)
+    assert shrinking.places == ["cpu", "cpu"]  # for the tower and for the motion
+    assert torch.equal(seen, frame_features(encoders, torch.zeros(3, 5, 37, 48), 8, fps=16))
 
 
 def test_time_stamps_of_a_constant_rate_are_that_rate(encoders):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import torch
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from moviegen_core.errors import CheckpointError, ConfigError
 from moviegen_core.models import adapters, catalog, loading
@@ -50,10 +54,87 @@ def test_saved_adapters_added_to_the_weights_give_what_the_adapted_network_gives
     plain = loading.load(loading.save(network, tmp_path / "plain.safetensors"))
     disturb(adapters.adapt(network, 3, alpha=6.0))
     path = adapters.save(network, tmp_path / "lora.safetensors")
-    assert adapters.add(plain, path) == 22
+    assert adapters.Added(plain).add(path) == 22
     assert torch.allclose(velocity(plain), velocity(network), atol=1e-5)
-    adapters.add(plain, path, strength=-1.0)
-    assert torch.allclose(velocity(plain), velocity(loading.load(tmp_path / "plain.safetensors")), atol=1e-4)
+
+
+def weak(network, path, size):
+    """A file of adapters that change a weight by about `size`; weights are about 0.2, half a step of bf16 is 5e-4."""
+    disturb(adapters.adapt(network, 3, alpha=20 * size))
+    return adapters.save(network, path)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_weak_files_add_up_in_low_precision_and_leave_nothing_behind(network, tmp_path, kept):
+    source = loading.save(network, tmp_path / "plain.safetensors", dtype=torch.bfloat16)
+    low, before = (loading.load(source) for _ in range(2))
+    wanted = loading.load(source, dtype=torch.float32)
+    first = weak(network, tmp_path / "first.safetensors", 5e-5)
+    second = shutil.copyfile(first, tmp_path / "second.safetensors")
+    added = adapters.Added(low, None if kept else source)
+    for _ in range(20):
+        added.add(first)
+        added.add(second, 2.0)
+    adapters.Added(wanted).add(first, 60.0)
+    for name, weight in low.named_parameters():
+        torch.testing.assert_close(weight, wanted.get_parameter(name).bfloat16(), rtol=2**-7, atol=1e-6)
+    assert not torch.equal(low.blocks[0].mlp.up.weight, before.blocks[0].mlp.up.weight)
+    added.add(first, -20.0)
+    added.add(second, -40.0)
+    assert all(torch.equal(weight, before.get_parameter(name)) for name, weight in low.named_parameters())
+
+
+@torch.no_grad()
+def test_weak_files_are_added_before_the_weights_of_a_checkpoint_are_rounded(network, tmp_path):
+    source = loading.save(network, tmp_path / "plain.safetensors")
+    layer = network.blocks[0].mlp.up.weight
+    path = weak(network, tmp_path / "weak.safetensors", 1e-4)
+    exact, low = (loading.load(source, dtype=dtype) for dtype in (torch.float32, torch.bfloat16))
+    for built in (exact, low):
+        adapters.Added(built, source).add(path)
+    assert torch.equal(low.blocks[0].mlp.up.weight, exact.blocks[0].mlp.up.weight.bfloat16())
+    # Every weight alone is changed by too little to show, all together are changed by as much as they should be.
+    change = exact.blocks[0].mlp.up.weight - layer
+    shown = low.blocks[0].mlp.up.weight.float() - layer.bfloat16().float()
+    assert float((shown * change).sum() / change.square().sum()) == pytest.approx(1.0, abs=0.4)
+
+
+class Products(TorchDispatchMode):
+    """Counts matrix products, and how many of their results are in memory at once."""
+
+    def __init__(self):
+        super().__init__()
+        self.made, self.held, self.peak = 0, [], 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        if function is torch.ops.aten.mm.default:
+            self.made += 1
+            self.held = [one for one in self.held if not one.expired()] + [StorageWeakRef(result.untyped_storage())]
+            self.peak = max(self.peak, len(self.held))
+        return result
+
+
+def test_one_product_at_a_time_is_made(network, tmp_path):
+    plain = loading.load(loading.save(network, tmp_path / "plain.safetensors"))
+    path = adapters.save(disturb(adapters.adapt(network, 3)), tmp_path / "lora.safetensors")
+    with Products() as products:
+        adapters.Added(plain).add(path)
+    assert (products.made, products.peak) == (22, 1)
+
+
+@pytest.mark.parametrize("wrong", ["blocks.9.mlp.up", "blocks.0.mlp.down", "blocks.1.mlp.up"])
+def test_file_that_fits_in_part_changes_nothing(network, tmp_path, wrong):
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    tensors = {}
+    for layer, rank in (("blocks.0.mlp.up", 1), (wrong, 2)):
+        tensors[f"diffusion_model.{layer}.lora_A.weight"] = torch.ones(1, 32)
+        tensors[f"diffusion_model.{layer}.lora_B.weight"] = torch.ones(48, rank)
+    path = loading.write_tensors(tensors, tmp_path / "lora.safetensors")
+    with Products() as products, pytest.raises(CheckpointError, match="trained on it"):
+        adapters.Added(network).add(path)
+    assert products.made == 0
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
 def test_file_spells_its_keys_as_comfyuis_loader_reads_them(network, tmp_path):
@@ -75,7 +156,7 @@ def test_differences_as_comfyuis_trainer_writes_them_are_added(network, tmp_path
         "diffusion_model.blocks.0.mlp.up.lora_down.weight": down,
         "diffusion_model.blocks.0.mlp.up.alpha": torch.tensor(1.0),
     }
-    assert adapters.add(network, loading.write_tensors(tensors, tmp_path / "lora.safetensors")) == 2
+    assert adapters.Added(network).add(loading.write_tensors(tensors, tmp_path / "lora.safetensors")) == 2
     assert torch.equal(network.patch_in.bias, bias + 1)
     assert torch.allclose(network.blocks[0].mlp.up.weight, weight + 0.5 * up @ down, atol=1e-5)
 
@@ -85,13 +166,13 @@ def test_adapters_of_another_network_are_refused(network, tmp_path):
     tensors["diffusion_model.blocks.9.mlp.up.lora_B.weight"] = torch.ones(4, 1)
     path = loading.write_tensors(tensors, tmp_path / "other.safetensors")
     with pytest.raises(CheckpointError, match="choose a LoRA file that was trained on it"):
-        adapters.add(network, path)
+        adapters.Added(network).add(path)
 
 
 def test_checkpoint_in_the_place_of_adapters_is_refused(network, tmp_path):
     path = loading.save(network, tmp_path / "plain.safetensors")
     with pytest.raises(CheckpointError, match="choose a LoRA file"):
-        adapters.add(network, path)
+        adapters.Added(network).add(path)
 
 
 def test_rank_below_one_is_refused(network):

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from moviegen_core.errors import CheckpointError, ConfigError, ShapeError
-from moviegen_core.models import catalog, loading
+from moviegen_core.models import catalog, conversion, loading
 from moviegen_core.models.audio_codec import gains
 from moviegen_core.models.audio_codec.checkpoint import folded, recognise
 from moviegen_core.models.audio_codec.model import AudioCodecConfig
@@ -344,7 +344,7 @@ def released_file(tmp_path, codec, name="weights.pth"):
 
 def test_released_file_is_converted_without_being_told_what_it_is(tmp_path):
     codec = build(small_released())
-    target = loading.convert(released_file(tmp_path, codec), tmp_path / "codec.safetensors")
+    target = conversion.convert(released_file(tmp_path, codec), tmp_path / "codec.safetensors")
     again = loading.load(target, network="audio_codec")
     assert again.config == codec.config
     for key, value in codec.state_dict().items():
@@ -355,14 +355,14 @@ def test_pickle_that_would_run_code_is_not_opened(tmp_path):
     path = tmp_path / "weights.pth"
     torch.save({"state_dict": {}, "metadata": nn.Identity()}, path)
     with pytest.raises(CheckpointError, match="more than plain tensors"):
-        loading.convert(path, tmp_path / "codec.safetensors")
+        conversion.convert(path, tmp_path / "codec.safetensors")
 
 
 def test_file_of_an_unknown_layout_asks_for_its_network(tmp_path):
     path = tmp_path / "weights.pth"
     torch.save({"some.weight": torch.zeros(2)}, path)
     with pytest.raises(CheckpointError, match="--network and --preset"):
-        loading.convert(path, tmp_path / "codec.safetensors")
+        conversion.convert(path, tmp_path / "codec.safetensors")
 
 
 def test_sizes_are_read_from_the_shapes_of_the_full_file():

@@ -2,10 +2,12 @@ import math
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
+from moviegen_core.cli import main
 from moviegen_core.errors import CheckpointError, ConfigError, ShapeError
-from moviegen_core.models import catalog, loading
-from moviegen_core.models.tae.checkpoint import deflate, inflate
+from moviegen_core.models import catalog, conversion, loading
+from moviegen_core.models.tae.checkpoint import complete, image_keys, recognise
 from moviegen_core.models.tae.model import TAEConfig
 from moviegen_core.models.tae.start import linear_start
 
@@ -28,6 +30,19 @@ def build(config, seed=0, scramble=True):
             for parameter in tae.parameters():
                 parameter.add_(0.05 * torch.randn_like(parameter))
     return tae
+
+
+def as_image(tae, layout):
+    """The spatial weights as a public file holds them; Latent Diffusion projects by 1 x 1 convolutions."""
+    own = tae.state_dict()
+    return {
+        foreign: own[key][:, :, None, None] if ".attn_1." in foreign and own[key].ndim == 2 else own[key]
+        for key, foreign in image_keys(tae, layout).items()
+    }
+
+
+def shapes(state):
+    return {key: tuple(value.shape) for key, value in state.items()}
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
@@ -89,34 +104,49 @@ def test_fresh_temporal_layers_make_an_image_autoencoder_of_every_frame():
     torch.testing.assert_close(decoded[:, :, 8:16], tae.decode(latent[:, :, 1:2]).expand(-1, -1, 8, -1, -1))
 
 
+PUBLIC = TAEConfig(
+    channels=(32, 64, 64), spatial_strides=(2, 2), temporal_strides=(2, 2), encoder_blocks=(1, 2, 1),
+    decoder_blocks=(2, 3, 2), latent_channels=4, latent_projections=True,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", ["diffusers", "latent_diffusion"])
+@pytest.mark.parametrize("config", [PUBLIC, catalog.get("tae").preset("full")], ids=["projected", "full"])
+def test_sizes_of_an_image_autoencoder_are_read_from_its_shapes(layout, config):
+    tae = catalog.build("tae", config)
+    assert recognise(shapes(as_image(tae, layout))) == config
+    assert recognise(shapes(tae.state_dict())) is None
+
+
 @pytest.mark.parametrize("layout", ["diffusers", "latent_diffusion"])
 @torch.no_grad()
-def test_image_autoencoder_weights_survive_the_round_trip(layout):
-    source, target = build(IMAGE_LIKE), build(IMAGE_LIKE, seed=1)
-    state = deflate(source, layout)
-    inflate(target, state)
-    again = deflate(target, layout)
-    assert state.keys() == again.keys()
-    assert all(torch.equal(state[key], again[key]) for key in state)
+def test_image_autoencoder_weights_come_in_under_their_names(layout):
+    source = build(IMAGE_LIKE)
+    made = build(IMAGE_LIKE, seed=1)
+    made.load_state_dict(complete({**as_image(source, layout), "loss.logvar": torch.zeros(())}, IMAGE_LIKE))
+    assert as_image(source, layout).keys() == as_image(made, layout).keys()
+    for key, value in as_image(source, layout).items():
+        assert torch.equal(value, as_image(made, layout)[key])
 
 
+@pytest.mark.parametrize("renamed", [False, True], ids=["as now", "as older files"])
 @torch.no_grad()
-def test_an_inflated_network_equals_the_public_image_autoencoder():
+def test_a_converted_image_autoencoder_computes_what_the_public_one_does(tmp_path, renamed):
     import diffusers
 
     torch.manual_seed(2)
     image = diffusers.AutoencoderKL(
-        block_out_channels=(8, 16, 16, 16), layers_per_block=1, norm_num_groups=4, latent_channels=4,
+        block_out_channels=(32, 64, 64, 64), layers_per_block=1, norm_num_groups=32, latent_channels=4,
         down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
     ).eval()  # fmt: skip
-    config = TAEConfig(
-        channels=(8, 16, 16, 16), norm_groups=4, encoder_blocks=(1, 1, 1, 1), decoder_blocks=(2, 2, 2, 2),
-        latent_channels=4, latent_projections=True,
-    )  # fmt: skip
-    tae = build(config)
-    state = image.state_dict()
-    assert deflate(tae).keys() == state.keys()
-    inflate(tae, state)
+    older = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"} if renamed else {}
+    state = {}
+    for key, value in image.state_dict().items():
+        for new, old in older.items():
+            key = key.replace(f".attentions.0.{new}.", f".attentions.0.{old}.")
+        state[key] = value
+    save_file(state, tmp_path / "vae.safetensors")
+    tae = loading.load(conversion.convert(tmp_path / "vae.safetensors", tmp_path / "tae.safetensors"), network="tae")
     pixels = torch.rand(2, 3, 16, 24) * 2 - 1
     expected = image.encode(pixels).latent_dist
     found = tae.posterior(pixels[:, :, None])
@@ -126,13 +156,27 @@ def test_an_inflated_network_equals_the_public_image_autoencoder():
     torch.testing.assert_close(tae.decode_raw(found.mean, 1)[:, :, 0], decoded, atol=1e-4, rtol=1e-4)
 
 
-def test_a_file_of_another_network_is_refused_by_the_inflation():
-    with pytest.raises(CheckpointError, match="give one in the layout"):
-        inflate(build(IMAGE_LIKE), {"blocks.0.weight": torch.zeros(1)})
-    state = deflate(build(IMAGE_LIKE))
-    del state["encoder.conv_in.weight"]
+def test_command_converts_an_image_autoencoder_of_a_presets_sizes(tmp_path, capsys):
+    source = tmp_path / "vae.safetensors"
+    state = as_image(build(PUBLIC), "latent_diffusion")
+    save_file({key: value.half().contiguous() for key, value in state.items()}, source)
+    target = tmp_path / "tae.safetensors"
+    assert main(["convert", str(source), str(target), "--network", "tae"]) == 0
+    assert {value.dtype for value in loading.load(target).state_dict().values()} == {torch.float16}
+    assert (
+        main(["convert", str(source), str(tmp_path / "other.safetensors"), "--network", "tae", "--preset", "full"]) == 2
+    )
+    assert "give one of Latent Diffusion's plain networks, and no preset" in capsys.readouterr().err
+
+
+def test_image_autoencoders_that_do_not_fit_are_refused():
+    state = as_image(build(PUBLIC), "diffusers")
     with pytest.raises(CheckpointError, match=r"lacks 1 of .*encoder\.conv_in\.weight"):
-        inflate(build(IMAGE_LIKE), state)
+        complete({key: value for key, value in state.items() if key != "encoder.conv_in.weight"}, PUBLIC)
+    with pytest.raises(CheckpointError, match=r"1 too many \(decoder\.up_blocks\.0\.attentions\.0\.to_q\.weight\)"):
+        complete({**state, "decoder.up_blocks.0.attentions.0.to_q.weight": torch.zeros(64, 64)}, PUBLIC)
+    with pytest.raises(CheckpointError, match=r"encoder\.conv_in\.weight is \(2, 3, 3, 3\), but \(32, 3, 3, 3\)"):
+        complete({**state, "encoder.conv_in.weight": torch.zeros(2, 3, 3, 3)}, PUBLIC)
 
 
 @torch.no_grad()
@@ -194,7 +238,7 @@ def test_full_preset_has_the_widths_of_latent_diffusion_and_compresses_eight_fol
         assert (preset.temporal_stride, preset.spatial_stride, preset.latent_channels) == (8, 8, 16)
     image_part = 83_653_863  # parameters of the KL-f8 image autoencoder with 4 latent channels
     tae = catalog.build("tae", "full")
-    spatial = sum(value.numel() for value in deflate(tae).values())
+    spatial = sum(value.numel() for value in as_image(tae, "diffusers").values())
     # 16 latent channels: 24 more moments out, 12 more channels in; no projections around the latent.
     changed = 24 * (512 * 9 + 1) + 12 * 512 * 9 - (8 * 8 + 8 + 4 * 4 + 4)
     assert spatial == image_part + changed

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from moviegen_core.cli import main
 from moviegen_core.errors import CheckpointError, ConfigError, MovieGenError
-from moviegen_core.models import catalog, loading
+from moviegen_core.models import catalog, conversion, loading
 from moviegen_core.models.text import TextConfig, build_network, load_text_encoder, save_text_encoder
 from moviegen_core.models.text import checkpoint as files
 from moviegen_core.models.text.presets import FULL, NANO
@@ -122,10 +122,34 @@ def test_encoders_are_frozen_and_in_eval_mode(tmp_path):
     assert next(encoder.parameters()).dtype == torch.float32  # stored in half precision, computed in fp32
 
 
-def test_openclip_key_map_makes_the_round_trip():
+def as_openclip(state):
+    """A CLIP tower as OpenCLIP and MetaCLIP store it: q, k and v are one projection."""
+    names = {
+        "text_model.embeddings.position_embedding.weight": "positional_embedding",
+        "text_model.embeddings.": "",
+        "text_model.final_layer_norm": "ln_final",
+        "text_model.encoder.layers": "transformer.resblocks",
+        "layer_norm": "ln_",
+        "self_attn": "attn",
+        "q_proj.": "in_proj_",
+        "mlp.fc1": "mlp.c_fc",
+        "mlp.fc2": "mlp.c_proj",
+    }
+    renamed = {}
+    for key, value in state.items():
+        if "q_proj" in key:
+            value = torch.cat([state[key.replace("q_proj", f"{letter}_proj")] for letter in "qkv"])
+        if "k_proj" not in key and "v_proj" not in key:
+            for ours, theirs in names.items():
+                key = key.replace(ours, theirs)
+            renamed[key] = value
+    return renamed
+
+
+def test_openclip_tower_comes_in_under_the_public_names():
     state = files.public_state(network(CLIP))
-    there = files.to_openclip(state)
-    assert "transformer.resblocks.1.attn.in_proj_weight" in there
+    there = as_openclip(state)
+    assert {"transformer.resblocks.1.attn.in_proj_weight", "token_embedding.weight", "ln_final.bias"} <= set(there)
     back = files.from_openclip(there)
     assert set(back) == set(state)
     assert all(torch.equal(back[key], state[key]) for key in state)
@@ -135,7 +159,7 @@ def test_a_metaclip_file_in_its_original_layout_loads(tmp_path):
     built = hugging_face_folder(tmp_path / "hf", CLIP)
     folder = tmp_path / "original"
     folder.mkdir()
-    there = files.to_openclip(files.public_state(built))
+    there = as_openclip(files.public_state(built))
     there |= {"visual.proj": torch.zeros(2), "text_projection": torch.zeros(2), "logit_scale": torch.zeros(())}
     save_file({key: value.contiguous() for key, value in there.items()}, folder / "model.safetensors")
     for name in ("config.json", "tokenizer.json"):
@@ -223,7 +247,7 @@ def test_a_shards_decoder_is_let_go_before_the_next_shard_is_opened(tmp_path, mo
         return content
 
     monkeypatch.setattr(torch, "load", watched)
-    loading.convert(pickled(folder, 3), tmp_path / "ours.safetensors", network="text", config="ul2")
+    conversion.convert(pickled(folder, 3), tmp_path / "ours.safetensors", network="text", config="ul2")
     assert held == [0, 0, 0]
     assert len(opened) == 10
     torch.testing.assert_close(load_text_encoder("ul2", tmp_path / "ours.safetensors").encode(PROMPTS)[0], expected)
@@ -244,7 +268,7 @@ def test_a_pickle_that_does_not_tell_its_encoder_is_refused(change, preset, mess
     if change != "nothing":
         (tmp_path / {"no tokenizer": "tokenizer.json", "no config": "config.json"}[change]).unlink()
     with pytest.raises(MovieGenError, match=message) as refusal:
-        loading.convert(source, tmp_path / "ours.safetensors", network="text", config=preset)
+        conversion.convert(source, tmp_path / "ours.safetensors", network="text", config=preset)
     assert "\n" not in str(refusal.value)
     assert not (tmp_path / "ours.safetensors").exists()
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from moviegen_core.errors import CheckpointError, ConfigError
-from moviegen_core.models import loading
+from moviegen_core.models import conversion, loading
 from moviegen_core.models.vision import build_network
 from moviegen_core.models.vision.checkpoint import load_vision_tower, save_vision_tower
 from moviegen_core.models.vision.presets import NANO
@@ -39,9 +39,9 @@ def test_tower_of_a_pickled_clip_file_is_converted(tower, tmp_path):
     state |= {f"{prefix}embeddings.position_ids": torch.arange(17)[None], "logit_scale": torch.zeros(())}
     state |= {"text_model.final_layer_norm.weight": torch.zeros(2), "visual_projection.weight": torch.zeros(2, 2)}
     torch.save(state, tmp_path / "pytorch_model.bin")
-    path = loading.convert(
+    path = conversion.convert(
         tmp_path / "pytorch_model.bin", tmp_path / "ours.safetensors", network="vision", config="nano"
     )
     torch.testing.assert_close(features(load_vision_tower(path)[0]), features(tower))
     with pytest.raises(ConfigError, match="with --preset l14, nano"):
-        loading.convert(tmp_path / "pytorch_model.bin", tmp_path / "other.safetensors", network="vision")
+        conversion.convert(tmp_path / "pytorch_model.bin", tmp_path / "other.safetensors", network="vision")

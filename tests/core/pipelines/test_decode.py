@@ -49,6 +49,14 @@ def test_windows_give_exactly_the_frames_asked_for(tae, frames, spurious, window
     assert all(piece.shape[2] > 0 for piece in made)
 
 
+@pytest.mark.parametrize(("frames", "window"), [(5, 32), (9, 32), (3, 16), (5, 16)])
+def test_the_last_frames_move_whatever_the_windows_leave_over(tae, frames, window):
+    latent = latents(frames)
+    made = torch.cat(list(decode_video(tae, latent, window_frames=window, overlap_frames=0)), dim=2)
+    assert made.diff(dim=2).abs().amax(dim=(0, 1, 3, 4)).min() > 1e-3
+    torch.testing.assert_close(made[:, :, -8:], tae.decode(latent[:, :, -2:]).detach()[:, :, 8:].clamp(-1, 1))
+
+
 def test_outside_the_overlaps_the_blend_is_the_window_itself(tae):
     latent = latents(6)
     made = torch.cat(list(decode_video(tae, latent)), dim=2)
@@ -102,6 +110,8 @@ def test_lengths_that_do_not_fit_are_refused_before_any_work(tae):
         decode_video(tae, latents(2), window_frames=30)
     with pytest.raises(ConfigError, match="smaller than the window"):
         decode_video(tae, latents(2), window_frames=16, overlap_frames=16)
+    with pytest.raises(ConfigError, match="a window of 8 frames decodes to stills; use 16 or more"):
+        decode_video(tae, latents(2), window_frames=8, overlap_frames=0)
     with pytest.raises(ShapeError, match="hold 1 to 16"):
         decode_video(tae, latents(2), 17)
     with pytest.raises(ShapeError, match="at least 1"):

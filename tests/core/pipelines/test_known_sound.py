@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from moviegen_core.errors import ConfigError, MediaError
 from moviegen_core.models.audio_codec.model import AudioCodec, AudioCodecConfig
@@ -69,6 +70,40 @@ def test_place_does_not_change_what_is_told_of_the_inside(codec):
     first, later = (encode_known(codec, [Known(sound, at * HOP)], 60 * HOP)[0] for at in (2, 9))
     inner = slice(CODEC.context_frames, 40 - CODEC.context_frames)
     torch.testing.assert_close(first[:, :, 2:42][:, :, inner], later[:, :, 9:49][:, :, inner], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("length", [HOP, 3 * HOP, 40 * HOP])
+def test_piece_is_told_as_if_it_went_on_like_its_mirror_image(codec, length):
+    sound, around = noise(length), CODEC.context_frames * HOP
+    context, _ = encode_known(codec, [Known(sound, 20 * HOP)], 90 * HOP)
+    mirrored = sound
+    for _ in range(1 + around // length):  # a piece shorter than its surroundings is mirrored again and again
+        more = min(around, mirrored.shape[1] - 1)
+        mirrored = torch.nn.functional.pad(mirrored, (more, more), mode="reflect")
+    spare = (mirrored.shape[1] - length) // 2 - around
+    wanted = encode_sound(codec, mirrored[None, :, spare : mirrored.shape[1] - spare])
+    told = slice(20, 20 + length // HOP)
+    assert torch.equal(context[:, :, told], wanted[:, :, CODEC.context_frames : -CODEC.context_frames])
+
+
+class Places(TorchDispatchMode):
+    """How many whole numbers any one tensor held."""
+
+    def __init__(self):
+        super().__init__()
+        self.most = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor) and result.dtype == torch.int64:
+            self.most = max(self.most, result.numel())
+        return result
+
+
+def test_only_what_lies_beside_a_piece_is_looked_up(codec):
+    with Places() as places:
+        encode_known(codec, [Known(noise(200 * HOP), 5 * HOP)], 300 * HOP)
+    assert places.most == CODEC.context_frames * HOP
 
 
 @pytest.mark.parametrize("channels", [1, 2])

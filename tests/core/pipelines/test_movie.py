@@ -12,6 +12,7 @@ import moviegen_core
 from moviegen_core.devices import visit
 from moviegen_core.errors import CheckpointError, ConfigError, MediaError, ShapeError
 from moviegen_core.media.movie import read_movie
+from moviegen_core.models import loading
 from moviegen_core.pipelines.movie import Film, MovieGenPipeline
 
 SMALL = {"num_frames": 9, "height": 32, "width": 48, "steps": 2, "guidance_scale": 3.0}
@@ -191,6 +192,21 @@ def test_swapped_parts_are_refused(folder, tmp_path):
         MovieGenPipeline.from_pretrained(tmp_path)
 
 
+@pytest.mark.parametrize("loaded", [True, False])
+def test_lora_is_taken_away_from_rounded_weights_without_a_trace(folder, tmp_path, loaded):
+    pipeline = MovieGenPipeline.from_pretrained(folder, device="cpu", dtype="bf16")
+    if not loaded:
+        pipeline = MovieGenPipeline(pipeline.video, pipeline.tae, pipeline.encoders, pipeline.placement)
+    weight = pipeline.video.blocks[0].mlp.up.weight
+    before = weight.clone()
+    layer = "diffusion_model.blocks.0.mlp.up"
+    tensors = {f"{layer}.lora_A.weight": torch.rand(1, 32), f"{layer}.lora_B.weight": torch.rand(48, 1)}
+    path = loading.write_tensors(tensors, tmp_path / "lora.safetensors")
+    assert not torch.equal(pipeline.add_lora(path, 0.3).video.blocks[0].mlp.up.weight, before)
+    pipeline.add_lora(path, -0.3)
+    assert torch.equal(weight, before)
+
+
 @pytest.fixture(scope="module")
 def sounding(folder, sound_folder, tmp_path_factory) -> MovieGenPipeline:
     """The tiny parts with those that make sound."""
@@ -198,6 +214,15 @@ def sounding(folder, sound_folder, tmp_path_factory) -> MovieGenPipeline:
     for file in (*folder.iterdir(), *sound_folder.iterdir()):
         (both / file.name).symlink_to(file)
     return MovieGenPipeline.from_pretrained(both, device="cpu", dtype="fp32")
+
+
+def test_sound_reads_with_the_films_encoder_unless_it_has_its_own(sounding, folder, sound_folder, tmp_path):
+    assert sounding.sound.parts.words is not sounding.encoders.ul2
+    for file in (*folder.iterdir(), *sound_folder.iterdir()):
+        if file.name != "t5.safetensors":
+            (tmp_path / file.name).symlink_to(file)
+    shared = MovieGenPipeline.from_pretrained(tmp_path, device="cpu", dtype="fp32")
+    assert shared.sound.parts.words is shared.encoders.ul2
 
 
 def test_film_has_a_sound_as_long_as_its_pictures(sounding, tmp_path):
@@ -278,20 +303,29 @@ def test_command_line_makes_a_film_with_sound_where_there_are_weights(folder, so
     assert read_movie(silent).waveform is None
 
 
-def test_film_outlives_a_sound_that_fails(sounding, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (MediaError("no ears today"), 2, "no ears today"),
+        (torch.OutOfMemoryError("CUDA out of memory"), 2, "memory ran out"),
+        (MemoryError(), 2, "memory ran out"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+)
+def test_film_outlives_a_sound_that_fails(sounding, tmp_path, monkeypatch, capsys, error, code, line):
     from moviegen_core.cli import main
 
     def fail(*_, **__):
-        raise MediaError("no ears today")
+        raise error
 
     monkeypatch.setattr(MovieGenPipeline, "from_pretrained", lambda *_, **__: sounding)
     monkeypatch.setattr(MovieGenPipeline, "add_sound", fail)
     film = tmp_path / "film.mp4"
     size = ["--frames", "9", "--height", "32", "--width", "32", "--steps", "1"]
-    assert main(["make", "ball", *size, "-o", str(film), "--music", "calm"]) == 2
+    assert main(["make", "ball", *size, "-o", str(film), "--music", "calm"]) == code
     shown = capsys.readouterr().err
     assert "is kept, without the sound" in shown
-    assert shown.endswith("moviegen: no ears today\n")
+    assert shown.splitlines()[-1].startswith(f"moviegen: {line}")
     assert read_movie(film).num_frames == 9
 
 
@@ -304,6 +338,14 @@ def test_films_and_pictures_that_exist_are_kept(tmp_path, capsys):
     assert main(arguments) == 2
     assert f"{sheet} exists already" in capsys.readouterr().err
     assert sheet.read_bytes() == b"mine"
+
+
+def test_two_pictures_under_one_name_are_refused(tmp_path, capsys):
+    from moviegen_core.cli import main
+
+    pictures = ["--sheet", str(tmp_path / "a.png"), "--sound-picture", str(tmp_path / "b" / ".." / "a.png")]
+    assert main(["make", "ball", "-o", str(tmp_path / "film.mp4"), *pictures, "--force"]) == 2
+    assert "a.png was named for two files; choose another name" in capsys.readouterr().err
 
 
 def test_command_line_makes_the_film_and_its_sheet(folder, tmp_path, capsys):

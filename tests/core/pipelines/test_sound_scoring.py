@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from moviegen_core.conditioning.sound import SoundConditioning
+from moviegen_core.errors import ShapeError
 from moviegen_core.models import catalog
 from moviegen_core.models.sound_match.model import MOMENT_RATE, sound_bands
 from moviegen_core.pipelines.sound_scoring import MatchScorer
@@ -30,3 +32,17 @@ def test_match_prefers_the_sound_that_it_was_told_is_right():
     assert torch.allclose(scores, (shown * heard).sum(-1).mean(1), atol=1e-5)
     hidden = SoundConditioning(frames=frames, frames_mask=torch.zeros(1, 2, dtype=torch.bool))
     assert torch.equal(scorer(latents, hidden), torch.zeros(3))
+
+
+@torch.no_grad()
+def test_words_that_the_match_does_not_read_are_refused_unless_they_do_not_count():
+    match = catalog.build("sound_match", device="cpu").eval()
+
+    class Codec:
+        def decode(self, latent):
+            return latent.flatten(1)[:, None]
+
+    latent, said = torch.zeros(1, 1, 1920), SoundConditioning(text=torch.zeros(1, 3, match.config.text_dim + 1))
+    with pytest.raises(ShapeError, match=r"words of width 192, the text encoder's have 193: ask for 1 candidate"):
+        MatchScorer(match=match, codec=Codec())(latent, said)
+    assert MatchScorer(match=match, codec=Codec(), text_weight=0.0)(latent, said).tolist() == [0.0]

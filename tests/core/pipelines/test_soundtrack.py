@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -17,6 +18,7 @@ from moviegen_core.media.sound import read_sound
 from moviegen_core.models.audio_codec.model import AudioCodec, AudioCodecConfig
 from moviegen_core.models.audio_dit.model import AudioDiT, AudioDiTConfig
 from moviegen_core.models.sound_match.model import SoundMatch, SoundMatchConfig
+from moviegen_core.ops.memory import keep_large_buffers
 from moviegen_core.pipelines.known_sound import known_sound
 from moviegen_core.pipelines.sound_parts import SoundParts
 from moviegen_core.pipelines.soundtrack import SoundPipeline, finish_sound, request_caption
@@ -216,6 +218,42 @@ def test_candidates_are_ranked_by_the_match(pipeline):
     without = SoundPipeline(build_parts(match=None))
     with pytest.raises(ConfigError, match="need a scorer"):
         without("abc", seconds=1, candidates=2)
+
+
+def test_candidates_of_words_that_the_match_does_not_read_are_ranked_by_their_pictures(caplog):
+    match = SoundMatch(replace(MATCH, text_dim=7))
+    match.reset_parameters()
+    pipeline = SoundPipeline(build_parts(match=match, eyes=FrameEncoders(motion=match)))
+    made = [pipeline("abc", frames=frames(8), fps=16, seed=seed).waveform for seed in (0, 1)]
+    with caplog.at_level(logging.WARNING):
+        best = pipeline("abc", frames=frames(8), fps=16, candidates=2).waveform
+    assert any(torch.equal(best, one) for one in made)
+    assert "words of width 7, the text encoder's have 6: candidates are ranked by the pictures alone" in caplog.text
+
+    def stop(*_):
+        raise AssertionError("the sampling began")
+
+    with pytest.raises(ConfigError, match="ask for 1 candidate"):
+        pipeline("abc", seconds=1, candidates=2, on_step=stop)
+
+
+def test_one_seed_gives_one_sound_with_its_watermark():
+    config = AudioCodecConfig(
+        encoder_dim=8, encoder_rates=(2, 3, 4), latent_dim=8, latent_channels=4, decoder_dim=1536,
+        decoder_rates=(2, 3, 2, 2), watermark_rates=(2, 2, 2, 2), weight_norm=False,
+    )  # fmt: skip
+    codec = AudioCodec(config).eval()
+    codec.reset_parameters()
+    latent = torch.randn(1, 4, 4)
+    first, again, other = (finish_sound(codec, latent, 90, seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_sounds_on_a_cpu_keep_their_large_buffers(sound_folder):
+    keep_large_buffers.cache_clear()
+    SoundPipeline.from_pretrained(sound_folder, device="cpu")
+    assert keep_large_buffers.cache_info().currsize == 1
 
 
 def test_sound_is_saved_and_drawn(pipeline, tmp_path):

@@ -272,7 +272,7 @@ def test_video_recipe_trains_adapters_beside_weights_that_stay(workspace, tmp_pa
     assert "nano/video" not in weights.shipped(workspace.ship)
     saved = workspace.folder("nano-video", nano_video.ADAPTER)
     before = {name: value.clone() for name, value in begun.state_dict().items()}
-    assert adapters.add(begun, saved) == 11 * len(begun.blocks)
+    assert adapters.Added(begun).add(saved) == 11 * len(begun.blocks)
     moved = [name for name, value in begun.state_dict().items() if not torch.equal(value, before[name])]
     assert len(moved) == 11 * len(begun.blocks)
 
