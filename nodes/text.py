@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from moviegen_core.conditioning.text import CAMERA_MOTIONS, SHOT_TYPES, add_camera
+
 from .runtime import host
 from .sockets import io
+
+AS_TEXT = "as in text"
 
 
 class TextEncode(io.ComfyNode):
@@ -42,11 +46,20 @@ class TextEncode(io.ComfyNode):
                     advanced=True,
                     tooltip="Words for a sign in the video. Empty: the quoted words of the prompt are used.",
                 ),
+                io.Combo.Input(
+                    "camera",
+                    options=[AS_TEXT, *CAMERA_MOTIONS, *SHOT_TYPES],
+                    optional=True,
+                    advanced=True,
+                    tooltip="The paper's camera words, put before the prompt; the text then says nothing of the "
+                    "camera.",
+                ),
             ],
             outputs=[io.Conditioning.Output(tooltip="The encoded prompt, for any sampler.")],
         )
 
     @classmethod
-    def execute(cls, clip: object, text: str, fps: float, show_text: str = "") -> io.NodeOutput:
+    def execute(cls, clip: object, text: str, fps: float, show_text: str = "", camera: str = AS_TEXT) -> io.NodeOutput:
         """Encode the prompt."""
+        text = text if camera == AS_TEXT else add_camera(text, camera)
         return io.NodeOutput(host.encode_text(clip, text, fps, show_text.strip() or None))

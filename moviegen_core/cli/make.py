@@ -34,6 +34,11 @@ def add_make(commands: Any) -> None:
     make.add_argument("--seed", type=int, default=0, help="one seed gives one film (default: %(default)d)")
     make.add_argument("--steps", type=int, help="solver steps (default: what the model recommends, else 50)")
     make.add_argument("--guidance", type=float, help="classifier-free guidance (default: as the model recommends)")
+    make.add_argument(
+        "--camera",
+        metavar="MOVE",
+        help='pan left, zoom in, close-up and the like, put before the prompt as "Pan left."',
+    )
     make.add_argument("--negative", default="", help="what to steer away from")
     make.add_argument("--schedule", default="linear_quadratic", choices=("linear_quadratic", "linear"))
     make.add_argument("--solver", default="euler", choices=("euler", "midpoint"))
@@ -90,6 +95,7 @@ def _make(arguments: argparse.Namespace) -> None:
     progress = Progress("sampling")
     film = pipeline(
         arguments.prompt,
+        camera=arguments.camera,
         negative=arguments.negative,
         num_frames=frames,
         fps=arguments.fps,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor
 
-from ..conditioning.text import TextEncoders, encode_prompt
+from ..conditioning.text import TextEncoders, add_camera, encode_prompt
 from ..devices import Placement, Residency, choose, stay
 from ..errors import CheckpointError, ConfigError, ShapeError
 from ..flow.solver import OnStep, Solver
@@ -193,6 +193,7 @@ class MovieGenPipeline:
         self,
         prompt: str,
         *,
+        camera: str | None = None,
         negative: str = "",
         num_frames: int = 256,
         fps: float = 16,
@@ -214,7 +215,8 @@ class MovieGenPipeline:
     ) -> Film:
         """Sample a clip of `num_frames` at `height` x `width` pixels; the film decodes itself when it is saved.
 
-        An empty prompt asks for nothing in particular. `steps`, `guidance_scale` and `temperature` (of the noise, see
+        An empty prompt asks for nothing in particular. `camera` is one of the paper's camera motions or shot types
+        (conditioning.text) and is put before it. `steps`, `guidance_scale` and `temperature` (of the noise, see
         sample_video) default to what the checkpoint recommends, else to the paper's 50, 7.5 and 1.
         `on_step(step, steps, estimate)` may raise to cancel.
 
@@ -228,6 +230,7 @@ class MovieGenPipeline:
         if temperature is None:
             temperature = float(self.sampling.get("temperature", 1.0))
         check_temperature(temperature)
+        prompt = prompt if camera is None else add_camera(prompt, camera)
         check_settings(prompt, negative, fps, seed, steps, guidance_scale)
         shape = self.check_size(num_frames, height, width)
         if audio_length is not None:

@@ -33,6 +33,13 @@ def test_empty_prompt_is_the_null_condition(nodes, clip):
     assert not encode(nodes, clip, "  ", 16.0).any()
 
 
+def test_camera_words_come_before_the_prompt(nodes, clip):
+    encode = nodes["MovieGenTextEncode"].execute
+    said = encode(clip, "Zoom in. a red ball", 16.0)[0][0][0]
+    assert torch.equal(encode(clip, "a red ball", 16.0, camera="zoom in")[0][0][0], said)
+    assert torch.equal(encode(clip, "Zoom in. a red ball", 16.0, camera="as in text")[0][0][0], said)
+
+
 def test_frame_rate_changes_the_conditioning(nodes, clip):
     assert not torch.equal(encode(nodes, clip, "a ball", 16.0), encode(nodes, clip, "a ball", 24.0))
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ...errors import ConfigError
-from .model import VideoDiT, VideoDiTConfig
+from .model import VideoDiTConfig
 
 # ComfyUI's saver, ComfyUI's patcher, and the wrapper of data-parallel training.
 PREFIXES = ("model.diffusion_model.", "diffusion_model.", "module.")
@@ -27,36 +26,16 @@ def without_prefix(key: str) -> str:
     return next((key.removeprefix(prefix) for prefix in PREFIXES if key.startswith(prefix)), key)
 
 
-def with_prefix(key: str, prefix: str = PREFIXES[0]) -> str:
-    """Our key -> key of a host's file; undoes `without_prefix`."""
-    return prefix + key
-
-
 KEY_MAPS = (("host prefix", has_prefix, without_prefix),)
 
 
-@torch.no_grad()
-def grow(
-    network: VideoDiT, *, max_grid: tuple[int, int, int] | None = None, in_channels: int | None = None
-) -> VideoDiT:
-    """A network with longer position tables or more input channels that starts from the weights of `network`.
+def grow_weights(weights: dict[str, Tensor], old: VideoDiTConfig, new: VideoDiTConfig) -> dict[str, Tensor]:
+    """State dict of `old` -> state dict of `new`, which may differ in `max_grid` and `in_channels` only, upwards.
 
     Tables are interpolated linearly over their whole length, so that a place keeps its position when the resolution
     rises (assumption: the paper says "expanded", not how). New input channels come last and start at zero (paper
     3.1.5 and 5), so that the network computes what it did.
     """
-    config = dataclasses.replace(
-        network.config,
-        max_grid=max_grid or network.config.max_grid,
-        in_channels=in_channels or network.config.in_channels,
-    )
-    grown = VideoDiT(config, attend=network.attend, device=network.device, dtype=network.dtype)
-    grown.load_state_dict(grow_weights(network.state_dict(), network.config, config))
-    return grown.train(network.training)
-
-
-def grow_weights(weights: dict[str, Tensor], old: VideoDiTConfig, new: VideoDiTConfig) -> dict[str, Tensor]:
-    """State dict of `old` -> state dict of `new`, which may differ in `max_grid` and `in_channels` only, upwards."""
     if dataclasses.replace(old, max_grid=new.max_grid, in_channels=new.in_channels) != new:
         raise ConfigError("only max_grid and in_channels can grow; the other sizes must stay as they are")
     if new.in_channels < old.in_channels or any(b < a for a, b in zip(old.max_grid, new.max_grid, strict=True)):

@@ -19,6 +19,7 @@ from ...conditioning.text import encode_prompt
 from ...errors import CheckpointError, ConfigError
 from ...media.frames import contact_sheet
 from ...models import adapters, catalog
+from ...models.video_dit.checkpoint import grow_weights
 from ...models.video_dit.model import VideoDiT
 from ...pipelines.sample import sample_video
 from ...shapes import clip_latent
@@ -257,7 +258,10 @@ def begun(recipe: VideoRecipe, data: Data) -> VideoDiT:
     model = catalog.build("video_dit", recipe.preset, device="cpu")
     assert isinstance(model, VideoDiT)
     if recipe.start:
-        model.load_state_dict(data.workspace.begun(recipe.start, "video_dit").state_dict())
+        # Weights of shorter tables, as of a stage of lower resolution, grow into these.
+        source = data.workspace.begun(recipe.start, "video_dit")
+        assert isinstance(source, VideoDiT)
+        model.load_state_dict(grow_weights(source.state_dict(), source.config, model.config))
     if recipe.adapter_rank:
         if not recipe.start:
             raise ConfigError("adapters need weights to adapt; name a checkpoint with --set start=FILE")

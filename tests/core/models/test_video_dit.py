@@ -8,7 +8,7 @@ from torch import nn
 from moviegen_core.conditioning.types import Conditioning
 from moviegen_core.errors import ConfigError, ShapeError
 from moviegen_core.models import catalog
-from moviegen_core.models.video_dit.checkpoint import grow, has_prefix, with_prefix, without_prefix
+from moviegen_core.models.video_dit.checkpoint import grow_weights, has_prefix, without_prefix
 from moviegen_core.models.video_dit.model import VideoDiT, VideoDiTConfig
 
 CONFIG = VideoDiTConfig(
@@ -174,9 +174,17 @@ def test_impossible_sizes_are_refused():
         dataclasses.replace(CONFIG, num_layers=0)
 
 
+def grown_to(network, **sizes):
+    """A network of greater sizes with the grown weights of another."""
+    config = dataclasses.replace(network.config, **sizes)
+    grown = VideoDiT(config)
+    grown.load_state_dict(grow_weights(network.state_dict(), network.config, config))
+    return grown
+
+
 @torch.no_grad()
 def test_grown_network_computes_what_it_did(model):
-    grown = grow(model, in_channels=20)
+    grown = grown_to(model, in_channels=20)
     latent, time = clip(), torch.rand(2)
     extra = torch.randn(2, 4, *latent.shape[2:])
     expected = model(latent, time, model.prepare(batch=2))
@@ -185,19 +193,19 @@ def test_grown_network_computes_what_it_did(model):
 
 @torch.no_grad()
 def test_grown_tables_keep_a_place_where_it_was(model):
-    grown = grow(model, max_grid=(4, 8, 12))
+    grown = grown_to(model, max_grid=(4, 8, 12))
     old, new = model.positions.columns.weight, grown.positions.columns.weight
     assert new.shape == (12, 32)
     # A pair of new neighbours lies around the old position it came from.
     torch.testing.assert_close((new[4] + new[5]) / 2, 0.75 * old[2] + 0.125 * (old[1] + old[3]))
     assert torch.equal(grown.positions.frames.weight, model.positions.frames.weight)
     with pytest.raises(ConfigError, match="cannot shrink"):
-        grow(grown, max_grid=(4, 4, 6))
+        grown_to(grown, max_grid=(4, 4, 6))
 
 
 def test_host_prefix_key_map_round_trips():
     keys = list(VideoDiT(CONFIG, device="meta").state_dict())
-    foreign = [with_prefix(key) for key in keys]
+    foreign = [f"model.diffusion_model.{key}" for key in keys]
     assert has_prefix(foreign)
     assert not has_prefix(keys)
     assert [without_prefix(key) for key in foreign] == keys

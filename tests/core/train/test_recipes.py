@@ -118,6 +118,17 @@ def test_stage_of_a_size_that_clips_cannot_be_averaged_to_is_refused(size):
         nano_video.VideoRecipe(joint=nano_video.VideoStage(minutes=1, size=size))
 
 
+def test_weights_of_shorter_tables_grow_into_the_preset(tmp_path):
+    workspace = make_workspace(tmp_path)
+    ship_untrained_parts(workspace)
+    small = VideoDiT(replace(video_presets.NANO, max_grid=(4, 8, 8)))
+    file = loading.save(small, tmp_path / "small.safetensors")
+    recipe = replace(tiny_video_recipe(), start=str(file), whiten=False)
+    begun = nano_video.begun(recipe, nano_video.Data(recipe, workspace))
+    assert begun.positions.rows.weight.shape[0] == video_presets.NANO.max_grid[1]
+    assert torch.equal(begun.patch_in.weight, small.patch_in.weight)
+
+
 @pytest.mark.parametrize(("field", "kind"), [("hard_turns", hard), ("falls_turns", falls)])
 def test_clips_of_a_kind_come_as_often_as_a_stage_says(tmp_path, field, kind):
     count = 12
