@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -194,15 +195,15 @@ class VideoFromFile(VideoInput):
     def get_components(self) -> VideoComponents:
         import torch
 
-        clip = self._clip()
+        clip, movie = self._clip, self._movie()
         _refuse_too_large(clip, self._path.name)
-        sound = clip.waveform
+        sound = movie.waveform
         images = [window.movedim(0, -1).add(1).div_(2) for window in clip.at(clip.fps, clip.num_frames)]
         return VideoComponents(
             images=torch.cat(images),
             frame_rate=clip.fps,
             audio=None if sound is None else {"waveform": sound.unsqueeze(0), "sample_rate": clip.sample_rate},
-            metadata=self._movie().metadata,
+            metadata=movie.metadata,
         )
 
     def get_dimensions(self) -> tuple[int, int]:
@@ -210,10 +211,10 @@ class VideoFromFile(VideoInput):
         return movie.width, movie.height
 
     def get_frame_count(self) -> int:
-        return self._clip(sound=False).num_frames
+        return self._clip.num_frames
 
     def get_frame_rate(self) -> Fraction:
-        return self._clip(sound=False).fps
+        return self._clip.fps
 
     def get_stream_source(self) -> Any:
         return str(self._path)
@@ -241,8 +242,8 @@ class VideoFromFile(VideoInput):
                 f"{self._path.name} is HDR, and encoding it anew needs ComfyUI; here choose the codec auto, "
                 "which copies it"
             )
-        clip = self._clip()
-        sound = (clip.waveform, clip.sample_rate)
+        clip = self._clip
+        sound = (self._movie().waveform, clip.sample_rate)
         _write(clip.at(clip.fps, clip.num_frames), path, clip.fps, sound, metadata, options.get("crf"))
 
     def _codec(self) -> str:
@@ -254,10 +255,12 @@ class VideoFromFile(VideoInput):
         with opened(source) as container:
             return picture_stream(container, source).codec.canonical_name
 
-    def _clip(self, *, sound: bool = True) -> Any:
+    @cached_property
+    def _clip(self) -> Any:
+        """The film at an even rate, without its sound; every packet is read for it, once."""
         from moviegen_core.media.join import clip_of
 
-        return clip_of(self._path, sound=sound)
+        return clip_of(self._path, sound=False)
 
     def _movie(self) -> Any:
         from moviegen_core.media.movie import read_movie
