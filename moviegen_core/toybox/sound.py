@@ -33,12 +33,14 @@ def sound(
     sample_rate: int = RATE,
     channels: int = 2,
     music: bool | str = True,
+    subject: bool = True,
     start_seconds: float = 0.0,
 ) -> np.ndarray:
     """float32 [channels, N] in [-1, 1] of `scene`, N = round(seconds * sample_rate), from `start_seconds` on.
 
     seconds: default the scene's own duration; any length works. music: True for the scene's own choice, False for none,
-    or a mood. One channel is the mean of the two. ConfigError for other rates than 48 kHz.
+    or a mood. subject: False leaves its sounds out, so that only the place is heard. One channel is the mean of the
+    two. ConfigError for other rates than 48 kHz.
     """
     seconds = scene.duration_seconds if seconds is None else seconds
     if sample_rate != RATE:
@@ -50,14 +52,16 @@ def sound(
     first = round(start_seconds * RATE)
     last = first + round(seconds * RATE)
     out = np.zeros((channels, last - first), np.float32)
-    for at, part in stream(scene, music=music, first=first, last=last):
+    for at, part in stream(scene, music=music, subject=subject, first=first, last=last):
         out[:, at - first : at - first + part.shape[1]] = part if channels == 2 else part.mean(axis=0)
     return out
 
 
-def stream(scene: Scene, *, music: bool | str, first: int, last: int) -> Iterator[tuple[int, np.ndarray]]:
+def stream(
+    scene: Scene, *, music: bool | str, first: int, last: int, subject: bool = True
+) -> Iterator[tuple[int, np.ndarray]]:
     """(sample, stereo [2, <= 48000]) of the clip from sample `first` to `last`, a second at a time."""
-    labels = sound_labels(scene, music=music)
+    labels = sound_labels(scene, music=music, subject=subject)
     if labels.silent:
         return
     mixer = Mixer(scene, labels)

@@ -114,10 +114,11 @@ class SoundLabels:
         return not self.kinds and self.mood == "none"
 
 
-def sound_labels(scene: Scene, *, music: bool | str = True) -> SoundLabels:
+def sound_labels(scene: Scene, *, music: bool | str = True, subject: bool = True) -> SoundLabels:
     """Labels of `scene` with its own choice of music (True), none (False), or a mood of MOODS.
 
-    Half of the scenes in space that have no music of their own are silent, with nothing but what music is asked for.
+    Without its `subject` only the place is heard. Half of the scenes in space that have no music of their own are
+    silent, with nothing but what music is asked for.
     """
     chance = np.random.default_rng((scene.seed, 48, len(scene.split))).uniform(0, 1, 3)
     shares = np.cumsum(_MOOD_SHARES[scene.place])
@@ -128,7 +129,8 @@ def sound_labels(scene: Scene, *, music: bool | str = True) -> SoundLabels:
     if scene.place == "space" and own == "none" and chance[2] < _VACUUM_SHARE:
         return SoundLabels("silence", "silence", mood)
     falling = {"rain": "rain", "snow": "hush"}
-    return SoundLabels(_kind(scene), falling.get(scene.weather, _BY_PLACE[scene.place]), mood)
+    kind = _kind(scene) if subject else "silence"
+    return SoundLabels(kind, falling.get(scene.weather, _BY_PLACE[scene.place]), mood)
 
 
 def _kind(scene: Scene) -> str:

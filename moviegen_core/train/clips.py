@@ -91,9 +91,10 @@ class Clips(Rendered[ClipConfig]):
 
 
 def facts_of(config: object) -> dict[str, object]:
-    """A configuration as a folder's manifest tells it: without the count, and without motions where none are told."""
+    """A configuration as a folder's manifest tells it: without the count, and without what is as usual."""
     facts = json.loads(json.dumps(to_dict(config)))
-    return {name: value for name, value in facts.items() if name != "count" and (name != "motions" or value)}
+    usual = {"count": facts["count"], "motions": [], "subject": True}
+    return {name: value for name, value in facts.items() if name not in usual or value != usual[name]}
 
 
 def folder_of(cache: str, kind: str, *parts: int) -> str:

@@ -120,14 +120,15 @@ def answer_loss(
     return {"hints": total, "things": right.float().mean().detach()}
 
 
-def sound_hints(scene: Scene, length: int) -> dict[str, Tensor]:
-    """What is heard in the first `length` sound frames of a scene.
+def sound_hints(scene: Scene, length: int, *, subject: bool = True) -> dict[str, Tensor]:
+    """What is heard in the first `length` sound frames of a scene, with its `subject` or without.
 
     Numbers [] of SOUND_HINTS under their names, and "hits" bool [length] as of `struck`.
     """
-    labels = sound_labels(scene)
+    labels = sound_labels(scene, subject=subject)
     told = {name: torch.tensor(known.index(getattr(labels, name))) for name, known in SOUND_HINTS.items()}
-    return told | {"hits": struck(scene, length, SOUND_LATENT_RATE)}
+    hits = struck(scene, length, SOUND_LATENT_RATE) if subject else torch.zeros(length, dtype=torch.bool)
+    return told | {"hits": hits}
 
 
 def struck(scene: Scene, length: int, rate: int) -> Tensor:

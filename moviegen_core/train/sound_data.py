@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -31,23 +33,34 @@ from .workspace import Workspace
 
 DECODING = ("decoder.", "quantizer.out_proj.", "linear.synthesis.", "linear.code_out.")  # weights of the codec
 TEXT, BANDS, EFFECTS, LATENT, FRAMES, HITS = "text", "bands", "effects", "latent", "frames", "hits"
+FRAMES_MASK = f"{FRAMES}_mask"
+CUT = (FRAMES, FRAMES_MASK, HITS)  # beside the latent, along the sound frames
 TEXT_ENCODER, VISION, MATCH, CODEC = "nano/ul2", "nano/metaclip_vision", "nano/sound_match", "nano/audio_codec"
 
 
 @dataclass(frozen=True)
 class SoundClips:
-    """Clips and their sounds under the same numbers; `kind` tells their folders from those of others."""
+    """Clips and their sounds under the same numbers; `kind` tells their folders from those of others.
 
-    clips: Clips
+    Of sounds that nobody sees there are no clips.
+    """
+
+    clips: Clips | None
     sounds: Sounds
     kind: str = "clips"
 
     def __len__(self) -> int:
-        return len(self.clips)
+        return len(self.sounds)
+
+    @property
+    def seen(self) -> Clips:
+        """The clips, where there are any."""
+        assert self.clips is not None
+        return self.clips
 
     def seconds(self, number: int) -> Fraction:
         """Length of clip `number`."""
-        frames, fps = self.clips.config.kind(number)
+        frames, fps = self.sounds.config.clips.kind(number)
         return Fraction(frames, fps)
 
     def num_latents(self, number: int) -> int:
@@ -67,6 +80,13 @@ def sound_clips(workspace: Workspace, config: ClipConfig, kind: str = "clips") -
     return SoundClips(clips, sounds, kind)
 
 
+def places(workspace: Workspace, config: SoundConfig, kind: str) -> SoundClips:
+    """Sounds of places in which nothing else is heard or seen, rendered now where they are missing."""
+    sounds = Sounds(workspace.folder(folder_of("sound-waves", kind)), replace(config, subject=False, channels=1))
+    sounds.fill(workspace.render_workers, workspace.out)
+    return SoundClips(None, sounds, kind)
+
+
 def effects_of(workspace: Workspace, data: SoundClips) -> SoundClips:
     """The same clips without any music: what of their sound the pictures can foretell."""
     sounds = Sounds(workspace.folder(folder_of("sound-effects", data.kind)), replace(data.sounds.config, music=False))
@@ -74,9 +94,9 @@ def effects_of(workspace: Workspace, data: SoundClips) -> SoundClips:
     return SoundClips(data.clips, sounds, data.kind)
 
 
-def caption(scene: toybox.Scene, variant: int) -> str:
+def caption(scene: toybox.Scene, variant: int, *, subject: bool = True) -> str:
     """Caption number `variant` of a scene's sound, in the paper's template."""
-    words = toybox.sound_captions(scene, variant)
+    words = toybox.sound_captions(scene, variant, subject=subject)
     return sound_caption(
         words.description, quality=words.quality, music=words.music, music_description=words.music_description
     )
@@ -84,7 +104,7 @@ def caption(scene: toybox.Scene, variant: int) -> str:
 
 def text_features(workspace: Workspace, data: SoundClips, variants: int) -> ShardCache:
     """Features [T, E] of `variants` captions a sound: keys "text.0", "text.1", ..."""
-    facts = _origin(data, clips=False, variants=variants, encoder=workspace.sha256(TEXT_ENCODER))
+    facts = _origin(data, clips=False, variants=variants, words=wording(), encoder=workspace.sha256(TEXT_ENCODER))
     cache = ShardCache(workspace.folder(folder_of("sound-text", data.kind)), len(data), facts)
     encoder = load_text_encoder(
         "ul2", workspace.weight_file(TEXT_ENCODER), device=workspace.placement.device, dtype=torch.float32
@@ -94,7 +114,8 @@ def text_features(workspace: Workspace, data: SoundClips, variants: int) -> Shar
         found: list[Batch] = []
         for number in numbers:
             scene = data.sounds.scene(number)
-            said = encode_captions(encoder, [caption(scene, variant) for variant in range(variants)])
+            subject = data.sounds.config.subject
+            said = encode_captions(encoder, [caption(scene, variant, subject=subject) for variant in range(variants)])
             assert said.text is not None
             assert said.text_mask is not None
             rows = zip(said.text, said.text_mask, strict=True)
@@ -103,6 +124,14 @@ def text_features(workspace: Workspace, data: SoundClips, variants: int) -> Shar
 
     cache.fill(make, "captions", workspace.out)
     return cache
+
+
+@cache
+def wording() -> str:
+    """Fingerprint of the captions: a hash of those of some scenes, so that other words are noticed."""
+    scenes = [toybox.sample_scene(seed) for seed in range(100)]
+    said = [caption(scene, 0, subject=subject) for scene in scenes for subject in (True, False)]
+    return hashlib.sha256("\n".join(said).encode()).hexdigest()[:16]
 
 
 def tokens_of(texts: ShardCache, count: int) -> Tensor:
@@ -125,7 +154,7 @@ class Stretches:
     """Source whose batches are, for `share` of them, stretches of the sounds of `source`, each begun anywhere.
 
     Then no sound is learned by heart from where it begins. The stretches of a batch are equally long, at least `least`
-    of the whole; "latent" [B, C, L], "frames" [B, L, F] and "hits" [B, L], if told, are cut alike.
+    of the whole; "latent" [B, C, L] and what is told of CUT are cut alike.
     """
 
     def __init__(self, source: Source, share: float, least: float, seed: int) -> None:
@@ -143,7 +172,7 @@ class Stretches:
         starts = torch.from_numpy(rng.integers(0, length - kept + 1, size=size))
         rows, within = torch.arange(size)[:, None], starts[:, None] + torch.arange(kept)
         latent = batch[LATENT].transpose(1, 2)[rows, within].transpose(1, 2).contiguous()
-        return {**batch, LATENT: latent} | {name: batch[name][rows, within] for name in (FRAMES, HITS) if name in batch}
+        return {**batch, LATENT: latent} | {name: batch[name][rows, within] for name in CUT if name in batch}
 
 
 def band_cache(workspace: Workspace, data: SoundClips, bands: int, key: str = BANDS) -> ShardCache:
@@ -162,14 +191,15 @@ def band_cache(workspace: Workspace, data: SoundClips, bands: int, key: str = BA
 def frame_cache(workspace: Workspace, data: SoundClips) -> ShardCache:
     """Features [L, F] of every clip by the nano frame encoders, key "frames"."""
     encoders = load_frame_encoders(workspace)
+    clips = data.seen
     facts = _origin(data, vision=workspace.sha256(VISION), match=workspace.sha256(MATCH), rate=NANO_APPEARANCE_RATE)
     cache = ShardCache(workspace.folder(folder_of("sound-frames", data.kind)), len(data), facts)
 
     def make(numbers: Sequence[int]) -> list[Batch]:
         found: list[Batch] = []
         for number in numbers:
-            pixels = from_uint8(np.array(data.clips.pixels(number)))
-            fps = data.clips.config.kind(number)[1]
+            pixels = from_uint8(np.array(clips.pixels(number)))
+            fps = clips.config.kind(number)[1]
             found.append({FRAMES: frame_features(encoders, pixels, data.num_latents(number), fps=fps)})
         return found
 
@@ -217,4 +247,4 @@ def load_codec(workspace: Workspace) -> AudioCodec:
 def _origin(data: SoundClips, *, clips: bool = True, **parts: Any) -> dict[str, Any]:
     """What a cache depends on: how sounds (and clips) are made, and `parts`."""
     facts: dict[str, Any] = {"sounds": Sounds.describe(data.sounds.config), **parts}
-    return facts | {"clips": Clips.describe(data.clips.config)} if clips else facts
+    return facts | {"clips": Clips.describe(data.seen.config)} if clips else facts

@@ -31,6 +31,7 @@ class SoundConfig:
     channels: int = 2
     seconds: float | None = None  # default: as long as the clip; stills are heard for the whole of their scene
     music: bool = True  # by each scene's own choice, or none at all
+    subject: bool = True  # False: only the place is heard
 
     @classmethod
     def beside(cls, clips: ClipConfig, **settings: object) -> SoundConfig:
@@ -78,8 +79,9 @@ class Sounds(Rendered[SoundConfig]):
         """Synthesise sound `number`."""
         config = self.config
         waveform = toybox.sound(
-            self.scene(number), seconds=config.duration(number), channels=config.channels, music=config.music
-        )
+            self.scene(number), seconds=config.duration(number), channels=config.channels, music=config.music,
+            subject=config.subject,
+        )  # fmt: skip
         return np.round(waveform * FULL_SCALE).astype(np.int16)
 
 

@@ -67,7 +67,7 @@ class SoundMatchRecipe:
     clips: ClipConfig = field(default_factory=lambda: CLIPS)
     struck: ClipConfig = field(default_factory=lambda: STRUCK)
     turns: tuple[int, int] = (2, 1)  # batches of `clips` and of `struck` in each round
-    variants: int = 2  # captions a sound
+    variants: int = 4  # captions a sound
     seconds: float = 2.0
     batch_size: int = 20
     steps: int | None = None
@@ -142,7 +142,7 @@ class Segments:
         self.kinds: dict[tuple[int, int], list[int]] = {}
         for number in range(len(data)):
             if data.seconds(number) >= recipe.seconds:
-                self.kinds.setdefault(data.clips.config.kind(number), []).append(number)
+                self.kinds.setdefault(data.seen.config.kind(number), []).append(number)
         if not self.kinds:
             raise ConfigError(f"no clip lasts {recipe.seconds:g} s; add longer ones to the recipe's clips")
 
@@ -163,7 +163,7 @@ class Segments:
         hits = struck(self.data.sounds.scene(number), length, MOMENT_RATE)
         shown = min(math.ceil(self.recipe.seconds * fps) + 2, frames)
         start = min(int(first / MOMENT_RATE * fps), frames - shown)
-        pixels = from_uint8(np.array(self.data.clips.pixels(number)[start : start + shown]))
+        pixels = from_uint8(np.array(self.data.seen.pixels(number)[start : start + shown]))
         # What is heard is mono: left and right are alike.
         pixels = pixels.flip(-1) if rng.random() < 0.5 else pixels
         wanted = (torch.arange(first, first + moments, dtype=torch.float64) + 0.5) / MOMENT_RATE

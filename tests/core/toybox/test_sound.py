@@ -189,6 +189,36 @@ def test_sound_captions_name_thing_and_music_in_changing_words():
         assert "{" not in said.description
 
 
+def test_place_alone_sounds_and_is_told_in_few_words():
+    scene = toybox.sample_scene(5, place="beach", motion="bounce", weather="clear")
+    alone = toybox.sound(scene, seconds=2.0, music=False, subject=False)
+    whole = toybox.sound(scene, seconds=2.0, music=False)
+    assert np.abs(alone).max() > 0.01
+    assert not np.allclose(alone, whole, atol=1e-3)
+    labels = toybox.sound_labels(scene, music=False, subject=False)
+    assert (labels.kind, labels.ambience) == ("silence", "waves")
+    said = {toybox.sound_captions(scene, wording, music=False, subject=False).description for wording in range(30)}
+    assert all("sea" in text.lower() or "wave" in text.lower() for text in said)
+    assert len(said) > 5
+    noun = {"ball": "ball"}.get(scene.subject.thing, scene.subject.thing)
+    assert not any(noun in text.lower() for text in said)
+
+
+def test_captions_of_sound_are_long_brief_or_tell_what_is_seen_and_few_words_are_not_always_silence():
+    scene = toybox.sample_scene(5, place="beach", motion="bounce", weather="clear")
+    lengths = [len(toybox.sound_captions(scene, wording).description.split()) for wording in range(60)]
+    assert min(lengths) <= 4
+    assert max(lengths) >= 10
+    seen = {toybox.captions(scene, wording).short for wording in range(60)}
+    assert 5 < sum(toybox.sound_captions(scene, wording).description in seen for wording in range(60)) < 25
+    void = next(
+        scene
+        for scene in (toybox.sample_scene(seed, place="space") for seed in range(100))
+        if toybox.sound_labels(scene).silent
+    )
+    assert max(len(toybox.sound_captions(void, wording).description.split()) for wording in range(30)) >= 8
+
+
 def test_tumbling_cube_sounds_when_a_side_comes_down():
     scene = toybox.sample_scene(3, thing="cube", motion="roll", camera="static")
     from moviegen_core.toybox import motions

@@ -22,6 +22,7 @@ from moviegen_core.models.text.tokenizer import LibraryTokenizer
 from moviegen_core.models.vision import build_network as build_tower
 from moviegen_core.models.vision.checkpoint import save_vision_tower
 from moviegen_core.models.vision.presets import NANO as NANO_VISION
+from moviegen_core.toybox import SOUND_KINDS
 from moviegen_core.train.clips import ClipConfig
 from moviegen_core.train.data import position_rng
 from moviegen_core.train.recipes import nano_audio, nano_sound_judge, nano_sound_match
@@ -33,7 +34,9 @@ from moviegen_core.train.sound_data import (
     caption,
     effects_of,
     encoder_hash,
+    latent_cache,
     load_codec,
+    places,
     sound_clips,
     text_features,
 )
@@ -43,6 +46,7 @@ from moviegen_core.train.workspace import Workspace
 
 CLIPS = ClipConfig(count=4, size=32, kinds=((16, 8, 2), (20, 16, 1)), first_seed=70)
 STRUCK = replace(CLIPS, count=2, motions=("walk",))
+PLACES = SoundConfig.beside(replace(CLIPS, count=2, first_seed=90), channels=1, subject=False)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +85,8 @@ def match_recipe(**changes):
 
 def audio_recipe(**changes):
     return nano_audio.AudioRecipe(
-        **{"clips": CLIPS, "struck": STRUCK, "steps": 2, "minutes": 60, "tokens_per_batch": 100, **changes}
+        **{"clips": CLIPS, "struck": STRUCK, "places": PLACES, "steps": 2, "minutes": 60, "tokens_per_batch": 100}
+        | changes
     )
 
 
@@ -121,7 +126,7 @@ def test_parts_of_clips_come_with_the_sound_of_the_same_time(workspace):
     recipe = match_recipe(seconds=1.0)
     data = sound_clips(workspace, CLIPS)
     effects = band_cache(workspace, effects_of(workspace, data), 40, EFFECTS)
-    texts = text_features(workspace, data, 2)
+    texts = text_features(workspace, data, recipe.variants)
     caches = {BANDS: band_cache(workspace, data, 40), EFFECTS: effects}
     source = nano_sound_match.Segments(data, caches, texts, recipe)
     for position in range(6):
@@ -155,6 +160,19 @@ def test_audio_recipe_ships_weights_and_how_to_sample_with_them(workspace):
     model = loading.load(workspace.weight_file("nano/audio"), dtype=torch.float32)
     assert not torch.equal(model.frames_in.standard.std, torch.ones(288))
     assert list(workspace.folder("nano-audio", "sheets").glob("step-*.png"))
+
+
+def test_places_that_nobody_sees_come_as_often_as_told_and_leave_their_frames_out(workspace):
+    unseen = places(workspace, PLACES, nano_audio.PLACE)
+    recipe = audio_recipe()
+    part = nano_audio.Heard(unseen, text_features(workspace, unseen, recipe.variants), latent_cache(workspace, unseen))
+    batch = nano_audio.source(replace(recipe, stretch_share=1.0), part, 7).batch(0)
+    length = batch["latent"].shape[2]
+    assert batch["frames"].shape == (*batch["frames_mask"].shape, 7) == (batch["latent"].shape[0], length, 7)
+    assert not batch["frames_mask"].any()
+    assert not batch["hits"].any()
+    assert set(batch["kind"].tolist()) == {SOUND_KINDS.index("silence")}
+    assert not workspace.folder("sound-clips-places").exists()
 
 
 def test_audio_recipe_trains_on_from_weights_without_the_head(workspace, tmp_path):

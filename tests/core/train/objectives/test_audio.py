@@ -59,6 +59,17 @@ def test_sample_without_conditions_knows_no_sound_either(seen):
     assert not known[~text & ~video].any()
 
 
+def test_known_sound_goes_on_without_a_word_as_often_as_asked():
+    model = Watcher(CONFIG)
+    model.reset_parameters()
+    sound_flow_matching(model, make_batch(40), torch.Generator().manual_seed(0), known_alone=0.2)
+    _, text, _, video, _, known = model.parts
+    without = ~text.any(dim=1) & ~video.any(dim=1)
+    assert share(without) == pytest.approx(0.4, abs=0.02)
+    # Of the 20 % a tenth are masked to 97.5 % or more, which is all of 40 frames.
+    assert share(without & known.any(dim=1)) == pytest.approx(0.18, abs=0.02)
+
+
 def test_half_of_the_sounds_are_fully_masked_and_the_rest_to_three_quarters_at_least():
     known = known_frames(SAMPLES, 100, torch.Generator().manual_seed(1))
     some = known.any(dim=1)
