@@ -73,11 +73,14 @@ def _make(arguments: argparse.Namespace) -> None:
     if arguments.no_sound and asked:
         raise ConfigError("--no-sound leaves nothing for the other options of sound; leave it or them out")
     loras = [_lora(given) for given in arguments.lora]
+    from ..conditioning.text import add_camera
     from ..media.files import replacing
     from ..pipelines.movie import MovieGenPipeline, check_fps
     from ..pipelines.sound_parts import has_sound
 
     check_fps(arguments.fps)
+    if arguments.camera is not None:
+        add_camera("", arguments.camera)  # an unknown one is told before the work
     frames = arguments.frames
     if frames is None:
         frames = seconds_to_frames(arguments.seconds, arguments.fps)
@@ -92,6 +95,7 @@ def _make(arguments: argparse.Namespace) -> None:
         pipeline.sound.check_eyes()  # what cannot be heard is told before the work
     elif not arguments.no_sound:
         say(f"{arguments.model} has no weights for the sound of films: this one shows pictures alone")
+    failed: BaseException | None = None
     progress = Progress("sampling")
     film = pipeline(
         arguments.prompt,
@@ -122,10 +126,13 @@ def _make(arguments: argparse.Namespace) -> None:
                 on_frames=lambda count: watching.show(count, frames),
                 on_step=lambda step, steps, _: sounding.show(step, steps),
             )
-        except BaseException:  # a lack of memory or an interrupt, too: the pictures took their time
-            film.save(arguments.output)
-            say(f"{arguments.output} is kept, without the sound that could not be made")
-            raise
+        except BaseException as error:  # a lack of memory or an interrupt, too: the pictures took their time
+            failed = error.with_traceback(None)  # which would hold what filled the memory
+    if failed is not None:
+        say("the sound could not be made; writing the pictures without it")
+        film.save(arguments.output)
+        say(f"{arguments.output} is kept, without the sound that could not be made")
+        raise failed
     film.save(arguments.output)
     print(arguments.output)
     if arguments.sheet is not None:

@@ -98,6 +98,7 @@ def add_camera(prompt: str, camera: str) -> str:
 
     The paper prepends the class to the caption (section 3.2.1); the exact wording is an assumption.
     """
+    camera = camera.strip().lower()
     if camera not in CAMERA_MOTIONS + SHOT_TYPES:
         raise ConfigError(f"{camera!r} is no known camera motion; use one of {', '.join(CAMERA_MOTIONS + SHOT_TYPES)}")
     present, rest = split_camera(prompt)

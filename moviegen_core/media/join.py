@@ -152,16 +152,24 @@ def steadied(windows: Iterable[TimedWindow], fps: Fraction, num_frames: int) -> 
     last: Tensor | None = None
     starts: list[float] = []
     for pixels, seconds in windows:
-        held = pixels if last is None else torch.cat([last, pixels], 1)
+        kept = 0 if last is None else 1  # pictures before this window's own
         starts = [*starts[-1:], *seconds]
         # How long the window's last picture stays is known when the next one comes.
         due = max(given, min(num_frames, math.ceil(starts[-1] * fps - 0.5)))
         chosen = [bisect_right(starts, (frame + 0.5) / fps, lo=1) - 1 for frame in range(given, due)]
         # A long pause is many frames.
         for start in range(0, len(chosen), PIECE):
-            yield held[:, chosen[start : start + PIECE]]
+            piece = chosen[start : start + PIECE]
+            if last is not None and piece[-1] == 0:
+                yield last.expand(-1, len(piece), -1, -1)
+            elif last is not None and piece[0] == 0:
+                yield torch.cat([last, pixels], 1)[:, piece]
+            elif piece == list(range(piece[0], piece[-1] + 1)):
+                yield pixels[:, piece[0] - kept : piece[-1] + 1 - kept]
+            else:
+                yield pixels[:, [place - kept for place in piece]]
         given = due
-        last = held[:, -1:].clone()
+        last = pixels[:, -1:].clone()
     if last is not None and given < num_frames:
         yield from last.expand(-1, num_frames - given, -1, -1).split(PIECE, 1)
 

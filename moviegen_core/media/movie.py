@@ -299,7 +299,7 @@ def copy_movie(
             # Opaque: as they are, though there be no encoder for them.
             targets = {stream.index: copy.add_stream_from_template(stream, opaque=True) for stream in kept}
             for packet in packets_of(given, kept, origin):
-                if packet.dts is not None:
+                if packet.size:
                     packet.stream = targets[packet.stream.index]
                     copy.mux(packet)
     return final

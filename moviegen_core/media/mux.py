@@ -68,17 +68,25 @@ def check_container(source: str | os.PathLike[str], path: str | os.PathLike[str]
             f"{final.name}: films are written as {', '.join((*FORMATS, TS_ENDINGS[0]))}; change the file's ending"
         )
     with opened(origin) as given:
-        codec = picture_stream(given, origin).codec.canonical_name
-    if codec not in held_codecs(ending):
-        raise MediaError(f"{final.name} cannot hold {codec} pictures; choose a name that ends in .mkv")
+        pictures = picture_stream(given, origin)
+        codec, names = pictures.codec.canonical_name, names_of(pictures)
+    if not names & held_codecs(ending):
+        remedy = "encode the film anew first" if ending == ".mkv" else "choose a name that ends in .mkv"
+        raise MediaError(f"{final.name} cannot hold {codec} pictures; {remedy}")
 
 
 def can_copy(source: str | os.PathLike[str], path: str | os.PathLike[str]) -> bool:
     """Whether a file of this name, of FORMATS, can hold the film's pictures and sound as they are."""
     origin = existing(source)
     with opened(origin) as given:
-        codecs = {stream.codec.canonical_name for stream in known_streams(given)}
-    return codecs <= held_codecs(Path(path).suffix.lower())
+        named = [names_of(stream) for stream in known_streams(given)]
+    held = held_codecs(Path(path).suffix.lower())
+    return all(names & held for names in named)
+
+
+def names_of(stream: Any) -> set[str]:
+    """What FFmpeg calls the codec of a stream: containers list some by the codec's name, some by the coder's."""
+    return {stream.codec.name, stream.codec.canonical_name}
 
 
 def held_codecs(ending: str) -> set[str]:

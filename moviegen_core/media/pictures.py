@@ -32,6 +32,7 @@ def timed_windows(
     film = timeline(source) if film is None else film
     kept: list[Tensor] = []
     moments: list[float] = []
+    slack = 0.5 / float(film.fps or 1000)
     last, due = 0.0, 0  # when the latest picture is shown; the number of the next one
     with codec_errors(source, reading=True), av.open(str(source)) as container:
         stream: Any = picture_stream(container, source)
@@ -39,6 +40,8 @@ def timed_windows(
         upright = Upright(stream, shorter_side=shorter_side)
         for frame in container.decode(stream):
             seconds = None if frame.pts is None else frame.pts * frame.time_base - film.start_seconds
+            if film.stamped and seconds is not None and seconds < -slack:
+                continue  # some decoders show what comes before the first key frame too, as grey
             if film.fps is not None:
                 if seconds is not None and film.stamped:
                     due = max(due, round(seconds * film.fps))  # after pictures that cannot be decoded

@@ -6,12 +6,14 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from ..errors import MediaError
 from .files import codec_errors, existing
 
+REORDERED = 32  # packets among the first of which that of the first picture is
 TOLERANCE_SECONDS = 0.0011  # Matroska and FLV round every time stamp to 1 ms
 
 
@@ -71,13 +73,13 @@ def picture_stream(container: Any, path: Path) -> Any:
     raise MediaError(f"{path} holds no pictures; choose a film, or load it as a sound")
 
 
-def shown_packets(container: Any, stream: Any) -> Iterator[Any]:
-    """The packets of an open film's pictures that become pictures, in the order of the file.
+def shown_stamps(container: Any, stream: Any) -> Iterator[tuple[int | None, int]]:
+    """(time stamp, duration) in ticks of an open film's packets that become pictures, in the order of the file.
 
     No picture is made of what comes before the first key frame, as in recorded broadcasts and in films that were cut
     without encoding them anew.
     """
-    before: list[Any] = []
+    before: list[tuple[int | None, int]] = []
     begun = False
     for packet in container.demux(stream):
         if not packet.size:
@@ -85,10 +87,11 @@ def shown_packets(container: Any, stream: Any) -> Iterator[Any]:
         begun = begun or packet.is_keyframe
         # What an edit list leaves out, of a trimmed film, is in the file for the decoder alone.
         if not packet.is_discard:
+            found = packet.pts if packet.pts is not None else packet.dts, packet.duration or 0
             if begun:
-                yield packet
+                yield found
             else:
-                before.append(packet)
+                before.append(found)
     if not begun:  # some formats mark none
         yield from before
 
@@ -103,11 +106,12 @@ def pictures_start(path: str | os.PathLike[str]) -> Fraction | None:
             stream = picture_stream(container, source)
         except MediaError:
             return None
+        start = (stream.start_time or 0) * stream.time_base
         first = next(container.demux(stream))
-        start = Fraction((stream.start_time or 0) * stream.time_base)
         if first.is_keyframe or not first.size:
             return start
-    return timeline(source).start_seconds
+        stamps = [stamp for stamp, _ in islice(shown_stamps(container, stream), REORDERED) if stamp is not None]
+        return min(stamps) * stream.time_base if stamps else start
 
 
 def timeline(path: str | os.PathLike[str]) -> Timeline:
@@ -118,24 +122,19 @@ def timeline(path: str | os.PathLike[str]) -> Timeline:
     import av
 
     source = existing(path)
-    stamped = True
     with codec_errors(source, reading=True), av.open(str(source)) as container:
         stream = picture_stream(container, source)
         tick = float(stream.time_base)
-        stamps, durations = [], {}
-        for packet in shown_packets(container, stream):
-            stamped = stamped and packet.pts is not None
-            stamp = packet.pts if packet.pts is not None else packet.dts
-            stamps.append(stamp)
-            durations[stamp] = packet.duration or 0
+        shown = list(shown_stamps(container, stream))
+        stamped = container.format.name != "avi"  # it numbers pictures as they are decoded
         rates = [rate for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate) if rate]
         base = Fraction(stream.time_base)
-    if not stamps:
+    if not shown:
         raise MediaError(f"{source} holds no readable frame; it may be cut off: write or copy it again")
-    count = len(stamps)
-    if None in stamps:
+    count, stamps, durations = len(shown), [stamp for stamp, _ in shown if stamp is not None], dict(shown)
+    if len(stamps) < count:
         fps = exact_fps(float(rates[0])) if rates else Fraction(25)
-        return Timeline(start_seconds=Fraction(0), seconds=count / fps, num_frames=count, fps=fps, stamped=stamped)
+        return Timeline(start_seconds=Fraction(0), seconds=count / fps, num_frames=count, fps=fps, stamped=False)
     stamps.sort()
     first, last = stamps[0], stamps[-1]
     for rate in [*rates, *([Fraction(count - 1, last - first) / base] if last > first else [])]:

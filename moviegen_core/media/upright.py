@@ -15,6 +15,7 @@ from .timeline import picture_stream
 
 UNSPECIFIED = 2  # H.273 code of a matrix that nobody told
 HDR_TRANSFERS = (16, 18)  # H.273: PQ and HLG
+COMFYUI_TAGS = {"prompt", "workflow"}  # of its films, which are BT.601 at any size and do not say so
 HD_WIDTH, SD_HEIGHT = 1280, 576  # pixels; from the one on, and above the other, untold colours are those of BT.709
 
 
@@ -27,6 +28,7 @@ class Upright:
 
     def __init__(self, stream: Any, *, shorter_side: int | None = None) -> None:
         self.aspect = stream.sample_aspect_ratio or 1
+        self.broadcast = not COMFYUI_TAGS & stream.container.metadata.keys()
         self.shorter_side = shorter_side
         self.size: tuple[int, int] | None = None
 
@@ -39,7 +41,7 @@ class Upright:
         if (frame.height, frame.width) != (height, width):
             smaller = height <= frame.height and width <= frame.width
             options = {"height": height, "width": width, "interpolation": "AREA" if smaller else "BICUBIC"}
-        if _untold_hd(frame):
+        if self.broadcast and _untold_hd(frame):
             options["src_colorspace"] = "ITU709"
         return torch.from_numpy(frame.to_ndarray(format="rgb24", **options)).rot90(frame.rotation // 90)
 

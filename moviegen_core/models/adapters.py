@@ -101,7 +101,7 @@ class Added:
     def __init__(self, network: nn.Module, source: str | os.PathLike[str] | None = None) -> None:
         """`source`: the checkpoint that `network` was loaded from. Originals are read there, as exact as it holds them.
 
-        Without one, a copy of every weight that is changed is kept.
+        Without one, and of weights that are no longer the checkpoint's, a copy of each that is changed is kept.
         """
         self.network = network
         self.source = source
@@ -157,8 +157,14 @@ class Added:
         places = {renamed.get(key, key): key for key in header.keys}
 
         def read(key: str, weight: Tensor) -> Tensor:
+            if key in self._kept:
+                return self._kept[key]
             name = places[key]
-            return loading.read_tensors(replace(header, files={name: header.files[name]}))[name]
+            original = loading.read_tensors(replace(header, files={name: header.files[name]}))[name]
+            untouched = not any(key in own for _, own in self._files.values())
+            if untouched and not torch.equal(original.to(weight), weight):
+                return self._kept.setdefault(key, weight.clone())  # changed since it was loaded
+            return original
 
         return read
 

@@ -21,7 +21,8 @@ from .. import toybox
 from ..config import to_dict
 from ..errors import ConfigError, MediaError
 from ..media.frames import from_uint8
-from ..media.join import clip_of, fitted
+from ..media.join import Clip, clip_of, fitted
+from ..media.movie import read_movie
 from ..media.timeline import exact_fps, timeline
 from ..media.upright import refuse_hdr
 from .latents import caption
@@ -74,6 +75,7 @@ class Films:
         self.files = sorted(path for path in folder.iterdir() if path.suffix.lower() in FILMS + PICTURES)
         if not self.files:
             raise ConfigError(f"{folder} holds neither films nor pictures ({', '.join(FILMS + PICTURES)}); add some")
+        self.clips: dict[Path, Clip] = {}  # of the films that were read
         self.shots: list[tuple[Path, int]] = []
         for file in self.files:
             self.shots += [(file, index) for index in range(self._count(file, per_film))]
@@ -99,8 +101,11 @@ class Films:
         if file.suffix.lower() in PICTURES:
             return 1
         refuse_hdr(file)
+        film, rate = read_movie(file), exact_fps(self.config.fps) / self.config.frames
+        if film.num_frames / film.fps * rate >= 2 * per_film:
+            return per_film  # no header is that wrong, and long films need not be read whole for it
         # A film shorter than a shot is one by itself.
-        return min(per_film, max(1, int(timeline(file).seconds * exact_fps(self.config.fps) / self.config.frames)))
+        return min(per_film, max(1, int(timeline(file).seconds * rate)))
 
     def _picture(self, file: Path) -> Iterator[Tensor]:
         from PIL import Image, ImageOps, UnidentifiedImageError
@@ -113,7 +118,9 @@ class Films:
         yield from fitted([from_uint8(frame[None])], self.config.height, self.config.width, "crop")
 
     def _film(self, file: Path, indices: list[int]) -> Iterator[Tensor]:
-        config, film = self.config, clip_of(file, sound=False)
+        if file not in self.clips:
+            self.clips[file] = clip_of(file, sound=False)
+        config, film = self.config, self.clips[file]
         rate = exact_fps(config.fps)
         windows = fitted(film.at(rate, max(1, round(film.seconds * rate))), config.height, config.width, "crop")
         frames = chain.from_iterable(window.unbind(1) for window in windows)

@@ -226,6 +226,15 @@ def test_missing_film_is_refused(tmp_path):
         read_movie(tmp_path / "film.mp4")
 
 
+@pytest.mark.parametrize("given", ["mkv", "mp4"])
+@pytest.mark.parametrize("wanted", ["mkv", "mp4"])
+def test_film_with_reordered_pictures_is_copied_whole(tmp_path, clip, given, wanted):
+    film, copy = tmp_path / f"film.{given}", tmp_path / f"copy.{wanted}"
+    write_movie(clip, film, 20)
+    copy_movie(film, copy)
+    assert torch.equal(read_movie(copy).pixels(), read_movie(film).pixels())
+
+
 @pytest.mark.parametrize(("codec", "ending"), [("libsvtav1", "mp4"), ("prores_ks", "mov")])
 def test_film_is_copied_whether_or_not_its_codec_can_be_written(tmp_path, codec, ending):
     film, copy = tmp_path / f"film.{ending}", tmp_path / f"copy.{ending}"

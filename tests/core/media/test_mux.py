@@ -196,6 +196,13 @@ def test_loud_sound_is_lowered_and_told(tmp_path, caplog):
     assert "would have clipped" in caplog.text
 
 
+def test_pictures_that_a_container_lists_by_their_coder_are_kept(tmp_path):
+    write_film(tmp_path / "film.avi", "msmpeg4")
+    assert picture_packets(tmp_path / "film.avi")[0]
+    set_audio(tmp_path / "film.avi", tone(1), tmp_path / "new.mkv")
+    assert read_movie(tmp_path / "new.mkv").pixels().shape[1] == 12
+
+
 @pytest.mark.parametrize("ending", ["xyz", "avi"])
 def test_ending_that_no_film_is_written_with_is_refused(tmp_path, ending):
     write_movie(noisy_frames(3), tmp_path / "film.mp4", 24)

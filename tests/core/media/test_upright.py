@@ -15,10 +15,13 @@ from moviegen_core.media.upright import is_hdr, refuse_hdr
 RED = (200, 30, 30)
 
 
-def write_plain(path, height, width, *, matrix="ITU709", aspect=None, transfer=None, codec="libx264", frames=3):
+def write_plain(
+    path, height, width, *, matrix="ITU709", aspect=None, transfer=None, codec="libx264", frames=3, tags=None
+):
     """A film of one colour, whose file does not tell what its colours mean."""
     picture = np.full((height, width, 3), RED, np.uint8)
-    with av.open(str(path), mode="w") as container:
+    with av.open(str(path), mode="w", options={"movflags": "use_metadata_tags"} if tags else {}) as container:
+        container.metadata.update(tags or {})
         stream = container.add_stream(codec, rate=25)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         if aspect is not None:
@@ -41,6 +44,11 @@ def test_untold_colours_are_those_of_the_films_size(tmp_path, height, width, mat
     wanted = torch.tensor(RED) / 127.5 - 1
     for pixels in (read_movie(film).pixels(), next(timed_windows(film))[0]):
         assert (pixels.mean(dim=(1, 2, 3)) - wanted).abs().max() < 4 / 127.5
+
+
+def test_untold_colours_of_a_film_of_comfyui_are_as_it_writes_them(tmp_path):
+    film = write_plain(tmp_path / "film.mp4", 720, 1280, matrix="ITU601", tags={"prompt": "{}"})
+    assert (read_movie(film).pixels().mean(dim=(1, 2, 3)) - (torch.tensor(RED) / 127.5 - 1)).abs().max() < 4 / 127.5
 
 
 @pytest.mark.parametrize(("aspect", "width"), [(Fraction(2, 1), 128), (Fraction(8, 9), 56), (Fraction(1, 1), 64)])

@@ -115,6 +115,21 @@ class Products(TorchDispatchMode):
         return result
 
 
+@torch.no_grad()
+def test_weights_that_were_changed_since_they_were_loaded_stay_changed(network, tmp_path):
+    source = loading.save(network, tmp_path / "plain.safetensors")
+    file = weak(network, tmp_path / "lora.safetensors", 0.1)
+    changed = loading.load(source)
+    for parameter in changed.parameters():
+        parameter.add_(1.0)
+    own = {name: value.clone() for name, value in changed.state_dict().items()}
+    added = adapters.Added(changed, source)
+    added.add(file, 0.5)
+    assert 0 < (changed.blocks[0].mlp.up.weight - own["blocks.0.mlp.up.weight"]).abs().max() < 0.9
+    added.add(file, -0.5)
+    assert all(torch.equal(value, own[name]) for name, value in changed.state_dict().items())
+
+
 def test_one_product_at_a_time_is_made(network, tmp_path):
     plain = loading.load(loading.save(network, tmp_path / "plain.safetensors"))
     path = adapters.save(disturb(adapters.adapt(network, 3)), tmp_path / "lora.safetensors")
