@@ -70,7 +70,7 @@ def _average(arguments: argparse.Namespace) -> None:
 def add_evaluate(commands: Any) -> None:
     """The parser of `evaluate`."""
     evaluate = commands.add_parser("evaluate", help="measure the models; writes figures and tables")
-    evaluate.add_argument("bench", help="tae, judge, video, path, loss, text, sound, codec or match")
+    evaluate.add_argument("bench", help="tae, judge, video, path, loss, text, sound, words, codec or match")
     evaluate.add_argument("--output", type=Path, default=Path("out/evaluate"), metavar="DIR", help="(%(default)s)")
     add_settings(evaluate, "an option of the bench, such as --set prompts=50")
     evaluate.add_argument("--record", action="store_true", help="enter the figures in the shipped weights' manifest")

@@ -16,6 +16,7 @@ BENCHES = {
     "path": ".path",
     "loss": ".loss",
     "sound": ".sound",
+    "words": ".words",
     "codec": ".codec",
     "match": ".match",
     "text": ".text",

@@ -34,14 +34,18 @@ def through_codec(codec: AudioCodec, roughness: float = 0.0) -> Make:
     return make
 
 
-def generated(pipeline: SoundPipeline, candidates: int | None = None, picture_guidance: float | None = None) -> Make:
-    """Mono sound made for a scene from its pictures and its caption, the best of so many `candidates`."""
+def generated(
+    pipeline: SoundPipeline, candidates: int | None = None, picture_guidance: float | None = None, *,
+    shown: bool = True,
+) -> Make:  # fmt: skip
+    """Mono sound made for a scene from its pictures, if they are `shown`, and its caption; the best of `candidates`."""
 
     def make(scene: Scene, seconds: float, music: bool | str, seed: int) -> Tensor:
         said = sound_captions(scene, seed, music=music)
         made = pipeline(
             said.description, music=said.music_description, music_likelihood=said.music, quality=said.quality,
-            frames=pictures(scene, seconds), fps=CLIP_FPS, seconds=seconds, seed=seed,
+            frames=pictures(scene, seconds) if shown else None, fps=CLIP_FPS if shown else None, seconds=seconds,
+            seed=seed,
             candidates=candidates, picture_guidance=picture_guidance,
         )  # fmt: skip
         return made.waveform
