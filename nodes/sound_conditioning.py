@@ -43,9 +43,9 @@ class VideoToSound(io.ComfyNode):
                 FrameEncoders.Input(
                     "frame_encoders",
                     optional=True,
-                    tooltip="From Load Frame Encoders (Movie Gen). Needed to hear a video.",
+                    tooltip="From Load Frame Encoders (Movie Gen). Needed to make sound for a video.",
                 ),
-                io.Video.Input("video", optional=True, tooltip="The video to be heard, at any frame rate."),
+                io.Video.Input("video", optional=True, tooltip="The video that gets a sound, at any frame rate."),
                 io.Image.Input("images", optional=True, tooltip="Or its frames."),
                 io.Float.Input(
                     "fps",

@@ -114,8 +114,8 @@ class VideoRecipe:
         ema_decay=0.98, best_share=0.4, snapshots=(0.6, 0.8, 1.0),
     )  # fmt: skip
     weight_power: float = 0.5  # on how much each latent channel shows; 0 counts all alike, as the paper does
-    # Mean of the logit-normal times (assumption). The paper's 0 spends 1 % of a training below time 0.1, where half of
-    # what motions lose is lost: `moviegen evaluate path`.
+    # Mean of the logit-normal times (assumption). The paper's 0 spends 1 % of a training below time 0.1, where it
+    # is decided which way a thing goes.
     time_mean: float = -0.8
     # Aids of the training (assumptions), off with adapters: words are whitened (train/whiten.py);
     # `stir` makes heard what checkpoints trained without could not; and half-way the network is asked what is
