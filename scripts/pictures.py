@@ -69,10 +69,12 @@ def thumbnails(pipeline: MovieGenPipeline, seed: int) -> Path:
     for path in sorted((ROOT / "workflows").glob("text_to_*.json")):
         settings = json.loads(path.read_text(encoding="utf-8"))
         prompt = prompt_of(settings)
-        if prompt is None or "MovieGenSoundDecode" in (node["type"] for node in settings["nodes"]):
+        types = {node["type"] for node in settings["nodes"]}
+        if prompt is None or "MovieGenSoundDecode" in types:
             continue  # sound_pictures.py draws those with sound
         say(f"{path.name}: {prompt}")
-        frames = to_images(film(pipeline, prompt, seed))
+        temperature = None if "MovieGenVideoSampler" in types else 1.0  # stock samplers know no other
+        frames = to_images(film(pipeline, prompt, seed, temperature))
         picture = frames[len(frames) // 2].resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BICUBIC)
         picture.save(path.with_suffix(".jpg"), quality=88)
     return ROOT / "workflows"
@@ -88,9 +90,9 @@ def prompt_of(workflow: dict) -> str | None:
     return node["widgets_values"][names.index(widget)]
 
 
-def film(pipeline: MovieGenPipeline, prompt: str, seed: int) -> Tensor:
+def film(pipeline: MovieGenPipeline, prompt: str, seed: int, temperature: float | None = None) -> Tensor:
     """[3, T, H, W] in [-1, 1]."""
-    made = pipeline(prompt, num_frames=seconds_to_frames(SECONDS, FPS), fps=FPS, seed=seed)
+    made = pipeline(prompt, num_frames=seconds_to_frames(SECONDS, FPS), fps=FPS, seed=seed, temperature=temperature)
     return torch.cat([window[0] for window in made.windows()], dim=1)
 
 
