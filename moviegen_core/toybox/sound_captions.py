@@ -159,18 +159,24 @@ MUSIC_PHRASES: dict[str, tuple[str, ...]] = {
         "A gentle, relaxing piece with warm pads and sparse bells.",
         "Slow and peaceful ambient music.",
         "Quiet, dreamy music with long chords.",
+        "Calm music.",
+        "Soft piano.",
     ),
     "cheerful": (
         "Cheerful music with a bouncy marimba and light drums.",
         "A happy, upbeat tune in a major key.",
         "Playful and fast music with plucked bass and marimba.",
         "Bright, lively music with a catchy melody.",
+        "Happy music.",
+        "A cheerful song.",
     ),
     "tense": (
         "Tense music with a low pulse and trembling strings.",
         "Dark, suspenseful music in a minor key.",
         "An uneasy, dramatic piece with a beating heart of a drum.",
         "Nervous music with low notes and tremolo chords.",
+        "Tense music.",
+        "Dark and scary strings.",
     ),
 }
 # As long as all others now and then, so that few words do not mean silence.
