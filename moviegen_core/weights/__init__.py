@@ -43,11 +43,13 @@ class Shipped:
     settings: dict[str, str] = dataclasses.field(default_factory=dict)  # of the recipe, where they are not its own
     # What it was trained on from, oldest first: sha256, recipe, commit, seed, steps and settings of each, where known.
     ancestors: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    # Where they are the mean of several trainings (`moviegen average`), those, as ancestors are told.
+    averaged: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     evaluation: dict[str, Any] = dataclasses.field(default_factory=dict)
     sampling: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
-INHERITED = ("sha256", "recipe", "commit", "seed", "steps", "settings")  # what an entry tells its descendants
+INHERITED = ("sha256", "recipe", "commit", "seed", "steps", "settings", "averaged")  # what an entry tells its descendants
 
 
 def lineage(name_or_path: str | os.PathLike[str], folder: Path = SHIPPED_FOLDER) -> list[dict[str, Any]]:
@@ -60,7 +62,7 @@ def lineage(name_or_path: str | os.PathLike[str], folder: Path = SHIPPED_FOLDER)
     for entry in shipped(file.parent).values():
         if entry.sha256 == digest:
             told = dataclasses.asdict(entry)
-            return [*entry.ancestors, {key: told[key] for key in INHERITED if told[key] not in ("", None, {})}]
+            return [*entry.ancestors, {key: told[key] for key in INHERITED if told[key] not in ("", None, {}, [])}]
     return [{"sha256": digest}]
 
 

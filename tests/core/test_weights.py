@@ -83,6 +83,9 @@ def test_weights_tell_what_they_were_trained_on_from(folder, tmp_path_factory):
     stray = tmp_path_factory.mktemp("elsewhere") / "stray.bin"
     stray.write_bytes(b"first")
     assert weights.lineage(stray, folder) == [{"sha256": first.sha256}]
+    parts = [{"sha256": "a", "steps": 3}, {"sha256": "b", "steps": 4}]
+    weights.register("nano/second", second, folder, averaged=parts)
+    assert weights.lineage("nano/second", folder)[-1]["averaged"] == parts
 
 
 def test_changed_file_is_refused(folder):
