@@ -71,8 +71,10 @@ def help_pages(seed: int) -> list[Path]:
     real = torch.from_numpy(toybox.sound(scene, channels=1, music=False))[:, : round(WHOLE_SECONDS * SOUND_SAMPLE_RATE)]
     say("extend_sound, fill_sound")
     begun = known_sound(real[:, : round(KNOWN_SECONDS * SOUND_SAMPLE_RATE)])
-    longer = pipeline(known=begun, seconds=WHOLE_SECONDS, seed=seed).waveform
-    filled = pipeline(known=known_sound(real, gaps=[GAP]), seconds=WHOLE_SECONDS, seed=seed).waveform
+    said = toybox.sound_captions(scene, seed, music=False).description
+    say(said)
+    longer = pipeline(said, known=begun, seconds=WHOLE_SECONDS, seed=seed).waveform
+    filled = pipeline(said, known=known_sound(real, gaps=[GAP]), seconds=WHOLE_SECONDS, seed=seed).waveform
     drawn.append(save(marked(longer, [KNOWN_SECONDS]), HELP / "extend_sound.jpg"))
     drawn.append(save(marked(filled, GAP), HELP / "fill_sound.jpg"))
 
