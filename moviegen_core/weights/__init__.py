@@ -49,7 +49,8 @@ class Shipped:
     sampling: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
-INHERITED = ("sha256", "recipe", "commit", "seed", "steps", "settings", "averaged")  # what an entry tells its descendants
+# What an entry tells its descendants.
+INHERITED = ("sha256", "recipe", "commit", "seed", "steps", "settings", "averaged")
 
 
 def lineage(name_or_path: str | os.PathLike[str], folder: Path = SHIPPED_FOLDER) -> list[dict[str, Any]]:
