@@ -152,7 +152,7 @@ def sample(
     check_flow(model)
     if model.get_model_object("latent_format").latent_dimensions == 1:
         raise BackendError(convert.NO_VIDEO)
-    # ComfyUI before 0.20 fits the empty latents of other models in space alone.
+    # ComfyUI 0.19 fits the empty latents of other models in space alone.
     known = inspect.signature(comfy.sample.fix_empty_latent_channels).parameters
     ratios = {name: latent[name] for name in convert.EMPTY_RATIOS if name in latent and name in known}
     start = comfy.sample.fix_empty_latent_channels(model, latent["samples"], **ratios)
