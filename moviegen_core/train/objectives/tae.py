@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...models.tae.model import TAE
 from ..data import roughened
 from .discriminator import Adversary
 
@@ -42,6 +43,10 @@ class TAELoss:
     # Deviation of noise that the decoder learns to see through, up to this much of the latents' own, another share for
     # each clip (assumption, after RAE, arXiv 2510.11690): a generator's latents are never quite right.
     latent_noise: float = 0.0
+    # The autoencoder whose latents ours should stay close to, for what was trained on them, and the weight of the
+    # squared distance in units of their deviations (assumption).
+    anchor: TAE | None = None
+    anchor_weight: float = 0.0
 
     def __call__(self, module: nn.Module, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         """Loss and its parts; also "psnr" in decibels, for pixels that span 2."""
@@ -60,6 +65,9 @@ class TAELoss:
             "outlier": outlier_penalty(posterior.mean, self.outlier_radius),
         }
         loss = parts["absolute"] + self.kl_weight * parts["kl"] + self.outlier_weight * parts["outlier"]
+        if self.anchor is not None:
+            parts["moved"] = moved(self.anchor, pixels, posterior.mean)
+            loss = loss + self.anchor_weight * parts["moved"]
         if self.squared_weight:
             loss = loss + self.squared_weight * squared
         if self.perceptual is not None:
@@ -82,6 +90,13 @@ def outlier_penalty(latent: Tensor, radius: float = OUTLIER_RADIUS) -> Tensor:
     std, mean = torch.std_mean(frames, dim=2, keepdim=True, correction=0)
     distance = torch.linalg.vector_norm(frames - mean, dim=1)
     return F.relu(distance - radius * torch.linalg.vector_norm(std, dim=1)).mean()
+
+
+def moved(anchor: TAE, pixels: Tensor, latent: Tensor) -> Tensor:
+    """Mean square of the way from the anchor's latents of `pixels` to raw `latent`; 1 is the anchor's own variance."""
+    with torch.no_grad():
+        kept = anchor.posterior(pixels).mean
+    return ((latent - kept) / anchor.latent_std[:, None, None, None]).square().mean()
 
 
 def detail_distance(first: Tensor, second: Tensor, scales: int = DETAIL_SCALES) -> Tensor:

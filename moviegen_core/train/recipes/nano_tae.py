@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ...errors import ConfigError
 from ...media.frames import contact_sheet, from_uint8
 from ...models.tae import presets
 from ...models.tae.model import TAE
@@ -42,7 +43,7 @@ class TAEStage:
     final_scale: float = 0.02
     ema_decay: float = 0.98
     adversary_weight: float = 0.0
-    latent_noise: float = 0.0  # only once the latents have been measured: in the stage "decoder"
+    latent_noise: float = 0.0  # only once the latents have been measured: in the stage "decoder", or with a start
     method: str = "adamw"
     steps: int | None = None
 
@@ -79,6 +80,9 @@ class TAERecipe:
     perceptual_weight: float = 0.3
     kl_weight: float = 2e-4
     outlier_weight: float = 10.0  # the paper's 1e5 takes over every clipped step of a short run
+    # Above 0 the encoder stays close to the one of `start`, and the measure of its latents is kept: what was trained
+    # on them stays valid while encoder and decoder learn on.
+    anchor_weight: float = 0.0
     statistics_clips: int = 96
     start_clips: int = 64  # whose principal components the network starts from
 
@@ -91,6 +95,7 @@ def run(recipe: TAERecipe, workspace: Workspace) -> None:
     clips = workspace.clips(recipe.clips)
     torch.manual_seed(recipe.seed)
     tae = TAE(presets.PRESETS[recipe.preset])
+    anchor = anchor_of(recipe, workspace)
     if recipe.start:
         tae.load_state_dict(workspace.begun(recipe.start, "tae").state_dict())
     else:
@@ -123,6 +128,8 @@ def run(recipe: TAERecipe, workspace: Workspace) -> None:
             kl_weight=recipe.kl_weight,
             outlier_weight=recipe.outlier_weight,
             latent_noise=stage.latent_noise,
+            anchor=anchor,
+            anchor_weight=recipe.anchor_weight,
         )
         companions = {}
         if stage.adversary_weight:
@@ -130,7 +137,8 @@ def run(recipe: TAERecipe, workspace: Workspace) -> None:
             loss, companions = replace(loss, adversary=adversary), {"adversary": adversary}
         if name == "decoder":
             if steps or not recipe.start:
-                measure(tae, clips, recipe)
+                if anchor is None:
+                    measure(tae, clips, recipe)
                 ship(tae, recipe, workspace, steps)
             freeze_encoder(tae)
         ema = fit(
@@ -141,9 +149,20 @@ def run(recipe: TAERecipe, workspace: Workspace) -> None:
         ema.copy_to(tae)
         steps += workspace.steps("nano-tae", name)
     tae.requires_grad_(True)
-    if not (recipe.decoder.minutes or recipe.decoder.steps):
+    if anchor is None and not (recipe.decoder.minutes or recipe.decoder.steps):
         measure(tae, clips, recipe)
     ship(tae, recipe, workspace, steps)
+
+
+def anchor_of(recipe: TAERecipe, workspace: Workspace) -> TAE | None:
+    """The autoencoder that the latents stay close to, frozen; ConfigError where one is asked for without a start."""
+    if not recipe.anchor_weight:
+        return None
+    if not recipe.start:
+        raise ConfigError("anchor_weight keeps latents close to those of start; give start, or leave it at 0")
+    anchor = workspace.begun(recipe.start, "tae")
+    assert isinstance(anchor, TAE)
+    return anchor.to(workspace.placement.device).eval().requires_grad_(False)
 
 
 def freeze_encoder(tae: TAE) -> None:

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import io
-import shutil
 from dataclasses import replace
 from functools import cache
 
-import numpy as np
 import pytest
 import torch
 
 from moviegen_core import weights
-from moviegen_core.devices import choose
 from moviegen_core.errors import CheckpointError, ConfigError
-from moviegen_core.media.frames import from_uint8
-from moviegen_core.models import adapters, catalog, loading
-from moviegen_core.models.judge.model import JudgeConfig, prepare_clip
+from moviegen_core.models import adapters, loading
 from moviegen_core.models.tae import presets as tae_presets
 from moviegen_core.models.tae.model import TAE
 from moviegen_core.models.text import build_network, save_text_encoder
@@ -24,14 +18,10 @@ from moviegen_core.models.text.presets import NANO as NANO_TEXT
 from moviegen_core.models.text.tokenizer import ByteTokenizer, LibraryTokenizer
 from moviegen_core.models.video_dit import presets as video_presets
 from moviegen_core.models.video_dit.model import VideoDiT
-from moviegen_core.toybox import sample_scene
-from moviegen_core.train import loop, state
+from moviegen_core.train import state
 from moviegen_core.train.clips import ClipConfig, falls, hard
-from moviegen_core.train.crops import CropConfig
-from moviegen_core.train.latents import encoder_hash, load_tae, weights_hash
-from moviegen_core.train.recipes import RECIPES, nano_judge, nano_tae, nano_video
+from moviegen_core.train.recipes import RECIPES, nano_video
 from moviegen_core.train.vocabulary import build_tokenizer
-from moviegen_core.train.workspace import Workspace
 
 CLIPS = ClipConfig(count=3, size=32, kinds=((16, 16, 2), (17, 24, 1)))
 
@@ -41,42 +31,6 @@ def short_beside_the_training(monkeypatch):
     """Sheets in few steps, and channels weighed on one still: neither is what these tests look at."""
     monkeypatch.setattr(nano_video, "SHEET_STEPS", 1)
     monkeypatch.setattr(nano_video, "WEIGHED_STILLS", 1)
-
-
-@pytest.fixture
-def workspace(tmp_path):
-    return make_workspace(tmp_path)
-
-
-@pytest.fixture(scope="module")
-def trained_tae(tmp_path_factory):
-    """A workspace in which the autoencoder recipe has run."""
-    workspace = make_workspace(tmp_path_factory.mktemp("tae"))
-    nano_tae.run(tiny_tae_recipe(), workspace)
-    return workspace
-
-
-def make_workspace(folder):
-    return Workspace(
-        output=folder / "runs",
-        ship=folder / "ship",
-        placement=choose("cpu", "fp32"),
-        render_workers=0,
-        out=io.StringIO(),
-    )
-
-
-def tiny_tae_recipe():
-    image, clip = (CropConfig(frames=frames, size=16, batch_size=1) for frames in (1, 8))
-    stage = nano_tae.TAEStage(minutes=None, steps=1, crops=(image, clip))
-    return nano_tae.TAERecipe(
-        clips=CLIPS,
-        start_clips=3,
-        joint=stage,
-        finish=stage,
-        decoder=replace(stage, adversary_weight=0.1, steps=2),
-        statistics_clips=3,
-    )
 
 
 @cache
@@ -118,8 +72,7 @@ def test_stage_of_a_size_that_clips_cannot_be_averaged_to_is_refused(size):
         nano_video.VideoRecipe(joint=nano_video.VideoStage(minutes=1, size=size))
 
 
-def test_weights_of_shorter_tables_grow_into_the_preset(tmp_path):
-    workspace = make_workspace(tmp_path)
+def test_weights_of_shorter_tables_grow_into_the_preset(workspace, tmp_path):
     ship_untrained_parts(workspace)
     small = VideoDiT(replace(video_presets.NANO, max_grid=(4, 8, 8)))
     file = loading.save(small, tmp_path / "small.safetensors")
@@ -130,9 +83,9 @@ def test_weights_of_shorter_tables_grow_into_the_preset(tmp_path):
 
 
 @pytest.mark.parametrize(("field", "kind"), [("hard_turns", hard), ("falls_turns", falls)])
-def test_clips_of_a_kind_come_as_often_as_a_stage_says(tmp_path, field, kind):
+def test_clips_of_a_kind_come_as_often_as_a_stage_says(workspace, field, kind):
     count = 12
-    workspace, recipe = make_workspace(tmp_path), replace(tiny_video_recipe(), clips=replace(CLIPS, count=count))
+    recipe = replace(tiny_video_recipe(), clips=replace(CLIPS, count=count))
     ship_untrained_parts(workspace)
     data = nano_video.Data(recipe, workspace)
     few = sum(kind(data.clips.scene(number)) for number in range(count))
@@ -141,71 +94,6 @@ def test_clips_of_a_kind_come_as_often_as_a_stage_says(tmp_path, field, kind):
         source = data.source(replace(recipe.joint, stills=0, **{field: turns}), seed=0)
         held = sum(len(members) for members in source.sources[0].buckets.members.values())
         assert held == count + (turns - 1) * few
-
-
-def test_autoencoder_recipe_ships_weights_with_latents_of_unit_variance(trained_tae):
-    workspace = trained_tae
-    entry = weights.shipped(workspace.ship)["nano/tae"]
-    assert (entry.network, entry.recipe, entry.steps) == ("tae", "nano-tae", 4)
-    tae = loading.load(workspace.weight_file("nano/tae"), dtype=torch.float32)
-    assert not torch.equal(tae.latent_std, torch.ones(16))
-    assert list(workspace.folder("nano-tae", "decoder", "sheets").glob("step-*.png"))
-
-
-def test_last_stage_of_the_autoencoder_leaves_the_encoder_alone(trained_tae):
-    finish, decoder = (
-        torch.load(trained_tae.folder("nano-tae", stage, "checkpoint.pt"), weights_only=True)
-        for stage in ("finish", "decoder")
-    )
-    for name, value in decoder["module"].items():
-        if name.startswith("encoder."):
-            assert torch.equal(value, finish["ema"]["shadow"][name]), name
-    assert not torch.equal(
-        decoder["module"]["decoder.head.linear.weight"], finish["module"]["decoder.head.linear.weight"]
-    )
-
-
-def copied(workspace, folder):
-    """The same work in a folder of its own."""
-    shutil.copytree(workspace.output, folder / "runs")
-    return make_workspace(folder)
-
-
-def test_training_anew_first_deletes_what_an_older_one_left_of_all_stages(trained_tae, tmp_path, monkeypatch):
-    def stop(self, batches):
-        raise KeyboardInterrupt
-
-    workspace = copied(trained_tae, tmp_path)
-    folder = workspace.folder("nano-tae")
-    (folder / "decoder" / "snapshot-0.500.pt").touch()
-    monkeypatch.setattr(loop.Trainer, "_optimise", stop)
-    with pytest.raises(KeyboardInterrupt):
-        nano_tae.run(tiny_tae_recipe(), replace(workspace, resume=False))
-    assert not list(folder.rglob("*.pt"))
-
-
-def test_stage_of_an_older_training_does_not_replace_a_newer_one(trained_tae, tmp_path):
-    workspace, recipe = copied(trained_tae, tmp_path), tiny_tae_recipe()
-    with pytest.raises(CheckpointError, match=r"nano-tae/finish holds .* other weights"):
-        nano_tae.run(replace(recipe, joint=replace(recipe.joint, steps=3)), workspace)
-    assert state.load(workspace.folder("nano-tae", "joint", "checkpoint.pt"))["step"] == 3
-
-
-def test_autoencoder_stages_without_time_are_left_out(trained_tae, tmp_path):
-    workspace, recipe = copied(trained_tae, tmp_path), tiny_tae_recipe()
-    none = replace(recipe.joint, minutes=0, steps=None)
-    nano_tae.run(replace(recipe, finish=none, decoder=none), workspace)
-    assert weights.shipped(workspace.ship)["nano/tae"].steps == 1
-
-
-def test_decoder_alone_learns_on_from_weights_and_leaves_their_latents_as_they_are(trained_tae, tmp_path):
-    before, recipe = trained_tae.weight_file("nano/tae"), tiny_tae_recipe()
-    workspace = make_workspace(tmp_path)
-    recipe = replace(recipe, start=str(before), **left_out(recipe, "joint", "finish"))
-    nano_tae.run(recipe, workspace)
-    taes = [loading.load(file, dtype=torch.float32) for file in (before, workspace.weight_file("nano/tae"))]
-    assert encoder_hash(taes[0]) == encoder_hash(taes[1])
-    assert weights_hash(taes[0]) != weights_hash(taes[1])
 
 
 def left_out(recipe, *names):
@@ -346,59 +234,3 @@ def test_features_of_other_text_encoders_are_refused(workspace):
     ship_untrained_parts(workspace)
     with pytest.raises(CheckpointError, match="delete the folder"):
         nano_video.Data(tiny_video_recipe(), workspace)
-
-
-def test_judge_learns_mirrored_clips_as_panned_the_other_way(workspace):
-    wanted = {"pan left": "pan right", "pan right": "pan left"}
-    first_seed = next(seed for seed in range(1000) if sample_scene(seed, split="train").labels()["camera"] in wanted)
-    clips = workspace.clips(ClipConfig(count=1, size=32, kinds=((32, 16, 1),), first_seed=first_seed))
-    label = clips.scene(0).labels()["camera"]
-    config = JudgeConfig(classes=nano_judge.CLASSES, size=32)
-    batch = nano_judge.labelled(clips, config, nano_judge.JudgeRecipe(batch_size=12)).batch(0)
-    (real,) = prepare_clip(from_uint8(np.array(clips.pixels(0)))[None], 16, config)["moves"]
-    seen = set()
-    for pixels, camera in zip(batch["moves"], batch["camera"], strict=True):
-        mirrored = not torch.allclose(pixels, real, atol=2e-3)
-        assert torch.allclose(pixels, real.flip(-1) if mirrored else real, atol=2e-3)
-        assert nano_judge.CLASSES["camera"][camera] == (wanted[label] if mirrored else label)
-        seen.add(mirrored)
-    assert seen == {True, False}
-
-
-def test_judge_sees_a_share_of_the_clips_through_the_autoencoder(workspace):
-    ship_untrained_parts(workspace)
-    clips = workspace.clips(ClipConfig(count=2, size=32, kinds=((32, 16, 1),), first_seed=7))
-    config = JudgeConfig(classes=nano_judge.CLASSES, size=32)
-    coded = nano_judge.coded_clips(workspace, clips.first(1), config)
-    given = from_uint8(np.array(clips.pixels(0)))[None]
-    tae = load_tae(workspace)
-    with torch.inference_mode():
-        again = prepare_clip(tae.decode(tae.encode(given)).clamp(-1, 1), 16, config)["stills"][0]
-    drawn = [from_uint8(np.array(clips.pixels(number)))[None] for number in (0, 1)]
-    real = [prepare_clip(pixels, 16, config)["stills"][0] for pixels in drawn]
-    seen = set()
-    for share in (0.0, 0.5, 1.0):
-        recipe = nano_judge.JudgeRecipe(batch_size=16, coded_share=share)
-        for pixels in nano_judge.labelled(clips, config, recipe, coded).batch(0)["stills"]:
-            kinds = {"first": real[0], "second": real[1], "coded": again}
-            (kind,) = (
-                name for name, clip in kinds.items()
-                if any(torch.allclose(pixels, view, atol=2e-3) for view in (clip, clip.flip(-1)))
-            )  # fmt: skip
-            assert share == 0.5 or (kind == "coded") == (share == 1.0)
-            seen.add(kind)
-    assert seen == {"first", "second", "coded"}
-    shutil.rmtree(workspace.folder("judge-clips"))
-    rough = nano_judge.coded_clips(workspace, clips.first(1), config, roughness=0.4)[0]["stills"]
-    assert not torch.allclose(rough, again, atol=2e-3)
-
-
-def test_judge_goes_on_from_one_of_less_detail_only(workspace):
-    for detail in (1, 2):
-        judge = catalog.build("judge", JudgeConfig(classes=nano_judge.CLASSES, detail=detail), device="cpu")
-        loading.save(judge, workspace.ship / f"{detail}.safetensors")
-    begun = nano_judge.begun(workspace, nano_judge.JudgeRecipe(start=str(workspace.ship / "1.safetensors")))
-    assert begun["still.convs.0.weight"].shape[1] == 12
-    recipe = nano_judge.JudgeRecipe(start=str(workspace.ship / "2.safetensors"), detail=1)
-    with pytest.raises(ConfigError, match="detail=2"):
-        nano_judge.begun(workspace, recipe)

@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from moviegen_core import weights
-from moviegen_core.devices import choose
 from moviegen_core.errors import CheckpointError, ConfigError
 from moviegen_core.models import catalog, loading
 from moviegen_core.models.audio_dit import presets as audio_presets
@@ -42,7 +41,6 @@ from moviegen_core.train.sound_data import (
 )
 from moviegen_core.train.sounds import SoundConfig, Sounds
 from moviegen_core.train.vocabulary import build_tokenizer
-from moviegen_core.train.workspace import Workspace
 
 CLIPS = ClipConfig(count=4, size=32, kinds=((16, 8, 2), (20, 16, 1)), first_seed=70)
 STRUCK = replace(CLIPS, count=2, motions=("walk",))
@@ -50,13 +48,9 @@ PLACES = SoundConfig.beside(replace(CLIPS, count=2, first_seed=90), channels=1, 
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory):
+def workspace(tmp_path_factory, in_folder):
     """Random encoders and a random codec, and a sound match that its recipe trained."""
-    folder = tmp_path_factory.mktemp("sound")
-    workspace = Workspace(
-        output=folder / "runs", ship=folder / "ship", placement=choose("cpu", "fp32"), render_workers=0,
-        out=io.StringIO(),
-    )  # fmt: skip
+    workspace = in_folder(tmp_path_factory.mktemp("sound"))
     torch.manual_seed(0)
     tokenizer = LibraryTokenizer(build_tokenizer(["a ball bounces"], "t5", NANO_TEXT["ul2"].vocab_size), "t5")
     file = workspace.ship / "ul2.safetensors"

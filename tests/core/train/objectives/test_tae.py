@@ -134,3 +134,17 @@ def test_adversary_waits_then_learns_and_judges(tae):
 def test_hinge_is_zero_only_for_scores_on_the_right_sides():
     assert hinge(torch.tensor([1.5]), torch.tensor([-1.5])) == 0
     assert hinge(torch.tensor([0.0]), torch.tensor([0.0])) == 1.0
+
+
+def test_anchor_counts_the_way_from_its_latents_in_their_deviations(tae):
+    anchor = catalog.build("tae", CONFIG, device="cpu").eval().requires_grad_(False)
+    anchor.load_state_dict(tae.state_dict())
+    anchor.set_statistics(torch.zeros(16), torch.full((16,), 2.0))
+    loss = TAELoss(anchor=anchor, anchor_weight=0.5)
+    assert loss(tae, batch(), torch.Generator().manual_seed(0))["moved"] == 0
+    with torch.no_grad():
+        tae.encoder.head.linear.bias[:16] += 1.0  # of the means
+    report = loss(tae, batch(), torch.Generator().manual_seed(0))
+    torch.testing.assert_close(report["moved"], torch.tensor(0.25))
+    free = TAELoss()(tae, batch(), torch.Generator().manual_seed(0))
+    torch.testing.assert_close(report["loss"] - free["loss"], torch.tensor(0.125), atol=1e-4, rtol=0)
