@@ -24,6 +24,12 @@ def add_train(commands: Any) -> None:
     )
     train.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True, help="continue what is there")
     train.add_argument("--minutes-scale", type=float, default=1.0, metavar="X", help="factor on every time limit")
+    train.add_argument(
+        "--strategy",
+        default="ddp",
+        metavar="NAME",
+        help="what processes of torchrun share: ddp gradients, fsdp weights",
+    )
     train.add_argument("--workers", type=int, default=1, help="processes that draw clips (default: %(default)d)")
     add_settings(train, "a field of the recipe, such as --set joint.minutes=20; with nano: nano-video.joint.minutes=20")
     add_placement(train)
@@ -43,6 +49,7 @@ def _train(arguments: argparse.Namespace) -> None:
         device=arguments.device,
         dtype=arguments.dtype,
         render_workers=arguments.workers,
+        strategy=arguments.strategy,
     )
     print(output)
 
@@ -79,7 +86,7 @@ def add_evaluate(commands: Any) -> None:
 
 def _evaluate(arguments: argparse.Namespace) -> None:
     from .. import evaluate
-    from ..evaluate.record import check_shipped, figures, record
+    from ..evaluate.record import check_recorded, figures, record
 
     bench = evaluate.bench(arguments.bench)
     known, hints = inspect.signature(bench).parameters, get_type_hints(bench)
@@ -89,8 +96,8 @@ def _evaluate(arguments: argparse.Namespace) -> None:
             names = ", ".join(name for name in known if name not in ("output", "on_clip"))
             raise ConfigError(f"the bench {arguments.bench} has no option {name!r}; it has {names}")
         options[name] = fitting(name, plain(text), hints[name])
-    if arguments.record and "model" in options:
-        check_shipped(str(options["model"]))
+    if arguments.record:
+        check_recorded(arguments.bench, str(options.get("model", "nano")))
     if "on_clip" in known:
         options["on_clip"] = Bars()
     report = evaluate.run(arguments.bench, arguments.output, **options)

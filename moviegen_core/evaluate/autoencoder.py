@@ -39,12 +39,12 @@ def evaluate(
     device: str = "cpu",
     on_clip: Callable[[str, int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """PSNR and SSIM over `clips` held-out clips; tiled against whole decoding of `tiled` clips of 64 frames.
+    """PSNR and SSIM over `clips` held-out clips; tiled against whole decoding of `tiled` clips of 64 frames, if any.
 
     Writes tae.json, and tae.png with clips above what comes back, into `output`.
     """
-    if clips < 1:
-        raise ConfigError(f"{clips} clips were asked for; at least 1 is needed")
+    if clips < 1 or tiled < 0:
+        raise ConfigError(f"{clips} clips and {tiled} tiled ones were asked for; at least 1 and 0 are needed")
     tae = loading.load(weights.resolve(model), device=device, dtype=torch.float32, network="tae")
     assert isinstance(tae, TAE)
     scores: dict[str, list[float]] = {"psnr": [], "ssim": [], "image_psnr": []}
@@ -75,8 +75,10 @@ def evaluate(
         "psnr_db_by_frame": [mean_psnr(list(column)) for column in zip(*per_frame, strict=True)],
         "latent_mean": float(np.mean([mean for mean, _ in moments])),
         "latent_std": float(np.mean([std for _, std in moments])),
-        "tiled_against_whole_psnr_db": mean_psnr([tiled_psnr(tae, clips + n, fps, size) for n in range(tiled)]),
     }
+    if tiled:
+        apart = mean_psnr([tiled_psnr(tae, clips + number, fps, size) for number in range(tiled)])
+        report["tiled_against_whole_psnr_db"] = apart
     write_report(output, "tae", report)
     with replacing(output / "tae.png", ending=".png") as partial:
         contact_sheet(torch.cat(shown, dim=1).cpu(), 8).save(partial)

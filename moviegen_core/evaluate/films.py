@@ -5,7 +5,7 @@ The same is measured on films as the toybox draws them: beside the sound, the tr
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -15,24 +15,26 @@ from ..pipelines.soundtrack import SoundPipeline
 from ..toybox import sample_scene, sound_captions
 from .gravity import impacts
 from .onsets import EDGE_SECONDS, Agreement, agreement, onsets, true_hits
+from .report import percent
 from .text_to_video import generate, real_clip
 
 SEED = 7_800_000  # far from every training seed
 FPS, SIZE = 16, 128
 KINDS = ("generated", "real")
-CHANCE, TRACKING = "by chance", "tracking"
 
 
 def hear_films(
     movies: MovieGenPipeline, sounds: SoundPipeline, count: int, seconds: float, steps: int,
     tell: Callable[[str, int, int], None], size: int = SIZE,
 ) -> dict[str, Any]:  # fmt: skip
-    """Onsets against the landings seen in films of bouncing things: as `movies` films them, and as they really are."""
+    """Onsets against the landings seen in films of bouncing things: as `movies` films them, and as they really are.
+
+    "By chance" uses the onsets of the film before, and for the first those of the last.
+    """
     clip = {"num_frames": round(seconds * FPS), "fps": FPS, "height": size, "width": size}
-    nothing = Agreement(0, (), 0)
-    total = {kind: dict.fromkeys((kind, CHANCE, TRACKING), nothing) for kind in KINDS}
-    landed = dict.fromkeys(KINDS, 0)
-    before: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    seen: dict[str, list[list[float]]] = {kind: [] for kind in KINDS}
+    heard: dict[str, list[list[float]]] = {kind: [] for kind in KINDS}
+    true: list[list[float]] = []
     for number in range(count):
         scene = sample_scene(
             SEED + number, split="test", duration_seconds=seconds, motion="bounce", camera="static", weather="clear"
@@ -40,18 +42,32 @@ def hear_films(
         said = sound_captions(scene, number, music=False).description
         films = (generate(movies, scene, number, clip, {"steps": steps}), real_clip(scene, clip))
         for kind, film in zip(KINDS, films, strict=True):
-            seen = landings(film[0], FPS)
-            heard = onsets(sounds(said, frames=film[0], fps=FPS, seed=number).waveform)
-            landed[kind] += bool(seen)
-            for name, moments in ((kind, heard), (CHANCE, before[kind]), (TRACKING, true_hits(scene, seconds))):
-                total[kind][name] += agreement(seen, moments)
-            before[kind] = heard
+            seen[kind].append(landings(film[0], FPS))
+            heard[kind].append(onsets(sounds(said, frames=film[0], fps=FPS, seed=number).waveform))
+        true.append(true_hits(scene, seconds))
         tell("films", number + 1, count)
     return {
         "films": count,
-        "median error of tracking (ms)": 1e3 * total["real"][TRACKING].median_error,
-        **{kind: _figures(landed[kind], total[kind][kind], total[kind][CHANCE]) for kind in KINDS},
+        "median error of tracking (ms)": 1e3 * _together(seen["real"], true).median_error,
+        **{kind: film_figures(seen[kind], heard[kind]) for kind in KINDS},
     }
+
+
+def film_figures(seen: Sequence[Sequence[float]], heard: Sequence[Sequence[float]]) -> dict[str, float]:
+    """How well the landings of films are heard, and how well those of another film are; nan of a film alone."""
+    own = _together(seen, heard)
+    chance = _together(seen, [*heard[-1:], *heard[:-1]]) if len(seen) > 1 else Agreement(0, (), 0)
+    return {
+        "with landings": sum(map(bool, seen)),
+        "landings": own.hits,
+        "recall": own.recall,
+        "recall by chance": chance.recall,
+        "median error (ms)": 1e3 * own.median_error,
+    }
+
+
+def _together(hits: Sequence[Sequence[float]], heard: Sequence[Sequence[float]]) -> Agreement:
+    return sum(map(agreement, hits, heard), Agreement(0, (), 0))
 
 
 def landings(pixels: Tensor, fps: float) -> list[float]:
@@ -66,17 +82,7 @@ def film_table(films: dict[str, Any]) -> list[str]:
     for kind in KINDS:
         found = films[kind]
         lines.append(
-            f"| {kind} | {found['with landings']} of {films['films']} | {found['landings']} | {found['recall']:.1%} | "
-            f"{found['recall by chance']:.1%} | {found['median error (ms)']:.1f} ms |"
+            f"| {kind} | {found['with landings']} of {films['films']} | {found['landings']} | {percent(found['recall'])} | "
+            f"{percent(found['recall by chance'])} | {found['median error (ms)']:.1f} ms |"
         )
     return lines
-
-
-def _figures(landed: int, heard: Agreement, chance: Agreement) -> dict[str, float]:
-    return {
-        "with landings": landed,
-        "landings": heard.hits,
-        "recall": heard.recall,
-        "recall by chance": chance.recall,
-        "median error (ms)": 1e3 * heard.median_error,
-    }

@@ -1,6 +1,7 @@
 """How well does a transformer tell the velocity of clips or sounds that training never saw, at times of their paths?
 
 Every weight sees the same clips, sounds, words and noise, so this tells two trainings apart long before the judge does.
+The scenes are none that another bench tests, so that what is chosen by them is not chosen for its test.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from ..toybox import Scene, captions, sample_scene, sound, sound_captions
 from .path import path_times
 from .report import write_report
 from .sound_sources import CLIP_FPS, pictures
-from .text_to_video import TEST_SEED, real_clip
+from .text_to_video import DEV_SEED, real_clip
 
 
 def evaluate(
@@ -54,7 +55,7 @@ def evaluate(
     )
     found: list[list[float]] = [[] for _ in points]
     for number in range(clips):
-        scene = sample_scene(TEST_SEED + number, split=("test", "heldout")[number % 2])
+        scene = sample_scene(DEV_SEED + number, split=("test", "heldout")[number % 2])
         for errors, error in zip(found, errors_of(scene, clip, number, points), strict=True):
             errors.append(error)
         if on_clip:

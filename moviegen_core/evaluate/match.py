@@ -1,12 +1,12 @@
 """The sound match as a judge of candidates: does it prefer a held-out clip's own sound, and at its own time?
 
-Every figure is a share of choices between two, so that chance is a half.
+Every figure is a share of choices between two, so that chance is a half. The other sound is that of another action, and
+that of another scene of the same action, which only the times and the place can tell apart.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,12 @@ from ..pipelines.soundtrack import condition_sound, request_caption, watch_frame
 from ..shapes import SOUND_SAMPLE_RATE, sound_latent_frames
 from ..toybox import Scene, sound, sound_captions
 from .report import write_report
-from .sound import scenes_with_hits
+from .sound import rival, scenes_with_hits
 from .sound_sources import CLIP_FPS, pictures
 
 SHIFTS = (0.1, 0.2, 0.5)  # seconds by which a clip's own sound comes late
-BY_PICTURES, BY_WORDS = "own sound by its pictures", "own sound by its words"
+RIVALS = {"another action's": False, "another scene's of the same action": True}  # and whether its action is the same
+BY_PICTURES, BY_WORDS = "by the pictures", "by the words"
 
 
 def evaluate(
@@ -53,20 +54,29 @@ def evaluate(
 def measure(
     parts: SoundParts, clips: int, seconds: float, tell: Callable[[str, int, int], None]
 ) -> dict[str, dict[str, float]]:
-    """Share of the clips whose own sound is preferred to that of the clip before, and to itself come late."""
+    """Share of the clips whose own sound is preferred to those of others, see RIVALS, and to itself come late.
+
+    An other is the nearest clip before, and for the first the last (`sound.rival`).
+    """
     assert parts.match is not None
     scorer = MatchScorer(match=parts.match, codec=parts.codec)
+    actions, known = [], []
+    for number, scene in enumerate(scenes_with_hits(clips, seconds)):
+        actions.append(scene.motion.kind)
+        known.append(known_clip(parts, scene, number, seconds))
+        tell("sounds", number + 1, clips)
     preferred: dict[str, list[bool]] = {}
-    known = (known_clip(parts, scene, number, seconds) for number, scene in enumerate(scenes_with_hits(clips, seconds)))
-    for number, ((_, _, other), (shown, said, own)) in enumerate(pairwise(known)):
-        late = [own.roll(round(shift * SOUND_SAMPLE_RATE), dims=1) for shift in SHIFTS]
-        latents = torch.cat([parts.codec.encode(waveform[None]) for waveform in (own, other, *late)])
-        by_pictures, by_words = (scorer(latents, condition.repeat(len(latents))) for condition in (shown, said))
-        names = (BY_PICTURES, *(f"own time, not {shift:g} s later" for shift in SHIFTS))
-        for name, rival in zip(names, by_pictures[1:], strict=True):
-            preferred.setdefault(name, []).append(bool(by_pictures[0] > rival))
-        preferred.setdefault(BY_WORDS, []).append(bool(by_words[0] > by_words[1]))
-        tell("match", number + 2, clips)
+    for number, (shown, said, own) in enumerate(known):
+        others = {name: rival(actions, number, same=same) for name, same in RIVALS.items()}
+        sounds = {f"own sound, not {name}": known[other][2] for name, other in others.items() if other is not None}
+        late = {f"own time, not {shift:g} s later": own.roll(round(shift * SOUND_SAMPLE_RATE), 1) for shift in SHIFTS}
+        heard = (own, *sounds.values(), *late.values())
+        latents = torch.cat([parts.codec.encode(waveform[None]) for waveform in heard])
+        for how, condition, names in ((BY_PICTURES, shown, (*sounds, *late)), (BY_WORDS, said, tuple(sounds))):
+            first, *rest = scorer(latents[: 1 + len(names)], condition.repeat(1 + len(names)))
+            for name, score in zip(names, rest, strict=True):
+                preferred.setdefault(f"{name}, {how}", []).append(bool(first > score))
+        tell("match", number + 1, clips)
     return {"preferred": {name: float(np.mean(wins)) for name, wins in preferred.items()}}
 
 

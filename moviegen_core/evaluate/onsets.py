@@ -66,7 +66,10 @@ def onsets(waveform: Tensor) -> list[float]:
 
 
 def _bands() -> Tensor:
-    """[BANDS, WINDOW / 2 + 1]: means over bands evenly spaced on the mel scale from 50 Hz to 8 kHz."""
+    """[BANDS, WINDOW / 2 + 1]: sums over bands evenly spaced on the mel scale from 50 Hz to 8 kHz.
+
+    Each is divided by the square root of how many bins it holds, so that noise is as loud in a wide band.
+    """
     mel = torch.linspace(2595 * np.log10(1 + 50 / 700), 2595 * np.log10(1 + 8000 / 700), BANDS + 1)
     edges = (700 * (10 ** (mel / 2595) - 1) * WINDOW / RATE).round().long()
     rows = torch.zeros(BANDS, WINDOW // 2 + 1)

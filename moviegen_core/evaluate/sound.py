@@ -5,6 +5,7 @@ Real toybox sound, and real sound through the codec, stand beside every figure: 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -27,7 +28,7 @@ from ..shapes import SOUND_SAMPLE_RATE, sound_latent_frames
 from ..toybox import Scene, sample_scene, sound, sound_labels
 from .films import film_table, hear_films
 from .onsets import Agreement, agreement, onsets, true_hits
-from .report import write_report
+from .report import percent, write_report
 from .rough import check_roughness
 from .seams import length_table, loudest_dbfs, seam_report
 
@@ -36,6 +37,7 @@ RATE = SOUND_SAMPLE_RATE
 ATTRIBUTES = ("kind", "ambience", "mood")
 QUIET_DBFS = -50.0  # below which a tenth of a second is silent
 PATIENCE = 1000  # scenes looked through for the next one with a hit; of half a second, every fourth has one
+LEAST_LONG = 1.0  # seconds in which seams can be told from what lies between them
 HIT_MOTIONS = ("bounce", "collide", "hop", "slide", "walk")
 
 # (scene, seconds, music as in toybox.sound, seed) -> waveform [channels, round(seconds * 48000)] in [-1, 1]
@@ -70,6 +72,8 @@ def evaluate(
     """
     if clips < 1:
         raise ConfigError(f"{clips} clips were asked for; at least 1 is needed")
+    if long_seconds and not LEAST_LONG <= long_seconds < math.inf:
+        raise ConfigError(f"long_seconds is {long_seconds:g}; give {LEAST_LONG:g} or more, or 0 for none")
     check_roughness(roughness)
     judge = load_sound_judge()
     # All of them before hours go into the first.
@@ -177,16 +181,27 @@ def scenes_with_hits(count: int, seconds: float) -> Iterator[Scene]:
             yield scene
 
 
+def rival(actions: Sequence[str], number: int, *, same: bool) -> int | None:
+    """The clip before `number`, and before the first the last, with the same action or with another; None without."""
+    before = ((number - step) % len(actions) for step in range(1, len(actions)))
+    return next((other for other in before if (actions[other] == actions[number]) is same), None)
+
+
 def sync(make: Make, clips: int, seconds: float, tell: OnClip) -> dict[str, Any]:
-    """Onsets against the scene's hits, without music; "by chance" uses the onsets of the clip before."""
-    total, chance = Agreement(0, (), 0), Agreement(0, (), 0)
-    before: list[float] = []
+    """Onsets against the scene's hits, without music.
+
+    "By chance" uses the onsets of another clip of the same action (see `rival`); a clip without one does not count.
+    """
+    actions, hits, found = [], [], []
     for number, scene in enumerate(scenes_with_hits(clips, seconds)):
-        hits = true_hits(scene, seconds)
-        found = onsets(make(scene, seconds, False, number))
-        total, chance = total + agreement(hits, found), chance + agreement(hits, before)
-        before = found
+        actions.append(scene.motion.kind)
+        hits.append(true_hits(scene, seconds))
+        found.append(onsets(make(scene, seconds, False, number)))
         tell("sync", number + 1, clips)
+    total = sum(map(agreement, hits, found), Agreement(0, (), 0))
+    rivals = [rival(actions, number, same=True) for number in range(clips)]
+    pairs = [agreement(own, found[other]) for own, other in zip(hits, rivals, strict=True) if other is not None]
+    chance = sum(pairs, Agreement(0, (), 0))
     return {
         "clips": clips,
         "hits": total.hits,
@@ -238,7 +253,7 @@ def as_markdown(report: dict[str, Any]) -> str:
     sources = report["sources"]
     rows: list[tuple[str, Callable[[dict[str, Any]], str]]] = [
         ("hits heard", lambda found: f"{found['sync']['recall']:.1%}"),
-        ("hits heard by chance", lambda found: f"{found['sync']['recall by chance']:.1%}"),
+        ("hits heard by chance", lambda found: percent(found["sync"]["recall by chance"])),
         ("median onset error", lambda found: f"{found['sync']['median error (ms)']:.1f} ms"),
         *(
             (f"{name} named rightly", lambda found, name=name: f"{found['heard']['accuracy'][name]:.1%}")

@@ -47,8 +47,8 @@ def evaluate(
     fitted: captions (or words) that the linear map is fitted to. clips: unseen scenes, half of them held-out
     combinations, whose captions are asked about.
     """
-    if fitted < 1 or clips < RIVALS:
-        raise ConfigError(f"{fitted} fitted and {clips} asked captions were given; at least 1 and {RIVALS} are needed")
+    if fitted < 2 or clips < RIVALS:  # a single one has no spread
+        raise ConfigError(f"{fitted} fitted and {clips} asked captions were given; at least 2 and {RIVALS} are needed")
     files = find_parts(model, ("ul2", "metaclip", "byt5", "metaclip_vision"))
     known = [sample_scene(SEED + number, split="train") for number in range(fitted)]
     asked = [sample_scene(SEED + fitted + number, split=("test", "heldout")[number % 2]) for number in range(clips)]

@@ -70,7 +70,7 @@ def grains(name: str, seed: tuple[int, ...], block: int) -> list[Grain]:
         for number in range(int(rng.integers(2, 4))):
             add(at + 0.13 * number, 0.05 * glide(pitch * 1.12, pitch, 0.09), 0.6)
     elif name == "insects":
-        # Three chirps a second, each of four pulses: slow, low crickets.
+        # Two chirps a second, each of four pulses: slow, low crickets.
         for chirp in range(2):
             pulse = np.concatenate([glide(1180.0, 1160.0, 0.028) for _ in range(4)])
             add(0.5 * chirp + rng.uniform(0, 0.05), 0.045 * pulse * (1.0 if chirp else 0.7), 0.7)

@@ -149,13 +149,14 @@ _SHORT = (
 _LONG = (
     "The video shows {a} {size} {noun} that {moves} {place}{weather}. {detail}",
     "{Place}{weather}, {a} {size} {noun} is {moving}. {detail}",
-    "{A} {size} {noun} {moves} {place}{weather}, and it keeps {moving} as the clip goes on. {detail}",
+    "{A} {size} {noun} {moves} {place}{weather}, and {keeps} {moving} as the clip goes on. {detail}",
     "In this cheerful cartoon clip, {a} {size} {noun} is {moving} {place}{weather}. {detail}",
     "{detail} In the middle of the scene, {a} {size} {noun} {moves} {place}{weather}.",
     "A short animation of {a} {size} {noun} {moving} {place}{weather}. {detail}",
     "We see {a} {size} {noun} {place}{weather}. The {noun} is {moving}. {detail}",
 )
 _SIGNS = ('A sign says "{word}".', 'A sign reads "{word}".', 'There is a sign with the word "{word}".')
+_ALOFT = ("swing", "orbit", "float", "fly", "spin")  # motions on no floor
 _SIZES = {"small": ("small", "little"), "medium": ("medium-sized", "medium"), "large": ("large", "big")}
 
 Choice = TypeVar("Choice")
@@ -179,6 +180,11 @@ def _article(phrase: str) -> str:
     return f"{'an' if phrase[0] in 'aeio' else 'a'} {phrase}"
 
 
+def _about(human: bool, sentence: str) -> str:
+    """`sentence`, whose "it" at the end is the subject, of a person or a thing."""
+    return f"{sentence.removesuffix(' it.')} them." if human and sentence.endswith(" it.") else sentence
+
+
 def _caption(scene: Scene, rng: np.random.Generator, skeletons: tuple[str, ...], *, long: bool) -> str:
     def pick(choices: tuple[Choice, ...]) -> Choice:
         return choices[int(rng.integers(len(choices)))]
@@ -186,34 +192,43 @@ def _caption(scene: Scene, rng: np.random.Generator, skeletons: tuple[str, ...],
     subject = scene.subject
     other = _article(f"{scene.other.colour} {scene.other.thing}") if scene.other is not None else ""
     moves, moving = pick(MOTION_PHRASES[scene.motion.kind])
-    place = pick(PLACE_PHRASES[scene.place])
+    place, human = pick(PLACE_PHRASES[scene.place]), subject.thing == "person"
+    # What contradicts the scene gives way to the plainest phrase, and no draw shifts.
+    if ("sunny" in place and scene.weather != "clear") or ("floor" in place and scene.motion.kind in _ALOFT):
+        place = PLACE_PHRASES[scene.place][0]
     size = pick(_SIZES[subject.size])
-    if subject.thing == "person":
+    if human:
         noun, size = f"person in {_article(subject.colour)} shirt", pick(("happy", "smiling", "friendly"))
     else:
         noun = f"{subject.colour} {pick(THING_NAMES[subject.thing])}"
-    weather = f" {pick(WEATHER_PHRASES[scene.weather])}" if scene.weather != "clear" else ""
+    weather = ""
+    if scene.weather != "clear":
+        falls = pick(WEATHER_PHRASES[scene.weather])
+        by_day = falls.endswith("day") and scene.place == "night sky"
+        weather = f" {WEATHER_PHRASES[scene.weather][0] if by_day else falls}"
     article = _article(size if long else noun).split()[0]
     text = pick(skeletons).format(
         a=article,
         A=article.capitalize(),
         noun=noun,
         size=size,
+        keeps="they keep" if human else "it keeps",
         moves=moves.format(other=other),
         moving=moving.format(other=other),
         place=place,
         Place=place[0].upper() + place[1:],
         weather=weather,
-        detail=pick(PLACE_DETAILS[scene.place]),
+        detail=_about(human, pick(PLACE_DETAILS[scene.place])),
     )
     extras = [text]
     if scene.sign is not None:
         extras.append(pick(_SIGNS).format(word=scene.sign.word))
-    if scene.person is not None and subject.thing != "person":
+    if scene.person is not None and not human:
         does = "waves" if scene.person.waving else "watches"
         extras.append(f"A person in {_article(scene.person.colour)} shirt {does}.")
-    phrase = pick(CAMERA_PHRASES[scene.camera.move])
+    phrase = _about(human, pick(CAMERA_PHRASES[scene.camera.move]))
     if scene.camera.move != "static" or rng.random() < 0.5:
         # Prompts put the camera anywhere, so it comes first now and then.
-        extras.insert(0 if rng.random() < 0.25 and "it" not in phrase.split() else len(extras), phrase)
+        named = phrase.endswith((" it.", " them."))
+        extras.insert(0 if rng.random() < 0.25 and not named else len(extras), phrase)
     return " ".join(extras)

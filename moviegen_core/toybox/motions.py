@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from .vocabulary import CAR_WHEEL
+
 if TYPE_CHECKING:
     from .scenes import Scene
 
@@ -44,7 +46,7 @@ class Pose:
     angle: float = 0.0
     squash: float = 1.0
     facing: int = 1
-    phase: float = 0.0  # turns of a wheel, a wing beat or a walk, in cycles
+    phase: float = 0.0  # of a wing beat or a walk, in cycles; turn of a car's wheels forwards, in radians
     height: float = 0.0  # of the lowest point above the ground
 
 
@@ -90,10 +92,13 @@ def encounters(
     """Pieces of "collide": (start, x1, v1, x2, v2, kind, impact speed); kind 0 start, 1 together, 2 and 3 posts.
 
     half and other_half are half the widths of the bodies. Masses go with radius squared; the posts give every body
-    its full speed back.
+    its full speed back. A second body that would stand within the first stands half-way between
+    it and the post.
     """
     m1, m2 = radius**2, other**2
     time, x1, v1, x2, v2 = 0.0, -POSTS + half + 0.01, speed, 0.36 - other_half, 0.0
+    if x2 - other_half < x1 + half:
+        x2 = (x1 + half + POSTS) / 2
     pieces = [(time, x1, v1, x2, v2, 0.0, 0.0)]
     while time < _HORIZON:
         meet = (x2 - other_half - x1 - half) / (v1 - v2) if v1 > v2 else math.inf
@@ -158,7 +163,8 @@ def other_pose(scene: Scene, time: float) -> Pose:
     motion, radius = scene.motion, scene.other.radius
     piece = _at(meeting(scene), max(time, 0.0))
     x = piece[3] + piece[4] * (max(time, 0.0) - piece[0])
-    return Pose(motion.direction * x, GROUND + radius, facing=-motion.direction, phase=x / (math.tau * radius))
+    phase = _wheels(-x, radius) if scene.other.thing == "car" else x / (math.tau * radius)
+    return Pose(motion.direction * x, GROUND + radius, facing=-motion.direction, phase=phase)
 
 
 def meeting(scene: Scene) -> tuple[tuple[float, ...], ...]:
@@ -169,6 +175,11 @@ def meeting(scene: Scene) -> tuple[tuple[float, ...], ...]:
     return encounters(
         first.radius, first.half_width, second.radius, second.half_width, motion.speed, motion.restitution
     )
+
+
+def _wheels(ahead: float, radius: float) -> float:
+    """Radians that the wheels of a car of `radius` have turned when it is `ahead` of the middle, as it faces."""
+    return ahead / (CAR_WHEEL * radius)
 
 
 def _bounce(motion: Motion, radius: float, scene: Scene, time: float) -> Pose:
@@ -184,7 +195,7 @@ def _roll(motion: Motion, radius: float, scene: Scene, time: float) -> Pose:
     x, facing = (motion.drift * time, 1) if motion.drift else patrol(time, motion.reach, motion.speed)
     turned = -x / radius
     if scene.subject.thing == "car":
-        return Pose(x, GROUND + radius, facing=facing, phase=x / radius)
+        return Pose(x, GROUND + radius, facing=facing, phase=_wheels(facing * x, radius))
     if scene.subject.thing != "cube":
         return Pose(x, GROUND + radius, angle=turned)
     # A cube turns over its leading edge: each quarter turn carries it one side length along.
@@ -270,7 +281,7 @@ def _rock(motion: Motion, radius: float, scene: Scene, time: float) -> Pose:
 def _collide(motion: Motion, radius: float, scene: Scene, time: float) -> Pose:
     piece = _at(meeting(scene), time)
     x = piece[1] + piece[2] * (time - piece[0])
-    return Pose(x, GROUND + radius, phase=x / radius)
+    return Pose(x, GROUND + radius, phase=_wheels(x, radius) if scene.subject.thing == "car" else x / radius)
 
 
 def _walk(motion: Motion, radius: float, scene: Scene, time: float) -> Pose:

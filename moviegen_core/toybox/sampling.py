@@ -58,7 +58,7 @@ def sample_scene(seed: int, *, split: str = "train", duration_seconds: float = 4
     words.check("size", size, tuple(words.SIZES))
     radius = words.SIZES[size] * (1.12 if thing == "person" else 1.0)
     subject = Subject(thing=thing, colour=colour, size=size, radius=round(radius, 4))
-    other = _other(rng, subject) if motion == "collide" else None
+    other = _other(rng, subject, split) if motion == "collide" else None
     return Scene(
         seed=seed,
         split=split,
@@ -89,7 +89,9 @@ def _combination(rng: np.random.Generator, split: str, fixed: dict[str, Any]) ->
         words.check(f"motion for {fixed['thing']!r}", fixed["motion"], words.motions_of(fixed["thing"]))
     wants_person = fixed.get("thing") == "person" or fixed.get("motion") in words.PERSON_MOTIONS
     may_be_person = split != "heldout" and not {"thing", "motion"} & set(fixed) and fixed.get("person") is None
-    if split != "heldout" and (wants_person or (may_be_person and rng.random() < 0.04)):
+    # Drawn where nobody is wanted, too, so that all that follows stays the same.
+    drawn = may_be_person and rng.random() < 0.04
+    if split != "heldout" and (wants_person or (drawn and "person" not in fixed)):
         colour = fixed.get("colour") or _one(rng, tuple(words.COLOURS))
         walks = fixed.get("camera") == "tracking shot"
         return "person", colour, fixed.get("motion") or ("walk" if walks else _one(rng, words.PERSON_MOTIONS))
@@ -112,10 +114,15 @@ def _combination(rng: np.random.Generator, split: str, fixed: dict[str, Any]) ->
     return fitting[0]
 
 
-def _other(rng: np.random.Generator, subject: Subject) -> Subject:
+def _other(rng: np.random.Generator, subject: Subject, split: str) -> Subject:
     choices = tuple(thing for thing in ("ball", "cube", "car", "duck", "robot") if thing != subject.thing)
     colours = tuple(colour for colour in words.COLOURS if colour != subject.colour)
-    return Subject(thing=_one(rng, choices), colour=_one(rng, colours), size="small", radius=words.SIZES["small"])
+    thing, colour = _one(rng, choices), _one(rng, colours)
+    if split != "heldout" and words.is_held_out(thing, colour, "collide"):
+        # Not drawn again: that would shift all that is drawn after it.
+        known = tuple(colour for colour in colours if not words.is_held_out(thing, colour, "collide"))
+        colour = known[colours.index(colour) % len(known)]
+    return Subject(thing=thing, colour=colour, size="small", radius=words.SIZES["small"])
 
 
 def _camera(rng: np.random.Generator, move: str) -> Camera:

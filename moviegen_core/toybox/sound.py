@@ -84,11 +84,12 @@ class Mixer:
         self._echoes: dict[int, np.ndarray] = {}
         self._summed: dict[int, np.ndarray] = {}
         self._streamed = 0
-        self._level = 1.0
-        self._level = self._measure()
+        self._level: float | None = None
 
     def finished(self, block: int) -> np.ndarray:
         """Stereo [2, RATE] of second `block`, at its final level, peaks rounded."""
+        if self._level is None:
+            self._level = self._measure()
         sound = self._level * self.mixed(block)
         over = np.abs(sound) - _KNEE
         if over.max() <= 0:
@@ -99,7 +100,7 @@ class Mixer:
     def mixed(self, block: int) -> np.ndarray:
         """Stereo [2, RATE] of second `block` with its echoes."""
         if block not in self._mixed:
-            dry = self._sources(block)[:2]
+            dry = self.sources(block)[:2]
             echo = self._echo(block)[:, :RATE]
             if block:
                 echo = echo + self._echo(block - 1)[:, RATE:]
@@ -122,11 +123,11 @@ class Mixer:
     def _echo(self, block: int) -> np.ndarray:
         """[2, 2 * RATE]: the room's answer to second `block` and its tail."""
         if block not in self._echoes:
-            spectrum = np.fft.rfft(self._sources(block)[2], n=2 * RATE)
+            spectrum = np.fft.rfft(self.sources(block)[2], n=2 * RATE)
             self._echoes[block] = np.fft.irfft(spectrum * self.rooms, n=2 * RATE).astype(np.float32)
         return self._echoes[block]
 
-    def _sources(self, block: int) -> np.ndarray:
+    def sources(self, block: int) -> np.ndarray:
         """[3, RATE]: left, right and what goes to the room, of all sources."""
         if block not in self._summed:
             self._summed[block] = self._sum(block)

@@ -153,6 +153,7 @@ PLACE_PHRASES: dict[str, tuple[str, ...]] = {
     "rain": ("rain", "rain on a roof", "heavy rain", "rain falling outside", "raindrops pattering on a window"),
     "hush": ("snow", "falling snow", "the hush of snow", "a quiet winter day", "a snowy forest"),
 }
+_DAYS = ("on a quiet, snowy day", "a quiet winter day")  # at night a night
 MUSIC_PHRASES: dict[str, tuple[str, ...]] = {
     "calm": (
         "Calm music with slow chords and a soft music box melody.",
@@ -225,14 +226,24 @@ def sound_captions(scene: Scene, seed: int, *, music: bool | str = True, subject
     if not labels.kinds:
         text = pick(_SILENCE)
     elif labels.kind == "silence":
-        text = pick(_BRIEF_FRAMES).format(what=pick(PLACE_PHRASES[labels.ambience]))
+        frame = pick(_BRIEF_FRAMES)
+        text = frame.format(what=_hour(scene, pick(PLACE_PHRASES[labels.ambience])))
     elif _BRIEF <= way < _SEEN:
         text = captions(scene, seed).short
     else:
-        what = pick(KIND_PHRASES[labels.kind]).format(**_words(scene, rng))
-        where = pick(AMBIENCE_PHRASES[labels.ambience])
+        what = _kind(pick(KIND_PHRASES[labels.kind]), _words(scene, rng))
+        where = _hour(scene, pick(AMBIENCE_PHRASES[labels.ambience]))
         text = pick(_BRIEF_FRAMES if way < _BRIEF else _FRAMES).format(what=what, where=where)
     return SoundCaptions(text[0].upper() + text[1:], music_text, quality, round(likelihood, 2))
+
+
+def _kind(phrase: str, words: dict[str, str]) -> str:
+    """A phrase with its words; what is called a rubber duck already is not told to be of rubber again."""
+    return phrase.format(**words).replace(f"{words['body']} {words['body']} ", f"{words['body']} ")
+
+
+def _hour(scene: Scene, phrase: str) -> str:
+    return phrase.replace(" day", " night") if phrase in _DAYS and scene.place == "night sky" else phrase
 
 
 def _words(scene: Scene, rng: np.random.Generator) -> dict[str, str]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from .raster import Pen, arc_points, dark, light
+from .vocabulary import CAR_WHEEL
 
 Rgb = Sequence[float]
 Paint = Callable[[Pen, Rgb, float], None]
@@ -115,7 +116,7 @@ def car(pen: Pen, colour: Rgb, phase: float) -> None:
         pen.circle(1.06, -0.16, 0.14, (255, 246, 170))
         pen.circle(-1.1, -0.16, 0.1, (200, 30, 30))
     for x in (-0.66, 0.66):
-        pen.circle(x, -0.64, 0.36, (44, 44, 56))
+        pen.circle(x, -0.64, CAR_WHEEL, (44, 44, 56))
         if pen.rim is None:
             pen.circle(x, -0.64, 0.19, (226, 228, 236))
             for turn in (0.0, math.pi / 2):

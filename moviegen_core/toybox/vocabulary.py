@@ -90,6 +90,7 @@ _CANNOT: dict[str, tuple[str, ...]] = {
 }
 # Half the width of each thing where it touches its neighbour, in radii.
 HALF_WIDTHS = {"fish": 1.1, "bird": 1.25, "car": 1.24, "boat": 1.16, "cat": 1.0, "robot": 1.05, "duck": 1.22}
+CAR_WHEEL = 0.36  # radius of a car's wheels, in radii of the car
 _HELD_OUT_MODULUS = 11
 
 

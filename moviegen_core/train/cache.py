@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from ..errors import CheckpointError
 from ..models.loading import write_tensors
+from . import distributed
 from .origin import claim
 from .progress import Countdown
 
@@ -22,22 +24,40 @@ Make = Callable[[Sequence[int]], Sequence[Mapping[str, Tensor]]]  # item numbers
 class ShardCache:
     """Items 0 ... count - 1, each a dict of tensors; floating-point ones are stored in fp16."""
 
-    def __init__(self, folder: Path, count: int, origin: Mapping[str, Any], shard_size: int = 64) -> None:
-        """`origin` says what the tensors depend on (hashes of networks, clips); another one on disk is refused."""
-        self.folder, self.count, self.shard_size = folder, count, shard_size
+    def __init__(
+        self, folder: Path, count: int, origin: Mapping[str, Any], shard_size: int = 64, *, anew: bool = False
+    ) -> None:
+        """`origin` says what the tensors depend on (hashes of networks, clips); another one on disk is refused.
+
+        With `anew` the folder is emptied instead: a training that does not resume needs what it holds no more.
+        """
+        self.folder, self.count, self.origin, self.shard_size = folder, count, dict(origin), shard_size
         self.handles: dict[int, Any] = {}
-        claim(
-            folder,
-            {**origin, "shard_size": shard_size},
-            "{folder} is stale: it was computed with another {changed}; delete the folder, it will be computed again",
-        )
+        distributed.once(lambda: self._claim(anew))
+
+    def _claim(self, anew: bool) -> None:
+        try:
+            claim(
+                self.folder,
+                {**self.origin, "shard_size": self.shard_size},
+                "{folder} is stale: it was computed with another {changed}; delete the folder, or train anew with "
+                "--no-resume, and it will be computed again",
+            )
+        except CheckpointError:
+            if not anew:
+                raise
+            shutil.rmtree(self.folder)
+            self._claim(False)
 
     def path(self, shard: int) -> Path:
         """File of one shard."""
         return self.folder / f"{shard:05d}.safetensors"
 
     def fill(self, make: Make, name: str = "cache", out: TextIO = sys.stderr) -> None:
-        """Compute the shards that are missing; a stop loses at most one."""
+        """Compute the shards that are missing, in the first of several processes; a stop loses at most one."""
+        distributed.once(lambda: self._fill(make, name, out))
+
+    def _fill(self, make: Make, name: str, out: TextIO) -> None:
         shards = range(-(-self.count // self.shard_size))
         missing = [shard for shard in shards if not self._holds(shard)]
         countdown = Countdown(name, len(shards), len(shards) - len(missing), out)

@@ -5,13 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import cache
 
 import numpy as np
 
 from .. import toybox
 from ..config import to_dict
+from ..errors import ConfigError
+from ..files import replacing
+from ..toybox import motions
+from ..toybox.vocabulary import OUTDOORS, cameras_of, motions_of
+from .ranges import at_least
 from .rendered import Rendered
 
 STILL_SECONDS = 2.0  # of the scene that a still is taken from
@@ -34,6 +39,14 @@ class ClipConfig:
     first_seed: int = 1_000_000
     split: str = "train"
     motions: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        at_least(self, 1, "count", "size")
+        at_least(self, 0, "first_seed")
+        if not self.kinds or min(min(kind) for kind in self.kinds) < 1:
+            raise ConfigError(
+                f"kinds are {list(self.kinds)}; give one or more (frames, fps, how many of each round), all at least 1"
+            )
 
     @property
     def round(self) -> list[tuple[int, int]]:
@@ -86,7 +99,8 @@ class Clips(Rendered[ClipConfig]):
             scene, num_frames=frames, fps=fps, height=config.size, width=config.size, start_seconds=config.start(number)
         )
         # The scene first: a clip counts as drawn as soon as its pixels are there.
-        self.path(number).with_suffix(".json").write_text(json.dumps(scene.to_dict()))
+        with replacing(self.path(number).with_suffix(".json")) as partial:
+            partial.write_text(json.dumps(scene.to_dict()))
         return np.ascontiguousarray(pixels)
 
 
@@ -104,12 +118,49 @@ def folder_of(cache: str, kind: str, *parts: int) -> str:
 
 @cache
 def drawing() -> str:
-    """Fingerprint of the toybox: a hash of a few small frames, so that a changed drawing is noticed."""
+    """Fingerprint of the toybox: a hash of what it draws, how things move and what seeds give, so that a change shows.
+
+    Drawn are `portraits`, in small frames; poses are those of every thing at everything it does.
+    """
     digest = hashlib.sha256()
-    for seed in range(6):
-        frames = toybox.render(toybox.sample_scene(seed), num_frames=2, fps=2, height=32, width=32)
+    for scene in portraits():
+        frames = toybox.render(scene, num_frames=2, fps=1.7, height=32, width=32, start_seconds=0.4)
         digest.update(np.ascontiguousarray(frames).tobytes())
+    for thing in (*toybox.THINGS, "person"):
+        for motion in motions_of(thing):
+            digest.update(poses(toybox.sample_scene(0, thing=thing, motion=motion)).tobytes())
+    for seed in range(50):
+        digest.update(json.dumps(toybox.sample_scene(seed).to_dict()).encode())
     return digest.hexdigest()[:16]
+
+
+def portraits() -> list[toybox.Scene]:
+    """Scenes, always the same, that show every thing, colour, motion, place, weather and camera of the toybox.
+
+    Now and then a sign and somebody beside it.
+    """
+    found: list[toybox.Scene] = []
+    for number, thing in enumerate((*toybox.THINGS, "person", "person")):
+        shown = {value for scene in found for value in scene.labels().values()}
+        motion = next((name for name in motions_of(thing) if name not in shown), "bounce")
+        camera = next((name for name in cameras_of(motion) if name not in shown), "static")
+        place = toybox.PLACES[number % len(toybox.PLACES)]
+        weather = toybox.WEATHERS[number % len(toybox.WEATHERS)] if place in OUTDOORS else "clear"
+        word, person = ("HELLO", None)[number % 2], ("standing", None, "waving", None)[number % 4]
+        found.append(
+            toybox.sample_scene(
+                number + 8, thing=thing, motion=motion, place=place, weather=weather, camera=camera, word=word,
+                person=person,
+            )
+        )  # fmt: skip
+    return found
+
+
+def poses(scene: toybox.Scene) -> np.ndarray:
+    """int64 [moments, 7]: the subject, or in a collision both things, at some moments of a clip, in thousandths."""
+    bodies = [motions.pose] if scene.other is None else [motions.pose, motions.other_pose]
+    held = [astuple(body(scene, moment)) for body in bodies for moment in (0.3, 1.7, 3.1)]
+    return np.rint(1e3 * np.array(held)).astype(np.int64)
 
 
 def looks(scene: toybox.Scene, num_frames: int, fps: float) -> float:
@@ -123,7 +174,8 @@ def looks(scene: toybox.Scene, num_frames: int, fps: float) -> float:
     size = {"small": 0.3, "medium": 0.7, "large": 1.0}.get(scene.subject.size, 0.7)
     clear = 1.0 if scene.weather == "clear" else 0.4
     camera = 0.8 if scene.camera.move == "static" else 1.0
-    crowd = 0.9 if scene.other is not None else 1.0
+    bystander = scene.person is not None and scene.subject.thing != "person"
+    crowd = 0.9 if scene.other is not None or bystander else 1.0
     return crowd * (0.5 * inside + 0.25 * size + 0.125 * clear + 0.125 * camera)
 
 

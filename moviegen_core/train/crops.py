@@ -12,6 +12,7 @@ from ..errors import ConfigError
 from ..media.frames import from_uint8
 from .clips import Clips
 from .data import Batch, Collated
+from .ranges import at_least
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +24,9 @@ class CropConfig:
     batch_size: int
     weight: int = 1
     shrink: int = 1  # the crop is `shrink` times larger and averaged down, as lower-resolution stages see it
+
+    def __post_init__(self) -> None:
+        at_least(self, 1, "frames", "size", "batch_size", "weight", "shrink")
 
 
 def crops(clips: Clips, config: CropConfig, seed: int) -> Collated:

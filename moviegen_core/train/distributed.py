@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from ..errors import ConfigError
 
 STRATEGIES = ("ddp", "fsdp")
+PATIENCE = timedelta(days=2)  # others wait while the first draws and encodes
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,18 @@ def join(device: str = "cpu") -> World:
     if size == 1:
         return World()
     if not dist.is_initialized():
-        dist.init_process_group("nccl" if device == "cuda" else "gloo")
-    world = World(dist.get_rank(), dist.get_world_size(), int(os.environ.get("LOCAL_RANK", "0")))
+        dist.init_process_group("nccl" if device == "cuda" else "gloo", timeout=PATIENCE)
+    world = here()
     if device == "cuda":
         torch.cuda.set_device(world.local_rank)
     return world
+
+
+def here() -> World:
+    """The world that was joined; one of one where none was."""
+    if not dist.is_initialized():
+        return World()
+    return World(dist.get_rank(), dist.get_world_size(), int(os.environ.get("LOCAL_RANK", "0")))
 
 
 def wrap(module: nn.Module, world: World, strategy: str = "ddp") -> nn.Module:
@@ -110,12 +119,46 @@ def whole(value: Tensor) -> Tensor:
 
 def agree(flag: bool, world: World) -> bool:
     """True in every process as soon as one says so, so that all stop at the same step."""
+    return bool(most([flag], world)[0])
+
+
+def most(values: Sequence[float], world: World) -> list[float]:
+    """The largest of each value over all processes, the same in every one."""
     if world.size == 1:
-        return flag
+        return list(values)
     device = "cuda" if dist.get_backend() == "nccl" else "cpu"
-    value = torch.tensor(int(flag), device=device)
-    dist.all_reduce(value, op=dist.ReduceOp.MAX)
-    return bool(value.item())
+    found = torch.tensor([float(value) for value in values], dtype=torch.float64, device=device)
+    dist.all_reduce(found, op=dist.ReduceOp.MAX)
+    return found.tolist()
+
+
+def align(state: Any, world: World) -> None:
+    """Give all tensors in nested dicts and lists the values of the first process, in place."""
+    if world.size == 1:
+        return
+    if isinstance(state, Tensor):
+        dist.broadcast(state, 0)
+    elif isinstance(state, (Mapping, list, tuple)):
+        for value in state.values() if isinstance(state, Mapping) else state:
+            align(value, world)
+
+
+def average_gradients(parameters: Iterable[nn.Parameter], world: World) -> None:
+    """Give the gradients of what trains beside the module their mean over all processes."""
+    if world.size == 1:
+        return
+    for parameter in parameters:
+        if parameter.grad is not None:
+            dist.all_reduce(parameter.grad)
+            parameter.grad /= world.size
+
+
+def once(work: Callable[[], object], world: World | None = None) -> None:
+    """Do `work` in the first of several processes that train together; the others wait for it."""
+    world = world or here()
+    if world.is_main:
+        work()
+    meet(world)
 
 
 def meet(world: World) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from ..models.text import load_text_encoder
 from ..pipelines.decode import encode_video
 from ..shapes import PATCH_SIZE
 from .cache import ShardCache, pad_features
-from .clips import Clips
+from .clips import Clips, portraits
 from .crops import shrink
 from .data import Batch, Bucketed, stack
 from .hints import HINTS, Hints, window
@@ -53,7 +54,7 @@ def origin(clips: Clips, **parts: Any) -> dict[str, Any]:
 def latents(workspace: Workspace, clips: Clips, factor: int, name: str) -> ShardCache:
     """Latents [16, T, H, W] of every clip, averaged down by `factor` first; computed now where they are missing."""
     tae = load_tae(workspace)
-    cache = ShardCache(workspace.folder(name), len(clips), origin(clips, tae=encoder_hash(tae), factor=factor))
+    cache = workspace.cache(name, len(clips), origin(clips, tae=encoder_hash(tae), factor=factor))
 
     def make(numbers: Sequence[int]) -> list[Batch]:
         if all(clips.config.kind(number)[0] == 1 for number in numbers):
@@ -120,8 +121,9 @@ def channel_weights(tae: TAE, cache: ShardCache, *, count: int, power: float) ->
 
 def text_features(workspace: Workspace, clips: Clips, variants: int, name: str) -> ShardCache:
     """Features of `variants` captions a clip, short and long in turn: keys "ul2.0", "metaclip.0", ..."""
-    facts = origin(clips, variants=variants, **{role: workspace.sha256(f"nano/{role}") for role in ENCODERS})
-    cache = ShardCache(workspace.folder(name), len(clips), facts)
+    hashes = {role: workspace.sha256(f"nano/{role}") for role in ENCODERS}
+    facts = origin(clips, variants=variants, words=wording(), **hashes)
+    cache = workspace.cache(name, len(clips), facts)
     loaded: list[TextEncoders] = []
 
     def make(numbers: Sequence[int]) -> list[Batch]:
@@ -131,6 +133,14 @@ def text_features(workspace: Workspace, clips: Clips, variants: int, name: str) 
 
     cache.fill(make, name, workspace.out)
     return cache
+
+
+@cache
+def wording() -> str:
+    """Fingerprint of the captions: a hash of many of the `portraits`, so that other words are noticed."""
+    pairs = (toybox.captions(scene, seed) for scene in portraits() for seed in range(40))
+    said = "\n".join(text for pair in pairs for text in (pair.short, pair.long))
+    return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
 def tokens_of(cache: ShardCache, count: int) -> dict[str, torch.Tensor]:

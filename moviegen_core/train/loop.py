@@ -6,6 +6,7 @@ source that gives the batch of any position, so the position is all that a resum
 
 from __future__ import annotations
 
+import copy
 import math
 import signal
 import sys
@@ -102,6 +103,7 @@ def fit(
     resume: bool = True,
     hooks: Sequence[Hook] = (),
     companions: Mapping[str, Any] | None = None,
+    basis: Mapping[str, Any] | None = None,
     placement: Placement | None = None,
     strategy: str = "ddp",
     out: TextIO = sys.stderr,
@@ -110,16 +112,21 @@ def fit(
 
     With `resume` a checkpoint in `output` is continued to the bit; a finished stage returns at once, or goes on where
     its limits have grown. CheckpointError where it began with other weights than `module` has now, trained others of
-    them, or was finished with other settings. SIGINT and SIGTERM save after the step at hand and raise Stopped.
-    `companions` are what the objective trains by itself (a discriminator, say): their state_dicts are saved and
-    restored with the rest.
+    them or on another `basis` (plain values by name, as of `basis_of`), or was finished with other settings. SIGINT and
+    SIGTERM save after the step at hand and raise Stopped. `companions` are what the objective trains by itself (a
+    discriminator, say): their state_dicts are saved and restored with the rest. Several processes share gradients
+    ("ddp") or a copy of the weights too ("fsdp"); each has the whole trained module afterwards.
     """
     placement = placement or choose()
-    trainer = Trainer(module, objective, source, config, output, placement, strategy, out, companions or {})
+    shared = strategy == "fsdp" and distributed.join(placement.device.type).size > 1
+    trained = copy.deepcopy(module) if shared else module
+    trainer = Trainer(
+        trained, objective, source, config, output, placement, strategy, out, companions or {}, basis or {}
+    )
     if resume and trainer.checkpoint.is_file():
         trainer.restore()
     trainer.run(hooks)
-    return trainer.ema
+    return trainer.gathered(module) if shared else trainer.ema
 
 
 def forget(folder: Path, patterns: Sequence[str] = (CHECKPOINT, SNAPSHOTS)) -> None:
@@ -143,9 +150,12 @@ class Trainer:
         strategy: str = "ddp",
         out: TextIO = sys.stderr,
         companions: Mapping[str, Any] = MappingProxyType({}),
+        basis: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
-        self.companions = companions
+        self.companions, self.basis = companions, dict(basis)
         self.world = distributed.join(placement.device.type)
+        for thing in companions.values():
+            distributed.align(thing.state_dict(), self.world)
         self.config, self.source, self.output, self.placement = config, source, output, placement
         self.module = module.to(placement.device)
         self.began = state.probe(module)
@@ -177,27 +187,27 @@ class Trainer:
         batches = stream(self.source, self._positions(), self.config.workers)
         saved = sheeted = time.monotonic()
         with _signals() as asked:
-            # Clocks differ: the first process whose time is over ends the stage for all.
-            while not distributed.agree(self.share >= 1.0, self.world):
+            while self.share < 1.0:
                 began, share = time.monotonic(), self.share
                 self._optimise(batches)
-                self.seconds += time.monotonic() - began
+                now = time.monotonic()
+                # Clocks differ: the latest is everybody's, so that all take the same rate and end at the same step.
+                told = [self.seconds + now - began, bool(asked), now - saved >= self.config.save_seconds]
+                self.seconds, stopped, due = distributed.most(told, self.world)
                 self._snapshot(share, self.share)
                 self.progress.tick(self.step, self.share, self.seconds)
-                if distributed.agree(bool(asked), self.world):
+                if stopped:
                     self.save()
                     raise Stopped(
                         f"{self.config.name} stopped at step {self.step} and saved; to go on, repeat the command "
                         "without --no-resume"
                     )
-                now = time.monotonic()
-                if distributed.agree(now - saved >= self.config.save_seconds, self.world):
+                if due:
                     self.save()
                     saved = time.monotonic()
                 if hooks and now - sheeted >= self.config.sheet_seconds:
                     self._show(hooks)
                     sheeted = time.monotonic()
-            self._snapshot(self.share, 1.0)  # where the clock of another process ended the stage
             self.done = True
             self.save()
             self._show(hooks)
@@ -257,7 +267,7 @@ class Trainer:
 
     def _snapshot(self, before: float, now: float) -> None:
         for mark in self.config.snapshots:
-            if distributed.agree(before < mark <= now, self.world):
+            if before < mark <= now:
                 shadow = {name: distributed.whole(value) for name, value in self.ema.shadow.items()}
                 if self.world.is_main:
                     state.save(self.output / SNAPSHOT.format(mark), {**self.ema.state_dict(), "shadow": shadow})
@@ -272,8 +282,16 @@ class Trainer:
             parts = {"module": network, "optimizer": optimizer, "ema": {"updates": self.ema.updates, "shadow": shadow}}
             parts["companions"] = {name: thing.state_dict() for name, thing in self.companions.items()}
             origin = {"name": self.config.name, "began": self.began, "limits": self.config.limits}
-            origin["facts"] = self.config.facts
+            origin |= {"facts": self.config.facts, "basis": self.basis}
             state.save(self.checkpoint, {**facts, **parts, **origin, "random": state.random_states()})
+
+    def gathered(self, module: nn.Module) -> EMA:
+        """Give `module`, which every process has whole, what was trained of its copy -> its averaged weights."""
+        module.load_state_dict({name: distributed.whole(value) for name, value in self.module.state_dict().items()})
+        ema = EMA(module, self.config.ema_decay)
+        shadow = {name: distributed.whole(value) for name, value in self.ema.shadow.items()}
+        ema.load_state_dict({"updates": self.ema.updates, "shadow": shadow})
+        return ema
 
     def _frozen(self) -> set[str]:
         """Names of the parameters that are not trained."""
@@ -308,6 +326,9 @@ class Trainer:
 
     def _compare(self, saved: Mapping[str, Any]) -> None:
         """CheckpointError unless what was saved began as this stage does; older checkpoints do not tell."""
+        changed = [name for name, value in saved.get("basis", {}).items() if self.basis.get(name) != value]
+        if changed:
+            self._refuse(f"with another {', '.join(changed)}")
         if not state.alike(saved.get("began", self.began), self.began):
             self._refuse("from other weights than it begins with now")
         same = saved["ema"]["shadow"].keys() == self.ema.shadow.keys()

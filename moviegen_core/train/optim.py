@@ -11,6 +11,7 @@ from torch import nn
 
 from ..errors import ConfigError
 from .muon import Muon
+from .ranges import above, at_least
 
 SCHEDULES = ("constant", "linear", "cosine")
 METHODS = ("adamw", "muon")
@@ -40,6 +41,8 @@ class OptimConfig:
             raise ConfigError(f"optimiser {self.method!r} is unknown; use one of {', '.join(METHODS)}")
         if not 0 <= self.decay_start < 1:
             raise ConfigError(f"decay_start {self.decay_start} must lie in [0, 1)")
+        at_least(self, 0, "learning_rate", "weight_decay", "warmup_steps", "final_scale")
+        above(self, 0, "eps", "clip_norm")
 
 
 def rate_scale(config: OptimConfig, step: int, progress: float) -> float:

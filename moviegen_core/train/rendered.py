@@ -19,6 +19,7 @@ import numpy as np
 
 from ..errors import ConfigError
 from ..files import replacing
+from . import distributed
 from .origin import claim
 from .progress import Countdown
 
@@ -94,7 +95,10 @@ class Rendered(ABC, Generic[Config]):
             np.save(stream, contents)
 
     def fill(self, workers: int = 1, out: TextIO = sys.stderr) -> None:
-        """Render what is missing, in `workers` background processes (0: in this one)."""
+        """Render what is missing, in `workers` background processes (0: in this one) of the first that trains."""
+        distributed.once(lambda: self._fill(workers, out))
+
+    def _fill(self, workers: int, out: TextIO) -> None:
         missing = self.missing()
         countdown = Countdown(self.name, len(self), len(self) - len(missing), out)
         if workers == 0 or len(missing) < 2:

@@ -1,16 +1,17 @@
 """`moviegen train RECIPE`: finds a recipe, applies the user's settings, runs its stages.
 
 run(recipe, output=None, *, resume=True, minutes_scale=1.0, settings={}, ship=None, device="auto", dtype="auto",
-    render_workers=1) -> Path of the output folder
+    render_workers=1, strategy="ddp") -> Path of the output folder
     recipe          a name of `recipes.RECIPES`; "nano" is all that ship weights, in sequence
     output          folder for clips, caches, checkpoints, metrics and sheets (default runs/nano)
     resume          continue what the folder holds; False deletes the checkpoints of the recipe's stages and trains them
-                    again (clips and caches stay)
+                    again (clips stay, and caches that other weights or words made are computed again)
     minutes_scale   factor on every time limit, to fit another machine or another patience
     settings        {"joint.minutes": "20"}: fields of the recipe by dotted name, values in JSON or plain text; the
                     recipe's own name may stand before them ("nano-video.joint.minutes"), and must with "nano"
     ship            folder that receives the trained weights and their manifest (default: the package's own), and
                     is searched first for those that a recipe reads
+    strategy        what several processes, which torchrun started, share: gradients ("ddp"), or weights too ("fsdp")
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from ..config import from_dict, to_dict
 from ..devices import choose
 from ..errors import ConfigError
 from ..ops.memory import keep_large_buffers
+from .distributed import STRATEGIES, join
 from .ranges import at_least
 from .recipes import RECIPES
 from .workspace import Workspace
@@ -45,12 +47,15 @@ def run(
     device: str = "auto",
     dtype: str = "auto",
     render_workers: int = 1,
+    strategy: str = "ddp",
 ) -> Path:
     """Train; see the module's text for the arguments."""
     if not 0 < minutes_scale < math.inf:
         raise ConfigError(f"minutes_scale {minutes_scale} must be a number above 0; 1 is the recipe's own time")
     if render_workers < 0:
         raise ConfigError(f"render_workers {render_workers} must be at least 0; 0 renders in this process")
+    if strategy not in STRATEGIES:
+        raise ConfigError(f"strategy {strategy!r} is unknown; use one of {', '.join(STRATEGIES)}")
     chosen = names(recipe)
     told = settings_by_recipe(settings or {}, chosen)
     configs = {name: with_settings(RECIPES[name].config, told[name]) for name in chosen}
@@ -61,7 +66,9 @@ def run(
         minutes_scale=minutes_scale,
         placement=choose(device, dtype),
         render_workers=render_workers,
+        strategy=strategy,
     )
+    join(workspace.placement.device.type)
     keep_large_buffers()
     workspace.output.mkdir(parents=True, exist_ok=True)
     workspace.say(f"device: {workspace.placement}")

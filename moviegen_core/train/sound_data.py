@@ -105,7 +105,7 @@ def caption(scene: toybox.Scene, variant: int, *, subject: bool = True) -> str:
 def text_features(workspace: Workspace, data: SoundClips, variants: int) -> ShardCache:
     """Features [T, E] of `variants` captions a sound: keys "text.0", "text.1", ..."""
     facts = _origin(data, clips=False, variants=variants, words=wording(), encoder=workspace.sha256(TEXT_ENCODER))
-    cache = ShardCache(workspace.folder(folder_of("sound-text", data.kind)), len(data), facts)
+    cache = workspace.cache(folder_of("sound-text", data.kind), len(data), facts)
     encoder = load_text_encoder(
         "ul2", workspace.weight_file(TEXT_ENCODER), device=workspace.placement.device, dtype=torch.float32
     )
@@ -177,9 +177,8 @@ class Stretches:
 
 def band_cache(workspace: Workspace, data: SoundClips, bands: int, key: str = BANDS) -> ShardCache:
     """`sound_bands` [M, K] of every sound under `key`, in a folder named after it."""
-    cache = ShardCache(
-        workspace.folder(folder_of(f"{key}-of-sounds", data.kind)), len(data), _origin(data, clips=False, bands=bands)
-    )
+    facts = _origin(data, clips=False, bands=bands)
+    cache = workspace.cache(folder_of(f"{key}-of-sounds", data.kind), len(data), facts)
 
     def make(numbers: Sequence[int]) -> list[Batch]:
         return [{key: sound_bands(data.waveform(number), bands)[0]} for number in numbers]
@@ -193,7 +192,7 @@ def frame_cache(workspace: Workspace, data: SoundClips) -> ShardCache:
     encoders = load_frame_encoders(workspace)
     clips = data.seen
     facts = _origin(data, vision=workspace.sha256(VISION), match=workspace.sha256(MATCH), rate=NANO_APPEARANCE_RATE)
-    cache = ShardCache(workspace.folder(folder_of("sound-frames", data.kind)), len(data), facts)
+    cache = workspace.cache(folder_of("sound-frames", data.kind), len(data), facts)
 
     def make(numbers: Sequence[int]) -> list[Batch]:
         found: list[Batch] = []
@@ -211,7 +210,7 @@ def latent_cache(workspace: Workspace, data: SoundClips) -> ShardCache:
     """Latents [C, L] of every sound by the nano codec, key "latent"."""
     codec = load_codec(workspace)
     facts = _origin(data, clips=False, codec=encoder_hash(codec))
-    cache = ShardCache(workspace.folder(folder_of("sound-latents", data.kind)), len(data), facts)
+    cache = workspace.cache(folder_of("sound-latents", data.kind), len(data), facts)
 
     @torch.inference_mode()
     def make(numbers: Sequence[int]) -> list[Batch]:

@@ -12,7 +12,10 @@ from functools import cache
 import numpy as np
 
 from .. import toybox
+from ..toybox.sound import Mixer
+from ..toybox.vocabulary import OUTDOORS, motions_of
 from .clips import ClipConfig, facts_of
+from .ranges import above, at_least
 from .rendered import Rendered
 
 FULL_SCALE = 32767.0
@@ -32,6 +35,11 @@ class SoundConfig:
     seconds: float | None = None  # default: as long as the clip; stills are heard for the whole of their scene
     music: bool = True  # by each scene's own choice, or none at all
     subject: bool = True  # False: only the place is heard
+
+    def __post_init__(self) -> None:
+        at_least(self, 1, "channels")
+        above(self, 0, "seconds")
+        _ = self.clips  # which checks what is told of them
 
     @classmethod
     def beside(cls, clips: ClipConfig, **settings: object) -> SoundConfig:
@@ -87,11 +95,42 @@ class Sounds(Rendered[SoundConfig]):
 
 @cache
 def synthesis() -> str:
-    """Fingerprint of the toybox's sound: a hash of a few clips rounded to 8 bits, so that a change is noticed."""
+    """Fingerprint of the toybox's sound: a hash of all that `samples` hear, so that a change is noticed.
+
+    One of them is heard in its room and at its level, the others for a second as they are.
+    """
     digest = hashlib.sha256()
-    for seed in range(8):
-        waveform = toybox.sound(toybox.sample_scene(seed), seconds=1.0, channels=1)
-        loudness = np.sqrt(np.mean(waveform.reshape(50, -1) ** 2, axis=1))
-        # Coarse steps: another processor's last digits are no change.
-        digest.update(np.round(200 * loudness).astype(np.int16).tobytes())
+    for number, (scene, mood) in enumerate(samples()):
+        mixer = Mixer(scene, toybox.sound_labels(scene, music=mood))
+        heard = mixer.sources(0) if number else mixer.finished(0)
+        digest.update(heard_coarsely(heard).tobytes())
     return digest.hexdigest()[:16]
+
+
+def samples() -> list[tuple[toybox.Scene, str]]:
+    """Scenes, always the same, and moods of their music, in which everything is heard that the toybox sounds of."""
+    places = [
+        (place, weather)
+        for place in toybox.PLACES
+        for weather in (toybox.WEATHERS if place in OUTDOORS else ("clear",))
+    ]
+    acts = [(thing, motion) for thing in (*toybox.THINGS, "person") for motion in motions_of(thing)]
+    known: set[str] = set()
+    found = []
+    for number, (thing, motion) in enumerate(acts):
+        place, weather = places[number % len(places)]
+        scene = toybox.sample_scene(number, thing=thing, motion=motion, place=place, weather=weather)
+        labels = toybox.sound_labels(scene, music=toybox.MOODS[number % len(toybox.MOODS)])
+        if labels.kind != "silence" and not {labels.kind, labels.ambience, labels.mood} <= known:
+            known |= {labels.kind, labels.ambience, labels.mood}
+            found.append((scene, labels.mood))
+    return found
+
+
+def heard_coarsely(waveform: np.ndarray) -> np.ndarray:
+    """int16 [C, 100]: loudness of the fiftieth parts of a second [C, 48000], and of 50 bands up to 5 kHz."""
+    spectrum = np.abs(np.fft.rfft(waveform, norm="forward"))[:, :5000]
+    parts = np.mean(waveform.reshape(len(waveform), 50, -1) ** 2, axis=2)
+    bands = 2 * np.sum(spectrum.reshape(len(waveform), 50, -1) ** 2, axis=2)
+    # Coarse steps: another processor's last digits are no change.
+    return np.round(200 * np.sqrt(np.concatenate([parts, bands], axis=1))).astype(np.int16)

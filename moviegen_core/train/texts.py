@@ -5,10 +5,11 @@ A source gives the batch of any position: what it holds depends on its seed and 
 
 from __future__ import annotations
 
+import hashlib
 import random
 import string
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import torch
 from torch import Tensor
@@ -58,6 +59,12 @@ def vocabulary_captions(count: int = 3000) -> tuple[str, ...]:
         captions = toybox.captions(toybox.sample_scene(seed, split="train"), seed)
         found += [captions.short, captions.long]
     return tuple(found)
+
+
+@cache
+def wording() -> str:
+    """Fingerprint of the captions: a hash of those of the vocabulary, so that other words are noticed."""
+    return hashlib.sha256("\n".join(vocabulary_captions()).encode()).hexdigest()[:16]
 
 
 class CaptionSource:

@@ -6,7 +6,6 @@ from (recipe, commit, seed), its sha256 and its evaluation. A shipped file is ha
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import difflib
 import functools
@@ -14,17 +13,15 @@ import hashlib
 import json
 import os
 import re
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ..errors import CheckpointError, ConfigError
 from ..files import replacing
+from .lock import alone
 
 SHIPPED_FOLDER = Path(__file__).parent / "nano"
 MANIFEST = "manifest.json"
-LOCK_SECONDS = 10.0  # a change takes milliseconds
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -119,29 +116,33 @@ def resolve(name_or_path: str | os.PathLike[str], folder: Path = SHIPPED_FOLDER)
     )
 
 
-def register(name: str, file: str | os.PathLike[str], folder: Path = SHIPPED_FOLDER, **facts: Any) -> Shipped:
+def register(
+    name: str, file: str | os.PathLike[str], folder: Path = SHIPPED_FOLDER, *, made: Path | None = None, **facts: Any
+) -> Shipped:
     """Add or replace manifest entry `name` for `file`, which must lie in `folder`.
 
-    `facts` are fields of Shipped; sha256 and size are measured here. Facts not given keep the values
-    that the entry had, so an evaluation can be added to a trained file later; other weights lose it.
+    `made` are new weights on the same disk, which take the place of `file` together with the entry. `facts` are fields
+    of Shipped; sha256 and size are measured here. Facts not given keep the values that the entry had, so an evaluation
+    can be added to a trained file later; other weights keep the network alone.
     """
     if not re.fullmatch(r"[a-z0-9_.-]+/[a-z0-9_.-]+", name):
         raise ConfigError(f"weights name {name!r} must look like nano/video (lower case, one slash)")
     file = Path(file).resolve()
     if not file.is_relative_to(folder.resolve()):
         raise ConfigError(f"{file} must lie in {folder} to be shipped; copy it there first")
+    written = made or file
     measured = {
         "file": file.relative_to(folder.resolve()).as_posix(),
-        "sha256": _sha256(file),
-        "bytes": file.stat().st_size,
+        "sha256": _sha256(written),
+        "bytes": written.stat().st_size,
     }
-    with _alone(folder / MANIFEST):
+    with alone(folder / MANIFEST):
         previous = shipped(folder)
         kept: dict[str, Any] = {}
         if name in previous:
             kept = {key: value for key, value in dataclasses.asdict(previous[name]).items() if key != "name"}
-        if kept and kept["sha256"] != measured["sha256"]:
-            del kept["evaluation"]
+            if kept["sha256"] != measured["sha256"]:
+                kept = {"network": kept["network"]}
         try:
             entry = Shipped(name=name, **{"network": "", **kept, **facts, **measured})
         except TypeError as error:
@@ -153,28 +154,9 @@ def register(name: str, file: str | os.PathLike[str], folder: Path = SHIPPED_FOL
         }
         with replacing(folder / MANIFEST) as partial:
             partial.write_text(json.dumps({"files": files}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            if made is not None:
+                os.replace(made, file)
     return entry
-
-
-@contextlib.contextmanager
-def _alone(manifest: Path) -> Iterator[None]:
-    """Keeps other processes from changing a manifest during the block, by a file beside it."""
-    lock = manifest.with_name(f".{manifest.name}.lock")
-    last = time.monotonic() + LOCK_SECONDS
-    while True:
-        try:
-            lock.open("x").close()
-            break
-        except FileExistsError:
-            if time.monotonic() > last:
-                raise CheckpointError(
-                    f"{manifest} has been locked for {LOCK_SECONDS:g} s; if no other process writes it, delete {lock}"
-                ) from None
-            time.sleep(0.02)
-    try:
-        yield
-    finally:
-        lock.unlink(missing_ok=True)
 
 
 def _hint(name: str, known: list[str]) -> str:

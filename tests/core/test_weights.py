@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 
 from moviegen_core import weights
 from moviegen_core.errors import CheckpointError, ConfigError
+from moviegen_core.weights import lock
 
 
 @pytest.fixture
@@ -49,22 +52,59 @@ def test_entries_that_are_registered_at_once_are_all_kept(folder):
 
 
 def test_manifest_that_another_process_holds_is_left_alone(folder, monkeypatch):
-    monkeypatch.setattr(weights, "LOCK_SECONDS", 0.1)
-    lock = folder / ".manifest.json.lock"
-    lock.touch()
+    monkeypatch.setattr(lock, "LOCK_SECONDS", 0.1)
     before = (folder / "manifest.json").read_bytes()
-    with pytest.raises(CheckpointError, match=r"locked for 0\.1 s; .*delete .*manifest\.json\.lock"):
+    with (
+        lock.alone(folder / "manifest.json"),
+        pytest.raises(CheckpointError, match=r"locked for 0\.1 s by another process; wait"),
+    ):
         weights.register("nano/video", folder / "video.safetensors", folder, seed=4)
     assert (folder / "manifest.json").read_bytes() == before
-    assert lock.exists()
 
 
-def test_figures_of_other_weights_are_forgotten(folder):
+def test_lock_of_a_killed_process_counts_as_free(folder, monkeypatch):
+    monkeypatch.setattr(lock, "LOCK_SECONDS", 0.1)
+    code = "import sys, time; from pathlib import Path; from moviegen_core.weights.lock import alone\n"
+    code += "with alone(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, str(folder / "manifest.json")], stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(CheckpointError, match="locked"):
+        weights.register("nano/video", folder / "video.safetensors", folder, seed=4)
+    holder.kill()
+    holder.wait()
+    assert (folder / ".manifest.json.lock").exists()
+    assert weights.register("nano/video", folder / "video.safetensors", folder, seed=4).seed == 4
+
+
+def test_other_weights_keep_nothing_of_the_entry_but_the_network(folder):
     file = folder / "video.safetensors"
-    weights.register("nano/video", file, folder, evaluation={"psnr": 31.5})
+    weights.register("nano/video", file, folder, evaluation={"psnr": 31.5}, averaged=[{"sha256": "a"}], steps=9)
     file.write_bytes(b"better weights " * 200)
-    entry = weights.register("nano/video", file, folder)
-    assert (entry.recipe, entry.evaluation) == ("video", {})
+    entry = weights.register("nano/video", file, folder, recipe="other")
+    kept = weights.Shipped(
+        name="nano/video", file=file.name, network="video_dit", sha256=entry.sha256, bytes=3000, recipe="other"
+    )
+    assert entry == kept
+
+
+def test_new_weights_take_their_place_together_with_their_entry(folder, monkeypatch):
+    file, made = folder / "video.safetensors", folder / "made"
+    before = file.read_bytes()
+
+    def stopped(source, target):
+        raise KeyboardInterrupt
+
+    made.write_bytes(b"better weights " * 200)
+    with monkeypatch.context() as patch:
+        patch.setattr(weights.os, "replace", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            weights.register("nano/video", file, folder, made=made)
+    assert weights.path("nano/video", folder).read_bytes() == before
+    weights.register("nano/video", file, folder, made=made)
+    assert weights.path("nano/video", folder).read_bytes() == b"better weights " * 200
+    assert sorted(path.name for path in folder.iterdir()) == ["manifest.json", "video.safetensors"]
 
 
 def test_weights_tell_what_they_were_trained_on_from(folder, tmp_path_factory):

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .. import distributed
+
 DISCRIMINATOR_WEIGHT = 0.5  # assumption, as in Latent Diffusion
 LARGEST_BALANCE = 1e4
 
@@ -90,11 +92,17 @@ class Adversary:
 
 
 def learn(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-    """One step of a discriminator; a loss that is not finite leaves it as it is, as the loop leaves the network."""
-    if not bool(torch.isfinite(loss)):
+    """One step of a discriminator; a loss that is not finite leaves it as it is, as the loop leaves the network.
+
+    Processes that train together step alike, by the mean of their gradients.
+    """
+    world = distributed.here()
+    if distributed.agree(not bool(torch.isfinite(loss)), world):
         return
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
+    for group in optimizer.param_groups:
+        distributed.average_gradients(group["params"], world)
     optimizer.step()
 
 

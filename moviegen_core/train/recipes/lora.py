@@ -7,28 +7,27 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
 from ...config import to_dict
-from ...errors import CheckpointError, ConfigError
+from ...errors import ConfigError
 from ...models import adapters
 from ...pipelines.decode import encode_video
 from ...pipelines.movie import ENCODERS, MovieGenPipeline
+from ..basis import basis_of
 from ..cache import ShardCache
 from ..data import Batch
 from ..latents import LATENT, encode_texts, encoder_hash, samples, weights_hash
-from ..loop import Hook, LoopConfig, fit
+from ..loop import Hook, LoopConfig
 from ..objectives.video import flow_matching
 from ..optim import OptimConfig
 from ..origin import claim
-from ..ranges import at_least
+from ..ranges import above, at_least
 from ..shots import Films, Scenes, ShotConfig, Shots
 from ..workspace import Workspace
 
@@ -59,7 +58,9 @@ class LoraRecipe:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 _.-]*", self.name):
             raise ConfigError(f"name {self.name!r} must be a file name of letters, digits, dots, dashes and spaces")
-        at_least(self, 1, "per_film", "scenes", "rank")
+        at_least(self, 1, "per_film", "scenes", "rank", "tokens_per_batch")
+        at_least(self, 0, "learning_rate")
+        above(self, 0, "steps", "minutes", "alpha")
 
 
 def run(recipe: LoraRecipe, workspace: Workspace) -> None:
@@ -81,7 +82,7 @@ def run(recipe: LoraRecipe, workspace: Workspace) -> None:
     # A name is taken once everything was looked at: what was wrong can then be corrected under the same name.
     folder = workspace.training("lora", recipe.name)
     if not workspace.resume:
-        (folder / "manifest.json").unlink(missing_ok=True)
+        workspace.once(lambda: (folder / "manifest.json").unlink(missing_ok=True))
     claim(
         folder,
         to_dict(recipe),
@@ -95,9 +96,9 @@ def run(recipe: LoraRecipe, workspace: Workspace) -> None:
         range(len(shots.captions)), latents, texts, variants=len(shots.captions[0]),
         tokens_per_batch=recipe.tokens_per_batch, seed=recipe.seed,
     )  # fmt: skip
-    average = fit(
-        model, flow_matching, source, workspace.timed(loop), folder, resume=workspace.resume,
-        hooks=[sheet_hook(pipeline, recipe, shots)], placement=workspace.placement, out=workspace.out,
+    average = workspace.fit(
+        model, flow_matching, source, loop, folder, hooks=[sheet_hook(pipeline, recipe, shots)],
+        basis=basis_of(recipe, latents=latents.origin, captions=texts.origin),
     )  # fmt: skip
     average.copy_to(model)
     facts = {"base": recipe.model, "steps": str(workspace.steps("lora", recipe.name))}
@@ -117,7 +118,8 @@ def shots_of(recipe: LoraRecipe) -> Shots:
 def encoded_shots(pipeline: MovieGenPipeline, shots: Shots, folder: Path, workspace: Workspace) -> ShardCache:
     """Latent of every shot, computed now where it is missing."""
     tae = pipeline.tae
-    cache = _cache(folder, len(shots.captions), {"tae": encoder_hash(tae), **shots.facts}, workspace)
+    origin = {"tae": encoder_hash(tae), **shots.facts}
+    cache = ShardCache(folder, len(shots.captions), origin, anew=not workspace.resume)
 
     def make(numbers: Sequence[int]) -> list[Batch]:
         place = pipeline.placement.device
@@ -135,24 +137,14 @@ def encoded_captions(
     told = hashlib.sha256(repr(shots.captions).encode()).hexdigest()
     encoders = {name: getattr(pipeline.encoders, name) for name in ENCODERS}
     hashes = {name: weights_hash(encoder) for name, encoder in encoders.items() if encoder is not None}
-    cache = _cache(folder, len(shots.captions), {"captions": told, "fps": fps, **hashes}, workspace)
+    origin = {"captions": told, "fps": fps, **hashes}
+    cache = ShardCache(folder, len(shots.captions), origin, anew=not workspace.resume)
 
     def make(numbers: Sequence[int]) -> list[Batch]:
         return [encode_texts(pipeline.encoders, shots.captions[number], fps) for number in numbers]
 
     cache.fill(make, "captions", workspace.out)
     return cache
-
-
-def _cache(folder: Path, count: int, origin: Mapping[str, Any], workspace: Workspace) -> ShardCache:
-    """A cache of this LoRA alone, which a training anew may empty where another one filled it."""
-    try:
-        return ShardCache(folder, count, origin)
-    except CheckpointError:
-        if workspace.resume:
-            raise
-        shutil.rmtree(folder)
-        return ShardCache(folder, count, origin)
 
 
 def sheet_hook(pipeline: MovieGenPipeline, recipe: LoraRecipe, shots: Shots) -> Hook:

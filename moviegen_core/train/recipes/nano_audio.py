@@ -6,10 +6,11 @@ captions) are filled first and kept; then one stage of flow matching with the pa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from ...models.audio_codec.model import AudioCodec
 from ...models.audio_dit.model import AudioDiT
 from ...models.sound_match.model import sound_bands
 from ...pipelines.sound import sample_sound
+from ..basis import basis_of
 from ..cache import ShardCache
 from ..clips import ClipConfig
 from ..data import Batch, Bucketed, Mixture
@@ -29,6 +31,7 @@ from ..loop import Hook, LoopConfig
 from ..objectives.audio import sound_flow_matching
 from ..optim import OptimConfig
 from ..pupil import AudioPupil
+from ..ranges import above, at_least
 from ..single import train_and_ship
 from ..sound_data import (
     CODEC,
@@ -52,7 +55,7 @@ from ..sound_data import (
 )
 from ..sounds import SoundConfig
 from ..workspace import Workspace
-from .nano_sound_match import CLIPS, STATISTICS_SOUNDS, STRUCK, kinds
+from .nano_sound_match import CLIPS, STATISTICS_SOUNDS, STRUCK, check_turns, kinds
 
 # What is asked for without pictures is a place as often as a thing.
 PLACES = SoundConfig.beside(CLIPS, count=1200, first_seed=4_700_000, subject=False, channels=1)
@@ -104,10 +107,16 @@ class AudioRecipe:
     window_seconds: float = 8.0
     context_seconds: float = 2.0
 
+    def __post_init__(self) -> None:
+        check_turns(self.turns)
+        at_least(self, 1, "variants", "tokens_per_batch")
+        at_least(self, 0, "learning_rate", "weight_decay", "hint_weight")
+        above(self, 0, "steps", "minutes")
+
 
 def run(recipe: AudioRecipe, workspace: Workspace) -> None:
     """Fill the caches, train, ship as nano/audio."""
-    workspace.needs(CODEC, MATCH, VISION, TEXT_ENCODER)
+    workspace.needs(CODEC, MATCH, VISION, TEXT_ENCODER, start=recipe.start)
     parts = [heard(recipe, workspace, kind) for kind in kinds(recipe.turns[:2])]
     texts, frames = parts[0].texts, parts[0].frames
     assert frames is not None
@@ -119,7 +128,7 @@ def run(recipe: AudioRecipe, workspace: Workspace) -> None:
     model = catalog.build("audio_dit", recipe.preset, device="cpu")
     assert isinstance(model, AudioDiT)
     if recipe.start:
-        begun = workspace.begun(recipe.start, "audio_dit").state_dict()
+        begun = workspace.begun(recipe.start, "audio_dit", "nano-audio").state_dict()
         model.load_state_dict({**model.state_dict(), **begun})  # a layer that it lacks begins silent
     count = min(STATISTICS_SOUNDS, len(texts))
     model.text_standard.measure(tokens_of(texts, count))
@@ -156,6 +165,7 @@ def run(recipe: AudioRecipe, workspace: Workspace) -> None:
     train_and_ship(
         pupil, objective, sounds, loop, workspace, hooks=[sheet_hook(workspace, parts[0])],
         finish=AudioPupil.finished, start=recipe.start, sampling=sampling,
+        basis=basis_of(recipe, without=(*sampling, "sampling_steps"), read=origins(parts)),
     )  # fmt: skip
 
 
@@ -171,6 +181,15 @@ def channel_weights(codec: AudioCodec, emphasis: float, gain_weight: float) -> T
     others = weights[: len(weights) - gains]
     weights = torch.cat([others / others.mean(), weights.new_full((gains,), gain_weight)])
     return (weights / weights.mean()).cpu()
+
+
+def origins(parts: Sequence[Heard]) -> dict[str, Any]:
+    """What the caches of each part were made by."""
+    caches = {part.data.kind: (part.texts, part.latents, part.frames) for part in parts}
+    return {
+        kind: {name: cache.origin for name, cache in zip((TEXT, LATENT, FRAMES), held, strict=True) if cache}
+        for kind, held in caches.items()
+    }
 
 
 class Heard(NamedTuple):

@@ -18,13 +18,15 @@ from ...models.audio_codec.model import AudioCodec
 from ...models.audio_codec.start import linear_start
 from ...pipelines.sound_codec import encode_sound
 from ...shapes import SOUND_SAMPLE_RATE
+from ..basis import basis_of
 from ..clips import ClipConfig
 from ..data import Batch, Collated
-from ..loop import LoopConfig, fit
+from ..loop import LoopConfig
 from ..objectives.audio_codec import AudioCodecLoss
 from ..objectives.sound_discriminator import SoundAdversary, SoundDiscriminator
 from ..optim import OptimConfig
-from ..sounds import SoundConfig, Sounds
+from ..ranges import above, at_least
+from ..sounds import SoundConfig, Sounds, synthesis
 from ..workspace import Workspace
 from .nano_sound_match import CLIPS
 
@@ -44,6 +46,9 @@ class CodecStage:
     adversary: float = 0.0
     steps: int | None = None
 
+    def __post_init__(self) -> None:
+        at_least(self, 0, "minutes", "steps", "learning_rate", "warmup_steps", "adversary")
+
 
 @dataclass(frozen=True, kw_only=True)
 class CodecRecipe:
@@ -62,6 +67,10 @@ class CodecRecipe:
     statistics_sounds: int = 300
     mixed: float = 0.3  # share of the samples that are two sounds at once
     gain_db: tuple[float, float] = (-15.0, 6.0)
+
+    def __post_init__(self) -> None:
+        at_least(self, 1, "batch_size", "start_sounds", "statistics_sounds")
+        above(self, 0, "seconds", "start_seconds")
 
 
 STAGES = ("joint", "decoder")
@@ -107,9 +116,9 @@ def run(recipe: CodecRecipe, workspace: Workspace) -> None:
             ship(codec, sounds, recipe, workspace, steps)
             for part in (codec.encoder, codec.quantizer.in_proj, codec.linear.analysis, codec.linear.code_in):  # type: ignore[union-attr]
                 part.requires_grad_(False)
-        average = fit(
-            codec, loss, source(sounds, recipe, number), workspace.timed(loop), folder / name,
-            resume=workspace.resume, companions=companions, placement=workspace.placement, out=workspace.out,
+        average = workspace.fit(
+            codec, loss, source(sounds, recipe, number), loop, folder / name, companions=companions,
+            basis=basis_of(recipe, stage, without=("statistics_sounds",), synthesis=synthesis()),
         )  # fmt: skip
         average.copy_to(codec)
         steps += workspace.steps("nano-codec", name)

@@ -21,13 +21,15 @@ from ...media.frames import from_uint8
 from ...models import catalog
 from ...models.judge.model import Judge, JudgeConfig, finer, prepare_clip
 from ...toybox import vocabulary
+from ..basis import basis_of
 from ..cache import ShardCache
-from ..clips import ClipConfig, Clips
+from ..clips import ClipConfig, Clips, drawing
 from ..data import Batch, Collated, roughened, seeded
 from ..latents import load_tae, origin, weights_hash
 from ..loop import LoopConfig
 from ..objectives.judge import judge_loss
 from ..optim import OptimConfig
+from ..ranges import above, at_least
 from ..single import train_and_ship
 from ..workspace import Workspace
 from .nano_video import VideoRecipe
@@ -60,11 +62,15 @@ class JudgeRecipe:
     method: str = "muon"
     learning_rate: float = 2e-3
 
+    def __post_init__(self) -> None:
+        at_least(self, 1, "batch_size", "coded_clips", "detail")
+        at_least(self, 0, "coded_share", "roughness", "learning_rate")
+        above(self, 0, "steps", "minutes")
+
 
 def run(recipe: JudgeRecipe, workspace: Workspace) -> None:
     """Train and ship as nano/judge."""
-    if recipe.coded_share:
-        workspace.needs("nano/tae")
+    workspace.needs(*(["nano/tae"] if recipe.coded_share else []), start=recipe.start)
     clips = workspace.clips(recipe.clips)
     config = JudgeConfig(classes=CLASSES, detail=recipe.detail)
     torch.manual_seed(recipe.seed)
@@ -88,12 +94,16 @@ def run(recipe: JudgeRecipe, workspace: Workspace) -> None:
     coded = None
     if recipe.coded_share:
         coded = coded_clips(workspace, clips.first(recipe.coded_clips), config, recipe.roughness)
-    train_and_ship(judge, judge_loss, labelled(clips, config, recipe, coded), loop, workspace, start=recipe.start)
+    read = {} if coded is None else coded.origin
+    train_and_ship(
+        judge, judge_loss, labelled(clips, config, recipe, coded), loop, workspace, start=recipe.start,
+        basis=basis_of(recipe, drawing=drawing(), coded=read),
+    )  # fmt: skip
 
 
 def begun(workspace: Workspace, recipe: JudgeRecipe) -> dict[str, Tensor]:
     """Weights to train on from; those of a judge that saw nothing finely go on as of one of more detail."""
-    judge = workspace.begun(recipe.start, "judge")
+    judge = workspace.begun(recipe.start, "judge", "nano-judge")
     assert isinstance(judge, Judge)
     before = judge.config.detail
     if before == recipe.detail:
@@ -108,7 +118,7 @@ def coded_clips(workspace: Workspace, clips: Clips, config: JudgeConfig, roughne
     tae = load_tae(workspace)
     look = {"frames": config.num_frames, "rate": config.frames_per_second, "size": config.size}
     look |= {"detail": config.detail, "stills": config.still_frames, "roughness": roughness}
-    cache = ShardCache(workspace.folder("judge-clips"), len(clips), origin(clips, tae=weights_hash(tae), **look))
+    cache = workspace.cache("judge-clips", len(clips), origin(clips, tae=weights_hash(tae), **look))
 
     @torch.inference_mode()
     def make(numbers: Sequence[int]) -> list[Batch]:

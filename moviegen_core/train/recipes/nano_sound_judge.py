@@ -18,13 +18,15 @@ from ...models import catalog
 from ...models.audio_codec.model import AudioCodec
 from ...models.sound_judge.model import SoundJudgeConfig, hear
 from ...toybox import AMBIENCES, MOODS, SOUND_KINDS, sound_labels
+from ..basis import basis_of
 from ..data import Batch, Collated, roughened, seeded
 from ..loop import LoopConfig
 from ..objectives.sound_judge import sound_judge_loss
 from ..optim import OptimConfig
+from ..ranges import above, at_least
 from ..single import train_and_ship
 from ..sound_data import CODEC, load_codec
-from ..sounds import SoundConfig, Sounds
+from ..sounds import SoundConfig, Sounds, synthesis
 from ..workspace import Workspace
 
 CLASSES = {"kind": SOUND_KINDS, "ambience": AMBIENCES, "mood": MOODS}
@@ -47,6 +49,11 @@ class SoundJudgeRecipe:
     minutes: float = 10.0
     learning_rate: float = 3e-3
 
+    def __post_init__(self) -> None:
+        at_least(self, 1, "batch_size")
+        at_least(self, 0, "codec_share", "roughness", "learning_rate")
+        above(self, 0, "steps", "minutes")
+
 
 def run(recipe: SoundJudgeRecipe, workspace: Workspace) -> None:
     """Train and ship as nano/sound_judge."""
@@ -66,7 +73,8 @@ def run(recipe: SoundJudgeRecipe, workspace: Workspace) -> None:
         optim=OptimConfig(learning_rate=recipe.learning_rate, weight_decay=0.05, warmup_steps=50, final_scale=0.01),
     )
     codec = load_codec(workspace) if recipe.codec_share else None
-    train_and_ship(judge, sound_judge_loss, labelled(sounds, config, recipe, codec), loop, workspace)
+    basis = basis_of(recipe, synthesis=synthesis(), codec="" if codec is None else workspace.sha256(CODEC))
+    train_and_ship(judge, sound_judge_loss, labelled(sounds, config, recipe, codec), loop, workspace, basis=basis)
 
 
 def labelled(

@@ -6,9 +6,10 @@ It sees clips at 64 x 64 pixels and two seconds at a time; the clips are those o
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,14 +20,16 @@ from ...media.frames import from_uint8
 from ...models import catalog
 from ...models.sound_match.model import MOMENT_RATE, SoundMatch
 from ...models.sound_match.start import start_from
+from ..basis import basis_of
 from ..cache import ShardCache
-from ..clips import ClipConfig
+from ..clips import ClipConfig, drawing
 from ..data import Batch, Mixture, position_rng
 from ..hints import struck
 from ..loop import LoopConfig
 from ..objectives.sound_match import NEAREST_SHIFT, sound_match_loss
 from ..optim import OptimConfig
 from ..pupil import MatchPupil
+from ..ranges import above, at_least
 from ..single import train_and_ship
 from ..sound_data import (
     BANDS,
@@ -79,18 +82,22 @@ class SoundMatchRecipe:
 
     def __post_init__(self) -> None:
         least = (2 * NEAREST_SHIFT + 1) / MOMENT_RATE
-        if self.seconds < least:
+        if not self.seconds >= least:
             raise ConfigError(f"parts of {self.seconds:g} s cannot be told from moved ones; use at least {least:g} s")
+        check_turns(self.turns)
+        at_least(self, 1, "variants", "batch_size")
+        at_least(self, 0, "learning_rate", "foretell_weight", "hit_weight")
+        above(self, 0, "steps", "minutes")
 
 
 def run(recipe: SoundMatchRecipe, workspace: Workspace) -> None:
     """Train and ship as nano/sound_match."""
-    workspace.needs(TEXT_ENCODER)
+    workspace.needs(TEXT_ENCODER, start=recipe.start)
     torch.manual_seed(recipe.seed)
     match = catalog.build("sound_match", recipe.preset, device="cpu")
     assert isinstance(match, SoundMatch)
     if recipe.start:
-        known = workspace.begun(recipe.start, "sound_match")
+        known = workspace.begun(recipe.start, "sound_match", "nano-sound-match")
         assert isinstance(known, SoundMatch)
         start_from(match, known)
     parts = [segments(recipe, workspace, kind, match.config.bands) for kind in kinds(recipe.turns)]
@@ -112,8 +119,23 @@ def run(recipe: SoundMatchRecipe, workspace: Workspace) -> None:
     objective = partial(sound_match_loss, foretell_weight=recipe.foretell_weight, hit_weight=recipe.hit_weight)
     train_and_ship(
         MatchPupil.of(match), objective, Mixture(parts, recipe.turns[: len(parts)]), loop, workspace,
-        finish=MatchPupil.finished, start=recipe.start,
+        finish=MatchPupil.finished, start=recipe.start, basis=basis_of(recipe, **origins(parts)),
     )  # fmt: skip
+
+
+def check_turns(turns: Sequence[int]) -> None:
+    """ConfigError where no batches of the first kind are asked for, or fewer than none of another."""
+    if turns[0] < 1 or min(turns) < 0:
+        raise ConfigError(f"turns {list(turns)} must be at least 1 for the clips, and at least 0 for the others")
+
+
+def origins(parts: Sequence[Segments]) -> dict[str, Any]:
+    """What the caches were made by, of each of KINDS."""
+    caches = {kind: {TEXT: part.texts, **part.caches} for kind, part in zip(KINDS, parts, strict=False)}
+    return {
+        "read": {kind: {name: cache.origin for name, cache in held.items()} for kind, held in caches.items()},
+        "drawing": drawing(),
+    }
 
 
 def kinds(turns: tuple[int, int]) -> tuple[str, ...]:

@@ -19,13 +19,15 @@ from ...media.frames import contact_sheet, from_uint8
 from ...models.tae import presets
 from ...models.tae.model import TAE
 from ...models.tae.start import linear_start
-from ..clips import ClipConfig, Clips
+from ..basis import basis_of
+from ..clips import ClipConfig, Clips, drawing
 from ..crops import CropConfig, crops, shrink
 from ..data import Mixture, Source
-from ..loop import Hook, LoopConfig, fit
+from ..loop import Hook, LoopConfig
 from ..objectives.discriminator import Adversary, PatchDiscriminator
 from ..objectives.tae import TAELoss, detail_distance
 from ..optim import OptimConfig
+from ..ranges import at_least
 from ..workspace import Workspace
 
 SHEET_CLIPS = 4
@@ -43,9 +45,15 @@ class TAEStage:
     final_scale: float = 0.02
     ema_decay: float = 0.98
     adversary_weight: float = 0.0
+    adversary_start: int = 0  # steps before the adversary is heard
     latent_noise: float = 0.0  # only once the latents have been measured: in the stage "decoder", or with a start
     method: str = "adamw"
     steps: int | None = None
+
+    def __post_init__(self) -> None:
+        at_least(self, 0, "minutes", "steps", "learning_rate", "warmup_steps", "adversary_weight", "latent_noise")
+        if not self.crops:
+            raise ConfigError("a stage has no crops to train on; name some, or leave it out with minutes=0")
 
 
 IMAGES = CropConfig(frames=1, size=64, batch_size=16, weight=2)
@@ -86,18 +94,22 @@ class TAERecipe:
     statistics_clips: int = 96
     start_clips: int = 64  # whose principal components the network starts from
 
+    def __post_init__(self) -> None:
+        at_least(self, 1, "statistics_clips", "start_clips")
+
 
 STAGES = ("joint", "finish", "decoder")
 
 
 def run(recipe: TAERecipe, workspace: Workspace) -> None:
     """Draw the clips, train every stage, measure the latents, export as nano/tae."""
+    workspace.needs(start=recipe.start)
     clips = workspace.clips(recipe.clips)
     torch.manual_seed(recipe.seed)
     tae = TAE(presets.PRESETS[recipe.preset])
     anchor = anchor_of(recipe, workspace)
     if recipe.start:
-        tae.load_state_dict(workspace.begun(recipe.start, "tae").state_dict())
+        tae.load_state_dict(workspace.begun(recipe.start, "tae", "nano-tae").state_dict())
     else:
         tae.reset_parameters()
         linear_start(tae, start_clips(clips, recipe.start_clips, recipe.seed))
@@ -133,7 +145,11 @@ def run(recipe: TAERecipe, workspace: Workspace) -> None:
         )
         companions = {}
         if stage.adversary_weight:
-            adversary = Adversary(PatchDiscriminator().to(workspace.placement.device), weight=stage.adversary_weight)
+            adversary = Adversary(
+                PatchDiscriminator().to(workspace.placement.device),
+                weight=stage.adversary_weight,
+                start_step=stage.adversary_start,
+            )
             loss, companions = replace(loss, adversary=adversary), {"adversary": adversary}
         if name == "decoder":
             if steps or not recipe.start:
@@ -141,10 +157,10 @@ def run(recipe: TAERecipe, workspace: Workspace) -> None:
                     measure(tae, clips, recipe)
                 ship(tae, recipe, workspace, steps)
             freeze_encoder(tae)
-        ema = fit(
-            tae, loss, source(stage, clips, recipe.seed + 100 * number), workspace.timed(loop), folder / name,
-            resume=workspace.resume, hooks=[sheet_hook(clips)], companions=companions,
-            placement=workspace.placement, out=workspace.out,
+        ema = workspace.fit(
+            tae, loss, source(stage, clips, recipe.seed + 100 * number), loop, folder / name,
+            hooks=[sheet_hook(clips)], companions=companions,
+            basis=basis_of(recipe, stage, without=("statistics_clips",), drawing=drawing()),
         )  # fmt: skip
         ema.copy_to(tae)
         steps += workspace.steps("nano-tae", name)
@@ -160,7 +176,7 @@ def anchor_of(recipe: TAERecipe, workspace: Workspace) -> TAE | None:
         return None
     if not recipe.start:
         raise ConfigError("anchor_weight keeps latents close to those of start; give start, or leave it at 0")
-    anchor = workspace.begun(recipe.start, "tae")
+    anchor = workspace.begun(recipe.start, "tae", "nano-tae")
     assert isinstance(anchor, TAE)
     return anchor.to(workspace.placement.device).eval().requires_grad_(False)
 

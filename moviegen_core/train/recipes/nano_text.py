@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
-from ... import weights
 from ...errors import ConfigError
 from ...models.text import checkpoint, presets
 from ...models.text.model import ROLES
@@ -21,12 +20,14 @@ from ...models.text.tokenizer import ByteTokenizer, LibraryTokenizer, TextTokeni
 from ...models.vision.checkpoint import save_vision_tower
 from ...models.vision.presets import NANO as NANO_VISION
 from .. import texts
+from ..clips import drawing
 from ..data import Source
-from ..loop import LoopConfig, Objective, fit
+from ..loop import LoopConfig, Objective
 from ..objectives import contrastive, language
 from ..optim import OptimConfig
+from ..ranges import at_least
 from ..vocabulary import build_tokenizer
-from ..workspace import Workspace, commit
+from ..workspace import Workspace
 
 
 def _stage(name: str, steps: int, rate: float, seed: int) -> LoopConfig:
@@ -56,13 +57,14 @@ class TextRecipe:
         unknown = sorted(set(self.roles) - set(ROLES))
         if unknown:
             raise ConfigError(f"nano-text has no role {', '.join(unknown)}; use some of {', '.join(ROLES)}")
+        at_least(self, 1, "ul2_batch", "metaclip_batch", "byt5_batch", "frame_pool")
 
 
 def run(recipe: TextRecipe, workspace: Workspace) -> None:
     """Train the encoders of `recipe.roles` and ship them as nano/<role> (and nano/metaclip_vision)."""
     folders = {role: workspace.training("text", role) for role in recipe.roles}
     for role, folder in folders.items():
-        config: LoopConfig = workspace.timed(getattr(recipe, role))
+        config: LoopConfig = getattr(recipe, role)
         torch.manual_seed(config.seed)
         preset = presets.NANO[role]
         tokenizer = make_tokenizer(role)
@@ -83,19 +85,20 @@ def run(recipe: TextRecipe, workspace: Workspace) -> None:
             module = language.denoising_model(preset)
             source = texts.StringSource(tokenizer, recipe.byt5_batch, config.seed)
             objective = language.byte_denoising_loss
-        average = fit(
-            module,
-            objective,
-            source,
-            config,
-            folder,
-            resume=workspace.resume,
-            placement=workspace.placement,
-            out=workspace.out,
-        )
+        average = workspace.fit(module, objective, source, config, folder, basis=basis(recipe, role))
         with average.applied(module):
             steps = workspace.steps("text", role)
             workspace.once(partial(_ship, role, module, tokenizer, config.seed, steps, workspace))
+
+
+def basis(recipe: TextRecipe, role: str) -> dict[str, Any]:
+    """What the encoder of a role is trained on."""
+    told: dict[str, Any] = {f"{role}_batch": getattr(recipe, f"{role}_batch")}
+    if role != "byt5":
+        told["words"] = texts.wording()
+    if role == "metaclip":
+        told |= {"frame_pool": recipe.frame_pool, "drawing": drawing()}
+    return told
 
 
 def make_tokenizer(role: str) -> TextTokenizer:
@@ -111,33 +114,21 @@ def make_tokenizer(role: str) -> TextTokenizer:
 def _ship(
     role: str, module: nn.Module, tokenizer: TextTokenizer, seed: int, steps: int, workspace: Workspace
 ) -> None:  # fmt: skip
-    folder = workspace.ship
+    facts = {"recipe": "nano-text", "seed": seed, "steps": steps}
     if isinstance(module, contrastive.ContrastivePair):
         towers = {
             "text_projection": module.text_projection.weight,
             "vision_projection": module.vision_projection.weight,
         }
         network: nn.Module = module.text
-        file = save_vision_tower(folder / "metaclip_vision.safetensors", NANO_VISION, module.vision, towers)
-        _register("nano/metaclip_vision", file, "vision", seed, steps, workspace)
+        vision = module.vision
+        workspace.enter(
+            "nano/metaclip_vision", lambda file: save_vision_tower(file, NANO_VISION, vision, towers), **facts
+        )
     else:
         network = language.encoder_of(module, presets.NANO[role])
-    file = checkpoint.save_text_encoder(
-        folder / f"{role}.safetensors", role, presets.NANO[role], network, tokenizer, extra={"recipe": "nano-text"}
-    )
-    _register(f"nano/{role}", file, "text", seed, steps, workspace)
-
-
-def _register(name: str, file: Path, network: str, seed: int, steps: int, workspace: Workspace) -> None:
-    weights.register(
-        name,
-        file,
-        workspace.ship,
-        network=network,
-        recipe="nano-text",
-        settings=dict(workspace.settings),
-        commit=commit(),
-        seed=seed,
-        steps=steps,
-    )
-    workspace.say(f"wrote {file}")
+    write = partial(
+        checkpoint.save_text_encoder, role=role, config=presets.NANO[role], network=network, tokenizer=tokenizer,
+        extra={"recipe": "nano-text"},
+    )  # fmt: skip
+    workspace.enter(f"nano/{role}", write, **facts)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -25,6 +25,7 @@ from ...pipelines.sample import sample_video
 from ...shapes import clip_latent
 from .. import state
 from ..average import average
+from ..basis import basis_of
 from ..cache import ShardCache
 from ..clips import ClipConfig, Clips, best_looking, falls, folder_of, hard
 from ..critic import LatentCritic, critic_loss
@@ -40,11 +41,13 @@ from ..latents import (
     samples,
     text_features,
     tokens_of,
+    weights_hash,
 )
-from ..loop import SNAPSHOT, Hook, LoopConfig, fit
+from ..loop import SNAPSHOT, Hook, LoopConfig
 from ..objectives.video import flow_matching
 from ..optim import OptimConfig
 from ..pupil import VideoPupil
+from ..ranges import at_least
 from ..workspace import Workspace
 
 WEIGHED_STILLS, WHITENED_CLIPS = 16, 800
@@ -75,6 +78,10 @@ class VideoStage:
     falls_turns: int = 1  # and those whose subject falls
     snapshots: tuple[float, ...] = ()
     steps: int | None = None
+
+    def __post_init__(self) -> None:
+        at_least(self, 0, "minutes", "steps", "learning_rate", "warmup_steps", "stills", "videos", "longs")
+        at_least(self, 1, "tokens_per_batch", "clips", "hard_turns", "falls_turns")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +147,8 @@ class VideoRecipe:
     temperature: float = 0.8
 
     def __post_init__(self) -> None:
+        at_least(self, 1, "variants", "still_variants", "window")
+        at_least(self, 0, "weight_decay", "adapter_rank")
         used = [stage for stage in self.stages if stage.minutes or stage.steps]
         for stage in (*used, self.critic) if self.critic_weight else used:
             if stage.size < 1 or self.clips.size % stage.size:
@@ -169,6 +178,7 @@ class VideoRecipe:
 CRITIC = "critic"
 STAGES = ("images", "joint", "long", "best")
 ADAPTER = "adapter.safetensors"
+ADVICE = ("guidance_scale", "temperature")  # fields that are shipped beside the weights
 
 
 def run(recipe: VideoRecipe, workspace: Workspace) -> None:
@@ -179,15 +189,16 @@ def run(recipe: VideoRecipe, workspace: Workspace) -> None:
             f"the stage {STAGES[-1]} has {last.minutes} minutes, {last.steps} steps and snapshots at {last.snapshots}, "
             "but their average is what is shipped; give it time or steps, and snapshots above 0 up to 1"
         )
-    workspace.needs("nano/tae", *(f"nano/{name}" for name in ENCODERS))
+    workspace.needs("nano/tae", *(f"nano/{name}" for name in ENCODERS), start=recipe.start)
     data = Data(recipe, workspace)
     folder = workspace.training("nano-video")
+    critic = taught_critic(recipe, data, folder / CRITIC) if recipe.critic_weight and recipe.hints else None
     objective = partial(
         flow_matching, channel_weight=data.channel_weight(), time_mean=recipe.time_mean, hint_weight=recipe.hints,
-        subject_weight=recipe.subject_weight if recipe.hints else 1.0,
-        critic=taught_critic(recipe, data, folder / CRITIC) if recipe.critic_weight and recipe.hints else None,
+        subject_weight=recipe.subject_weight if recipe.hints else 1.0, critic=critic,
         critic_weight=recipe.critic_weight,
     )  # fmt: skip
+    judged = "" if critic is None else weights_hash(critic)
     model = begun(recipe, data)
     steps = 0
     for number, (name, stage) in enumerate(zip(STAGES, recipe.stages, strict=True)):
@@ -195,10 +206,9 @@ def run(recipe: VideoRecipe, workspace: Workspace) -> None:
             continue
         loop = loop_of(recipe, stage, name, recipe.seed + number)
         # The weights go on from stage to stage as they are; the average starts anew.
-        fit(
-            model, objective, data.source(stage, recipe.seed + 100 * number), workspace.timed(loop), folder / name,
-            resume=workspace.resume, hooks=[sheet_hook(workspace, data.clips, stage.size)],
-            placement=workspace.placement, out=workspace.out,
+        workspace.fit(
+            model, objective, data.source(stage, recipe.seed + 100 * number), loop, folder / name,
+            hooks=[sheet_hook(workspace, data.clips, stage.size)], basis=data.basis(stage, taught=judged),
         )  # fmt: skip
         steps += workspace.steps("nano-video", name)
     merge(model, folder / STAGES[-1], last.snapshots)
@@ -244,10 +254,8 @@ def taught_critic(recipe: VideoRecipe, data: Data, folder: Path) -> LatentCritic
     workspace, stage = data.workspace, recipe.critic
     torch.manual_seed(recipe.seed)
     critic, loop = LatentCritic(), loop_of(recipe, stage, CRITIC, recipe.seed)
-    average = fit(
-        critic, critic_loss, data.source(stage, recipe.seed + 900), workspace.timed(loop), folder,
-        resume=workspace.resume, placement=workspace.placement, out=workspace.out,
-    )  # fmt: skip
+    source = data.source(stage, recipe.seed + 900)
+    average = workspace.fit(critic, critic_loss, source, loop, folder, basis=data.basis(stage))
     average.copy_to(critic)
     return critic.eval().requires_grad_(False)
 
@@ -259,7 +267,7 @@ def begun(recipe: VideoRecipe, data: Data) -> VideoDiT:
     assert isinstance(model, VideoDiT)
     if recipe.start:
         # Weights of shorter tables, as of a stage of lower resolution, grow into these.
-        source = data.workspace.begun(recipe.start, "video_dit")
+        source = data.workspace.begun(recipe.start, "video_dit", "nano-video")
         assert isinstance(source, VideoDiT)
         model.load_state_dict(grow_weights(source.state_dict(), source.config, model.config))
     if recipe.adapter_rank:
@@ -301,6 +309,7 @@ class Data:
     def __init__(self, recipe: VideoRecipe, workspace: Workspace) -> None:
         self.recipe, self.workspace = recipe, workspace
         self.kinds: dict[str, Kind] = {}
+        self.latents: dict[tuple[str, int], ShardCache] = {}  # by kind and size
         self.clips, self.texts, *_ = self.kind("clips")
 
     def kind(self, name: str) -> Kind:
@@ -308,7 +317,7 @@ class Data:
         if name not in self.kinds:
             clips = self.workspace.clips(getattr(self.recipe, name), name)
             variants = self.recipe.still_variants if name == "stills" else self.recipe.variants
-            texts = text_features(self.workspace, clips, variants, folder_of("text", name))
+            texts = text_features(self.workspace, clips, variants, folder_of("captions", name))
             self.kinds[name] = Kind(clips, texts, variants, Hints(clips) if self.recipe.hints else None)
         return self.kinds[name]
 
@@ -332,6 +341,7 @@ class Data:
             clips = clips.first(stage.clips or len(clips))
         factor = self.recipe.clips.size // stage.size
         cache = latents(self.workspace, clips, factor, folder_of("latents", name, stage.size))
+        self.latents[name, stage.size] = cache
         numbers: list[int] = list(range(len(clips)))
         if name == "clips" and stage.best_share < 1.0:
             numbers = best_looking(clips, numbers, stage.best_share)
@@ -346,6 +356,15 @@ class Data:
             numbers, cache, texts, seed=seed, variants=variants, tokens_per_batch=stage.tokens_per_batch, hints=hints,
             side=side,
         )  # fmt: skip
+
+    def basis(self, stage: VideoStage, **parts: Any) -> dict[str, Any]:
+        """What a stage is trained on, whose source was asked for, and `parts`."""
+        weights = {"clips": stage.videos + stage.video_windows, "stills": stage.stills + stage.still_windows}
+        weights["longs"] = stage.longs
+        used = [name for name in weights if weights[name] and (name, stage.size) in self.latents]
+        parts["latents"] = {name: self.latents[name, stage.size].origin for name in used}
+        parts["captions"] = {name: self.kinds[name].texts.origin for name in used}
+        return basis_of(self.recipe, stage, without=ADVICE, **parts)
 
     def channel_weight(self) -> torch.Tensor:
         """How much each latent channel counts, measured on stills."""

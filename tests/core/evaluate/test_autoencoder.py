@@ -44,8 +44,15 @@ def test_bench_writes_its_figures_and_a_sheet(tmp_path, untrained):
 def test_bench_takes_short_clips_and_refuses_none(tmp_path, untrained):
     report = autoencoder.evaluate(tmp_path, model=str(untrained), clips=1, tiled=0, num_frames=2, size=32)
     assert len(report["psnr_db_by_frame"]) == 2
-    with pytest.raises(ConfigError, match="at least 1"):
-        autoencoder.evaluate(tmp_path, model=str(untrained), clips=0)
+    for asked in ({"clips": 0}, {"tiled": -1}):
+        with pytest.raises(ConfigError, match="at least 1"):
+            autoencoder.evaluate(tmp_path, model=str(untrained), **asked)
+
+
+def test_report_without_tiles_says_nothing_of_them(tmp_path, untrained):
+    report = autoencoder.evaluate(tmp_path, model=str(untrained), clips=1, tiled=0, num_frames=2, size=32)
+    assert "tiled_against_whole_psnr_db" not in report
+    assert "Infinity" not in (tmp_path / "tae.json").read_text()
 
 
 def test_mean_psnr_is_that_of_the_mean_error():

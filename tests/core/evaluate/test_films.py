@@ -1,5 +1,7 @@
 """Films of the video model, heard by the sound model: landings seen against onsets heard."""
 
+import math
+
 import pytest
 import torch
 
@@ -34,3 +36,12 @@ def test_films_of_a_model_are_measured_beside_real_ones(film_folder, sound_folde
     table = films.film_table(found)
     assert len(table) == 4
     assert table[3].startswith("| real | 1 of 1 | ")
+
+
+def test_chance_of_every_film_is_that_of_another_and_of_a_film_alone_unknown():
+    seen, alike, other = [[0.5, 1.0], [0.5, 1.0], [2.0]], [[0.5, 1.0], [0.5, 1.0], [2.0]], [[2.0], [0.5, 1.0], [0.5]]
+    assert films.film_figures(seen, alike)["recall"] == 1.0
+    assert films.film_figures(seen, alike)["recall by chance"] == pytest.approx(2 / 5)  # the second hears the first
+    assert films.film_figures(seen, other)["recall by chance"] == pytest.approx(1 / 5)  # the first hears the last
+    assert films.film_figures(seen, other)["with landings"] == 3
+    assert math.isnan(films.film_figures(seen[:1], alike[:1])["recall by chance"])

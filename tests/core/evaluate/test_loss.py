@@ -7,7 +7,9 @@ import torch
 
 from moviegen_core import MovieGenPipeline
 from moviegen_core.errors import ConfigError
+from moviegen_core.evaluate import autoencoder, codec, films, judge, sound, text, text_to_video
 from moviegen_core.evaluate import loss as bench
+from moviegen_core.evaluate.text_to_video import DEV_SEED
 from moviegen_core.pipelines.soundtrack import SoundPipeline
 from moviegen_core.toybox import sample_scene
 
@@ -66,3 +68,17 @@ def test_unknown_networks_and_lengths_are_refused(tmp_path, network, seconds):
 def test_no_clips_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="at least 1"):
         bench.evaluate(tmp_path, clips=0)
+
+
+def test_scenes_are_none_that_another_bench_tests(tmp_path, monkeypatch):
+    seeds = []
+
+    def watched(seed, **settings):
+        seeds.append(seed)
+        return sample_scene(seed, **settings)
+
+    monkeypatch.setattr(bench, "sample_scene", watched)
+    bench.evaluate(tmp_path, times="0.5", clips=2, num_frames=8, size=32)
+    assert seeds[0] == DEV_SEED
+    tested = (text_to_video.TEST_SEED, judge.SEED, autoencoder.SEED, sound.SEED, codec.SEED, films.SEED, text.SEED)
+    assert all(not first <= seed < first + 1_000_000 for seed in seeds for first in tested)

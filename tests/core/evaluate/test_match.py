@@ -13,13 +13,17 @@ def parts():
     return load_sound_parts("nano", choose("cpu", "float32"))
 
 
-def test_shipped_match_prefers_a_clips_own_sound(parts):
+def test_shipped_match_prefers_a_clips_own_sound_to_anothers_of_another_action_and_of_the_same(parts):
     told = []
-    report = bench.measure(parts, 5, 2.0, lambda *what: told.append(what))
-    assert told[-1] == ("match", 5, 5)
-    assert report["preferred"][bench.BY_PICTURES] >= 0.75
-    assert report["preferred"][bench.BY_WORDS] >= 0.75
-    assert "| own time, not 0.5 s later | " in bench.as_markdown(report)
+    report = bench.measure(parts, 6, 2.0, lambda *what: told.append(what))
+    assert told[5:7] == [("sounds", 6, 6), ("match", 1, 6)]
+    assert told[-1] == ("match", 6, 6)
+    assert report["preferred"]["own sound, not another action's, by the pictures"] >= 0.75
+    assert report["preferred"]["own sound, not another action's, by the words"] >= 0.75
+    # Six clips show five actions, so that two of them have a rival of their own.
+    for how in (bench.BY_PICTURES, bench.BY_WORDS):
+        assert report["preferred"][f"own sound, not another scene's of the same action, {how}"] in (0.0, 0.5, 1.0)
+    assert "| own time, not 0.5 s later, by the pictures | " in bench.as_markdown(report)
 
 
 def test_single_clip_has_no_other_sound_to_lose_against(tmp_path):

@@ -4,7 +4,7 @@ import pytest
 
 from moviegen_core import weights
 from moviegen_core.errors import ConfigError
-from moviegen_core.evaluate.record import record
+from moviegen_core.evaluate.record import check_recorded, record
 
 
 @pytest.fixture
@@ -59,8 +59,17 @@ def test_text_encoders_each_get_what_was_read_off_them(folder):
     assert weights.shipped(folder)["nano/ul2"].evaluation == {"place": 0.75}
 
 
-def test_bench_that_only_explains_enters_nothing(folder):
-    assert record("path", {"model": "nano", "joined": {"0": {"thing": 0.5}}}, folder) == []
+@pytest.mark.parametrize("bench", ["loss", "path", "words"])
+def test_bench_that_only_explains_is_refused_before_it_measures(bench):
+    with pytest.raises(ConfigError, match="leave --record out"):
+        check_recorded(bench)
+
+
+@pytest.mark.parametrize("bench", ["tae", "judge", "video", "codec", "match", "sound", "text"])
+def test_bench_whose_figures_are_entered_is_not_refused_but_for_other_weights(bench):
+    check_recorded(bench)
+    with pytest.raises(ConfigError, match="not shipped"):
+        check_recorded(bench, "mine")
 
 
 def test_weights_that_are_not_shipped_get_no_figures(folder):

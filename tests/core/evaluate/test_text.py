@@ -54,7 +54,7 @@ def test_shipped_encoders_tell_places_and_letters_and_know_their_pictures(tmp_pa
     assert "| byt5 | letter before |" in (tmp_path / "text.md").read_text()
 
 
-@pytest.mark.parametrize(("fitted", "clips"), [(0, 40), (100, 5)])
+@pytest.mark.parametrize(("fitted", "clips"), [(0, 40), (1, 40), (100, 5)])
 def test_too_few_captions_are_refused(tmp_path, fitted, clips):
     with pytest.raises(ConfigError, match="needed"):
         bench.evaluate(tmp_path, fitted=fitted, clips=clips)
@@ -63,4 +63,4 @@ def test_too_few_captions_are_refused(tmp_path, fitted, clips):
 def test_a_model_without_text_encoders_is_refused(tmp_path):
     (tmp_path / "video.safetensors").write_bytes(weights.path("nano/video").read_bytes())
     with pytest.raises(ConfigError, match="no text encoder"):
-        bench.evaluate(tmp_path / "out", model=str(tmp_path), fitted=1, clips=20)
+        bench.evaluate(tmp_path / "out", model=str(tmp_path), fitted=2, clips=20)

@@ -148,3 +148,50 @@ def test_tracking_shot_keeps_its_subject_near_the_middle(motion):
     track = scene.track(256, 16)
     assert np.abs(track[:, 0] - 0.5).max() < 0.4
     assert abs(motions.anchor(scene, 2.0)) > 0.4
+
+
+@pytest.mark.parametrize("thing", ["car", "duck", "boat", "cube"])
+def test_large_things_do_not_begin_a_collision_within_each_other(thing):
+    for seed in range(12):
+        scene = toybox.sample_scene(seed, motion="collide", thing=thing, size="large")
+        apart = abs(motions.other_pose(scene, 0).x - motions.pose(scene, 0).x)
+        assert apart > scene.subject.half_width + scene.other.half_width
+        assert abs(motions.other_pose(scene, 0).x) + scene.other.half_width < motions.POSTS
+        assert [event.kind for event in scene.events].index("collision") == 0
+        assert scene.events[0].time_seconds > 0
+
+
+def test_second_thing_that_is_clear_of_the_first_stands_where_it_always_did():
+    scene = toybox.sample_scene(3, motion="collide", size="medium")
+    assert abs(motions.other_pose(scene, 0).x) == pytest.approx(0.36 - scene.other.half_width)
+
+
+def wheels(body, scene, radius):
+    """How far the wheels of a car roll forwards, and how far it goes forwards, while it does not turn round."""
+    steps = [[body(scene, start + step) for step in (0, 0.01)] for start in np.linspace(0, 6, 90)]
+    alike = [(first, second) for first, second in steps if first.facing == second.facing]
+    rolled = [(second.phase - first.phase) * 0.36 * radius for first, second in alike]
+    return rolled, [(second.x - first.x) * first.facing for first, second in alike]
+
+
+@pytest.mark.parametrize("camera_move", ["static", "tracking shot"])
+@pytest.mark.parametrize("seed", [1, 2, 5])
+def test_wheels_of_a_car_neither_slip_nor_turn_backwards(seed, camera_move):
+    scene = toybox.sample_scene(seed, thing="car", motion="roll", camera=camera_move)
+    rolled, gone = wheels(motions.pose, scene, scene.subject.radius)
+    assert rolled == pytest.approx(gone, abs=1e-9)
+    assert min(gone) >= -1e-9
+
+
+def test_wheels_of_both_cars_of_collisions_roll_as_they_go():
+    first = toybox.sample_scene(1, thing="car", motion="collide")
+    scenes = (toybox.sample_scene(seed, motion="collide") for seed in range(60))
+    second = next(scene for scene in scenes if scene.other.thing == "car")
+    for body, scene, radius in (
+        (motions.pose, first, first.subject.radius),
+        (motions.other_pose, second, second.other.radius),
+    ):
+        rolled, gone = wheels(body, scene, radius)
+        clear = [(one, other) for one, other in zip(rolled, gone, strict=True) if abs(other) > 1e-6]
+        assert len(clear) > 20
+        assert [one for one, _ in clear] == pytest.approx([other for _, other in clear], abs=1e-9)

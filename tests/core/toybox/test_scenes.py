@@ -1,5 +1,7 @@
 """Scenes: what is drawn from a seed, what is held out, what is refused."""
 
+from dataclasses import replace
+
 import pytest
 
 from moviegen_core import toybox
@@ -90,3 +92,32 @@ def test_held_out_combination_is_refused_in_training():
     with pytest.raises(ConfigError, match="use split 'heldout'"):
         toybox.sample_scene(0, thing=thing, colour=colour, motion=motion)
     assert toybox.sample_scene(0, split="heldout", thing=thing, colour=colour, motion=motion).motion.kind == motion
+
+
+def test_second_thing_of_a_collision_is_no_held_out_combination_outside_their_split():
+    def others(split, count):
+        scenes = [toybox.sample_scene(seed, split=split, motion="collide") for seed in range(count)]
+        return [toybox.is_held_out(scene.other.thing, scene.other.colour, "collide") for scene in scenes]
+
+    assert not any(others("train", 150) + others("test", 150))
+    assert any(others("heldout", 150))
+
+
+def test_seed_whose_second_thing_was_held_out_keeps_all_the_rest():
+    scene = toybox.sample_scene(1_000_062)
+    assert (scene.subject.thing, scene.subject.colour, scene.place) == ("star", "white", "meadow")
+    assert scene.other.thing == "robot"
+    assert scene.other.colour not in ("blue", scene.subject.colour)
+    assert (scene.motion.speed, scene.motion.restitution, scene.camera.speed) == (0.4766, 0.9498, 0.2557)
+
+
+def test_nobody_is_there_when_nobody_is_wanted_and_other_scenes_stay_the_same():
+    people = 0
+    for seed in range(150):
+        scene, alone = toybox.sample_scene(seed), toybox.sample_scene(seed, person=None)
+        assert alone.person is None
+        assert alone.subject.thing != "person"
+        people += scene.subject.thing == "person"
+        if scene.subject.thing != "person":
+            assert alone == replace(scene, person=None)
+    assert people > 1

@@ -228,3 +228,17 @@ def test_tumbling_cube_sounds_when_a_side_comes_down():
         # On its side, the cube's centre is as low as it gets.
         low = motions.pose(scene, event.time_seconds).y
         assert low == pytest.approx(motions.GROUND + scene.subject.radius, abs=1e-3)
+
+
+def test_words_of_a_sound_are_not_doubled_and_know_night_from_day():
+    duck = toybox.sample_scene(2, thing="duck", motion="bounce", place="room")
+    said = [toybox.sound_captions(duck, seed).description.lower() for seed in range(150)]
+    assert not any("rubber rubber" in text for text in said)
+    assert any("a rubber duck bouncing" in text for text in said)
+    for place, wrong, right in (("night sky", "day", "night"), ("city", "night", "day")):
+        scene = toybox.sample_scene(2, place=place, weather="snow", motion="roll", camera="static")
+        heard = [toybox.sound_captions(scene, seed, subject=subject) for seed in range(40) for subject in (True, False)]
+        texts = [caption.description for caption in heard]
+        assert any(f"snowy {right}" in text for text in texts)
+        assert any(f"winter {right}" in text for text in texts)
+        assert not any(f"{kind} {wrong}" in text for text in texts for kind in ("snowy", "winter"))

@@ -48,6 +48,17 @@ def test_cache_of_another_network_is_refused(tmp_path):
         ShardCache(tmp_path, 10, {**ORIGIN, "tae": "other"}, shard_size=4)
 
 
+def test_stale_cache_is_emptied_where_a_training_begins_anew(tmp_path):
+    filled(tmp_path)
+    origin = {**ORIGIN, "tae": "other"}
+    assert len(list(tmp_path.glob("*.safetensors"))) == 3
+    ShardCache(tmp_path, 10, ORIGIN, shard_size=4, anew=True)
+    assert len(list(tmp_path.glob("*.safetensors"))) == 3
+    ShardCache(tmp_path, 10, origin, shard_size=4, anew=True)
+    assert not list(tmp_path.glob("*.safetensors"))
+    assert filled(tmp_path, origin=origin)[7]["ids"].item() == 7
+
+
 def test_manifest_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     def killed(source, target):
         raise KeyboardInterrupt

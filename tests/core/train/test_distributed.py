@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,12 @@ from torch import nn
 from moviegen_core import weights
 from moviegen_core.devices import choose
 from moviegen_core.errors import ConfigError
-from moviegen_core.models import catalog
+from moviegen_core.models import catalog, loading
 from moviegen_core.models.video_dit.model import VideoDiTConfig
 from moviegen_core.train import distributed
 from moviegen_core.train.data import Collated
 from moviegen_core.train.loop import LoopConfig, fit
+from moviegen_core.train.objectives.discriminator import Adversary, PatchDiscriminator
 from moviegen_core.train.optim import OptimConfig
 from moviegen_core.train.workspace import Workspace
 
@@ -59,6 +61,8 @@ def main(folder, strategy):
     module = train(f"{folder}/run", strategy=strategy)
     world = distributed.join()
     ship(Path(folder), world)
+    by_the_clock(Path(folder), world)
+    beside(world)
     weight = distributed.whole(module[0].weight).detach()
     if world.is_main:
         torch.save(weight, f"{folder}/weight.pt")
@@ -74,25 +78,87 @@ def ship(folder, world):
     assert workspace.steps("run") == STEPS
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
-def test_two_processes_equal_one_that_accumulates_both_batches(tmp_path, strategy):
+def by_the_clock(folder, world):
+    """The rate falls with the time that has passed, of which each process has a clock of its own."""
+    module = network()
+    optim = OptimConfig(learning_rate=0.1, warmup_steps=1, schedule="linear")
+    config = LoopConfig(name="timed", max_minutes=0.5 / 60, seed=1, optim=optim)
+    slow = Slow(0.02 * world.rank)
+    fit(module, objective, slow, config, folder / "timed", placement=PLACEMENT, out=io.StringIO())
+    assert same(module[0].weight, world)
+
+
+class Slow:
+    """A source that takes its time."""
+
+    def __init__(self, seconds):
+        self.inner, self.seconds = Collated(sample, 4, 1), seconds
+
+    def batch(self, position):
+        time.sleep(self.seconds)
+        return self.inner.batch(position)
+
+
+def beside(world):
+    """A discriminator that began otherwise in each process, and sees other frames, stays the same in all."""
+    torch.manual_seed(world.rank)
+    adversary = Adversary(PatchDiscriminator(4, 1), adaptive=False)
+    distributed.align(adversary.state_dict(), world)
+    for _ in range(3):
+        rebuilt, real = torch.rand(2, 2, 3, 16, 16)
+        adversary(rebuilt, real, torch.zeros(()), torch.zeros(()))
+    if world.is_main:  # one alone does not step
+        rebuilt = rebuilt * float("nan")
+    adversary(rebuilt, real, torch.zeros(()), torch.zeros(()))
+    assert same(adversary.discriminator.network[0].weight, world)
+    assert not same(rebuilt.nan_to_num(), world)
+
+
+def same(value, world):
+    """Whether a tensor is the same in every process."""
+    value = distributed.whole(value.detach()).flatten()
+    return distributed.most([*value, *-value], world) == [*value.tolist(), *(-value).tolist()]
+
+
+def launch(*arguments):
+    """Two processes, as torchrun would start them."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     processes = [
         subprocess.Popen(
-            [sys.executable, __file__, str(tmp_path), strategy],
+            [sys.executable, *arguments],
             env={**os.environ, "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "MASTER_PORT": port}
             | {"MASTER_ADDR": "127.0.0.1", "OMP_NUM_THREADS": "1"},
         )
         for rank in range(2)
     ]
     assert [process.wait(timeout=300) for process in processes] == [0, 0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_two_processes_equal_one_that_accumulates_both_batches(tmp_path, strategy):
+    launch(__file__, str(tmp_path), strategy)
     alone = train(tmp_path / "alone", accumulate=2)
     assert torch.allclose(torch.load(tmp_path / "weight.pt"), alone[0].weight.detach(), atol=1e-6)
     assert weights.path("nano/video", tmp_path / "ship0")
     assert not (tmp_path / "ship1").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_command_trains_an_autoencoder_with_two_processes(tmp_path, strategy):
+    crops = '[{"frames": 8, "size": 16, "batch_size": 1}]'
+    told = ["clips.count=2", "clips.size=32", "clips.kinds=[[16, 16, 1]]", "start_clips=2", "decoder.minutes=0"]
+    told += ["joint.minutes=null", "joint.steps=2", f"joint.crops={crops}", "finish.minutes=0"]
+    command = ["-m", "moviegen_core.cli", "train", "nano-tae", "--strategy", strategy, "--device", "cpu"]
+    command += ["--dtype", "float32", "--output", str(tmp_path / "runs"), "--ship", str(tmp_path / "ship")]
+    launch(*command, *(f"--set={setting}" for setting in told))
+    assert weights.shipped(tmp_path / "ship")["nano/tae"].steps == 2
+    made = loading.load(weights.path("nano/tae", tmp_path / "ship"))
+    assert all(bool(torch.isfinite(value).all()) for value in made.state_dict().values())
+    assert bool(list((tmp_path / "runs").rglob("step-*.png"))) == (strategy == "ddp")
 
 
 def test_unknown_strategy_is_refused():

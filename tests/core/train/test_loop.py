@@ -151,13 +151,25 @@ def test_other_settings_hold_for_the_rest_of_a_stage_and_are_refused_once_it_is_
         run(tmp_path, settings(ema_decay=0.5))
 
 
+def test_stage_that_is_trained_on_something_else_is_refused(tmp_path):
+    basis = {"batch_size": 4, "latents.tae": "abc", "turns": [2, 1]}
+    run(tmp_path / "whole", settings(), basis=basis)
+    with pytest.raises(Stopped):
+        run(tmp_path / "cut", settings(), Killer(0), basis=basis)
+    for folder in ("cut", "whole"):
+        changed = {**basis, "batch_size": 8, "latents.tae": "def"}
+        with pytest.raises(CheckpointError, match=r"another batch_size, latents\.tae; delete that folder"):
+            run(tmp_path / folder, settings(), basis=changed)
+        run(tmp_path / folder, settings(), basis={**basis, "what older checkpoints do not tell": 1})
+
+
 def test_checkpoint_that_does_not_tell_how_it_began_is_continued(tmp_path):
     stopped(tmp_path, settings())
     saved = state.load(tmp_path / "checkpoint.pt")
-    for name in ("began", "limits", "facts"):
+    for name in ("began", "limits", "facts", "basis"):
         del saved[name]
     state.save(tmp_path / "checkpoint.pt", saved)
-    run(tmp_path, settings(), module=network(seed=8))
+    run(tmp_path, settings(), module=network(seed=8), basis={"batch_size": 4})
     assert state.load(tmp_path / "checkpoint.pt")["step"] == 6
 
 

@@ -231,7 +231,7 @@ def test_what_was_wrong_at_the_first_try_is_corrected_under_the_same_name(film_f
     Image.new("RGB", (40, 40), "blue").save(films / "still.png")
     with pytest.raises(ConfigError, match="give one caption for all"):
         train(tmp_path, film_folder, films=str(films))
-    with pytest.raises(ConfigError, match="give a limit above 0"):
+    with pytest.raises(ConfigError, match="steps is 0, but must be above 0"):
         train(tmp_path, film_folder, films=str(films), caption="a thing", steps="0")
     assert train(tmp_path, film_folder, films=str(films), caption="a thing", steps="1").is_file()
 

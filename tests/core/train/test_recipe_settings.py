@@ -22,6 +22,42 @@ def test_negative_seed_is_refused(name):
         run.with_settings(RECIPES[name].config, {key: "-1"})
 
 
+@pytest.mark.parametrize(
+    ("name", "key", "value", "match"),
+    [
+        ("nano-text", "byt5_batch", "0", "byt5_batch is 0, but must be at least 1"),
+        ("nano-text", "ul2.optim.learning_rate", "-1", r"learning_rate is -1, but must be at least 0"),
+        ("nano-text", "ul2.optim.learning_rate", "NaN", "learning_rate is nan"),
+        ("nano-tae", "statistics_clips", "0", "statistics_clips is 0"),
+        ("nano-tae", "joint.learning_rate", "-1", "learning_rate is -1"),
+        ("nano-tae", "joint.minutes", "NaN", "minutes is nan"),
+        ("nano-tae", "joint.crops", "[]", "no crops"),
+        ("nano-tae", "joint.crops", '[{"frames": 0, "size": 8, "batch_size": 1}]', "frames is 0"),
+        ("nano-video", "joint.learning_rate", "Infinity", "learning_rate is inf"),
+        ("nano-video", "joint.tokens_per_batch", "0", "tokens_per_batch is 0"),
+        ("nano-video", "variants", "0", "variants is 0"),
+        ("nano-judge", "batch_size", "0", "batch_size is 0"),
+        ("nano-judge", "minutes", "0", "minutes is 0, but must be above 0"),
+        ("nano-sound-judge", "learning_rate", "NaN", "learning_rate is nan"),
+        ("nano-sound-match", "turns", "[0, 1]", r"turns \[0, 1\] must be at least 1 for the clips"),
+        ("nano-sound-match", "seconds", "NaN", "use at least"),
+        ("nano-codec", "statistics_sounds", "0", "statistics_sounds is 0"),
+        ("nano-audio", "turns", "[0, 2, 1]", r"turns \[0, 2, 1\] must be at least 1 for the clips"),
+        ("nano-audio", "turns", "[1, -1, 1]", "at least 0 for the others"),
+        ("lora", "learning_rate", "-1", "learning_rate is -1"),
+    ],
+)
+def test_setting_that_nothing_could_be_trained_with_is_refused_before_the_work(name, key, value, match):
+    with pytest.raises(ConfigError, match=match):
+        run.with_settings(RECIPES[name].config, {key: value})
+
+
+def test_unknown_strategy_is_refused_before_the_work(tmp_path):
+    with pytest.raises(ConfigError, match="strategy 'magic' is unknown; use one of ddp, fsdp"):
+        run.run("nano-judge", tmp_path / "runs", strategy="magic")
+    assert not (tmp_path / "runs").exists()
+
+
 @pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf")])
 def test_impossible_factor_on_the_minutes_is_refused(tmp_path, scale):
     with pytest.raises(ConfigError, match="must be a number above 0"):

@@ -20,6 +20,7 @@ from moviegen_core.models.video_dit import presets as video_presets
 from moviegen_core.models.video_dit.model import VideoDiT
 from moviegen_core.train import state
 from moviegen_core.train.clips import ClipConfig, falls, hard
+from moviegen_core.train.latents import latents
 from moviegen_core.train.recipes import RECIPES, nano_video
 from moviegen_core.train.vocabulary import build_tokenizer
 
@@ -234,3 +235,31 @@ def test_features_of_other_text_encoders_are_refused(workspace):
     ship_untrained_parts(workspace)
     with pytest.raises(CheckpointError, match="delete the folder"):
         nano_video.Data(tiny_video_recipe(), workspace)
+
+
+def test_latents_of_other_weights_are_made_again_in_a_training_anew(workspace):
+    ship_untrained_parts(workspace)
+    clips = workspace.clips(CLIPS)
+    before = latents(workspace, clips, 1, "latents")
+    stored = before.get(0, "latent")
+    ship_untrained_parts(workspace)
+    anew = latents(replace(workspace, resume=False), clips, 1, "latents")
+    assert not torch.equal(stored, anew.get(0, "latent"))
+    assert {name for name, value in before.origin.items() if anew.origin[name] != value} == {"tae"}
+
+
+def test_captions_of_other_weights_are_made_again_in_a_training_anew(workspace):
+    ship_untrained_parts(workspace)
+    before = nano_video.Data(tiny_video_recipe(), workspace)
+    ship_untrained_parts(workspace)
+    anew = nano_video.Data(tiny_video_recipe(), replace(workspace, resume=False))
+    assert {name for name, value in before.texts.origin.items() if anew.texts.origin[name] != value} == {
+        "ul2", "metaclip", "byt5",
+    }  # fmt: skip
+
+
+def test_captions_are_not_kept_where_text_encoders_are_trained(workspace):
+    ship_untrained_parts(workspace)
+    nano_video.Data(tiny_video_recipe(), workspace)
+    assert workspace.folder("captions", "manifest.json").is_file()
+    assert not workspace.folder("text").exists()

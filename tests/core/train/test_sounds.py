@@ -8,8 +8,11 @@ import pytest
 
 from moviegen_core import toybox
 from moviegen_core.errors import CheckpointError, ConfigError
+from moviegen_core.toybox import actions, ambience
 from moviegen_core.train.clips import ClipConfig
-from moviegen_core.train.sounds import SoundConfig, Sounds
+from moviegen_core.train.sounds import SoundConfig, Sounds, samples, synthesis
+
+grains = ambience.grains
 
 
 def test_sounds_are_those_of_the_clips_scenes_and_as_long_as_the_clips(tmp_path):
@@ -67,3 +70,20 @@ def test_silent_scenes_are_stored_as_zeros(tmp_path):
     sounds = Sounds(tmp_path, config)
     sounds.render(number)
     assert not sounds.waveform(number).any()
+
+
+def test_samples_hear_every_kind_of_sound_ambience_and_mood():
+    labels = [toybox.sound_labels(scene, music=mood) for scene, mood in samples()]
+    assert {label.kind for label in labels} == {*toybox.SOUND_KINDS} - {"silence"}
+    assert {label.ambience for label in labels} == {*toybox.AMBIENCES} - {"silence"}
+    assert {label.mood for label in labels} == set(toybox.MOODS)
+
+
+def test_change_of_a_single_kind_or_ambience_is_noticed(monkeypatch):
+    before = synthesis()
+    with monkeypatch.context() as patch:
+        patch.setitem(actions._ENGINE_HERTZ, "car", 81.0)
+        assert synthesis.__wrapped__() != before
+    with monkeypatch.context() as patch:
+        patch.setattr(ambience, "grains", lambda name, *rest: [] if name == "bubbles" else grains(name, *rest))
+        assert synthesis.__wrapped__() != before

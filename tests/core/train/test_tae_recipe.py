@@ -91,6 +91,13 @@ def test_stage_of_an_older_training_does_not_replace_a_newer_one(trained_tae, in
     assert state.load(workspace.folder("nano-tae", "joint", "checkpoint.pt"))["step"] == 3
 
 
+def test_finished_stage_of_another_recipe_is_not_shipped_as_this_one(trained_tae, in_folder, tmp_path):
+    workspace, recipe = copied(trained_tae, in_folder, tmp_path), tiny_tae_recipe()
+    with pytest.raises(CheckpointError, match=r"nano-tae/joint holds .* another kl_weight; delete that folder"):
+        nano_tae.run(replace(recipe, kl_weight=1.0), workspace)
+    assert not workspace.ship.exists()
+
+
 def test_autoencoder_stages_without_time_are_left_out(trained_tae, in_folder, tmp_path):
     workspace, recipe = copied(trained_tae, in_folder, tmp_path), tiny_tae_recipe()
     none = replace(recipe.joint, minutes=0, steps=None)
