@@ -82,7 +82,7 @@ def film_table(films: dict[str, Any]) -> list[str]:
     for kind in KINDS:
         found = films[kind]
         lines.append(
-            f"| {kind} | {found['with landings']} of {films['films']} | {found['landings']} | {percent(found['recall'])} | "
-            f"{percent(found['recall by chance'])} | {found['median error (ms)']:.1f} ms |"
+            f"| {kind} | {found['with landings']} of {films['films']} | {found['landings']} | "
+            f"{percent(found['recall'])} | {percent(found['recall by chance'])} | {found['median error (ms)']:.1f} ms |"
         )
     return lines
