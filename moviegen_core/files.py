@@ -21,5 +21,15 @@ def replacing(path: Path, ending: str = "") -> Iterator[Path]:
     try:
         yield partial
         os.replace(partial, path)
+    except OSError as error:
+        if error.filename is None:  # of a full disk nobody tells which file it had no room for
+            error.filename = str(path)
+        raise
     finally:
         partial.unlink(missing_ok=True)
+
+
+def in_the_way(path: Path) -> Path | None:
+    """What keeps a file from being written as `path`: a folder of no access, or a file where a folder is needed."""
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    return None if folder.is_dir() and os.access(folder, os.W_OK) else folder

@@ -29,6 +29,13 @@ def memory_bytes() -> tuple[int, int]:
     return total, free
 
 
+def is_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out: torch's allocators raise a RuntimeError."""
+    told = str(error)
+    lacking = isinstance(error, RuntimeError) and ("out of memory" in told or "can't allocate memory" in told)
+    return isinstance(error, MemoryError) or lacking
+
+
 def _of_machine() -> tuple[int, int]:
     try:
         import psutil

@@ -41,7 +41,7 @@ def run(
         )
         if list_only:
             for one in host.settings(workflow):
-                sys.stdout.write(f"{one.alias or one.full_name} = {one.value!r}\n")
+                print(f"{one.alias or one.full_name} = {one.value!r}")
             return DONE
         result = host.run(workflow, settings)
     except HostError as error:
@@ -56,9 +56,16 @@ def run(
         bar.end()
         sys.stderr.write("moviegen: stopped; no unfinished file was left\n")
         return INTERRUPTED
+    except Exception as error:
+        bar.end()
+        if os.environ.get("MOVIEGEN_DEBUG") == "1":
+            traceback.print_exception(error)
+        kind = "" if isinstance(error, OSError) else f"{type(error).__name__}: "
+        sys.stderr.write(f"moviegen: {kind}{' '.join(str(error).split())}; MOVIEGEN_DEBUG=1 shows where\n")
+        return FAILED
     bar.end()
     for path in result.written:
-        sys.stdout.write(f"{path}\n")
+        print(path)
     if not result.written:
         sys.stderr.write("moviegen: done; the workflow only shows previews and saved no file\n")
     return DONE

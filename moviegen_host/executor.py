@@ -151,9 +151,14 @@ class _Run:
                 logger.info("%s: runs", node.title)
                 self.session.note(NodeEvent(node.id, "started"))
                 return self._call(node, cls, schema, values)
-            except (KeyboardInterrupt, Cancelled, HostError, MemoryError):
+            except (KeyboardInterrupt, Cancelled, HostError):
                 raise
             except Exception as error:
+                from moviegen_core.memory import is_memory
+
+                if is_memory(error):
+                    line = f'"{node.title}" (node {node.id}): memory ran out; make the clip shorter or smaller'
+                    raise HostError([Problem(line, node.id)]) from error
                 kind = "" if _is_user_error(error) else f"{type(error).__name__}: "
                 raise HostError([Problem(f'"{node.title}" (node {node.id}) failed: {kind}{error}', node.id)]) from error
 

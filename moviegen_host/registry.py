@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import difflib
 import importlib.util
@@ -150,7 +151,9 @@ def finish(work: Coroutine[Any, Any, Any]) -> Any:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(work)
+        # Not asyncio.run, which answers Ctrl-C only where the work waits: a pack's imports never do.
+        with contextlib.closing(asyncio.new_event_loop()) as loop:
+            return loop.run_until_complete(work)
     outcome: list[Any] = []
     failure: list[BaseException] = []
 

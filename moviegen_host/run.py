@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from . import session as sessions
+from .errors import HostError, Problem
 from .executor import Executor, Report
-from .graph import check
+from .graph import Graph, check
 from .registry import Registry, fill, pack_folders
 from .session import Progress, Session
 from .settings import Setting, apply_settings, list_settings
@@ -65,6 +66,7 @@ class Host:
             loaded = read_workflow(workflow, self.registry)
             apply_settings(loaded, settings or {}, self.registry)
             graph = check(loaded, self.registry)
+            check_targets(graph, self.session)
             first = len(self.session.written)
             report = self.executor.run(graph, self.session)
         return Result(self.session.written[first:], report)
@@ -73,6 +75,27 @@ class Host:
         """What `run` could be given for this workflow."""
         with sessions.active(self.session):
             return list_settings(read_workflow(workflow, self.registry), self.registry)
+
+
+def check_targets(graph: Graph, session: Session) -> None:
+    """HostError, before the work, for every node that could not save its result after it."""
+    from moviegen_core.files import in_the_way
+
+    problems = []
+    for node in graph.nodes.values():
+        prefix = node.inputs.get("filename_prefix")
+        if not isinstance(prefix, str):
+            continue
+        try:
+            blocked = in_the_way(session.target(prefix))
+        except HostError as error:
+            problems.append(Problem(f'"{node.title}" (node {node.id}): {error}', node.id))
+            continue
+        if blocked:
+            line = f'"{node.title}" (node {node.id}) cannot save: {blocked} is no writable folder; choose another'
+            problems.append(Problem(line, node.id))
+    if problems:
+        raise HostError(problems)
 
 
 def run(

@@ -7,13 +7,15 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .errors import Cancelled, HostError
+
+NUMBERING_SECONDS = 600.0  # that another process may take to write many pictures
 
 
 @dataclass(frozen=True)
@@ -88,10 +90,33 @@ class Session:
             raise HostError(f"the file {name!r} is outside the {folder.name} folder; upload it instead")
         return path
 
-    def next_file(
+    @contextmanager
+    def new_files(
         self, prefix: str, ending: str, *, folder: str = "output", width: int = 0, height: int = 0, count: int = 1
-    ) -> list[Path]:
-        """`count` unused file names `<prefix>_00001<ending>` that follow the highest number in the folder."""
+    ) -> Iterator[list[Path]]:
+        """`count` unused file names `<prefix>_00001<ending>` that follow the highest number in the folder.
+
+        They are for the block to write: no other process is given them meanwhile.
+        """
+        from moviegen_core.lock import alone
+        from moviegen_core.media.files import write_error
+
+        target = self.target(prefix, folder, width, height)
+        with ExitStack() as held:
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with ExitStack() as choosing:
+                    choosing.enter_context(alone(target, NUMBERING_SECONDS))
+                    first = _next_number(target)
+                    paths = [target.with_name(f"{target.name}_{first + index:05}{ending}") for index in range(count)]
+                    # Of many files each is not locked for itself: whoever wants numbers waits.
+                    held.enter_context(alone(paths[0]) if count == 1 else choosing.pop_all())
+            except OSError as error:
+                raise write_error(target, error) from error
+            yield paths
+
+    def target(self, prefix: str, folder: str = "output", width: int = 0, height: int = 0) -> Path:
+        """A node's file name prefix, with %date% and other marks filled in, as a path; HostError outside the folder."""
         root = self.temp_directory if folder == "temp" else self.output_directory
         now = time.localtime()
         marks = {"width": width, "height": height, "year": now.tm_year, "month": f"{now.tm_mon:02}"}
@@ -102,11 +127,14 @@ class Session:
         target = root / prefix
         if not target.name or root.resolve() not in target.resolve().parents:
             raise HostError(f"the file name prefix {prefix!r} leaves the output folder; use a plain name")
-        pattern = re.compile(re.escape(target.name) + r"_(\d+)_?\.[^.]+")
-        present = target.parent.iterdir() if target.parent.is_dir() else iter(())
-        numbers = [int(match[1]) for file in present if (match := pattern.fullmatch(file.name))]
-        first = max(numbers, default=0) + 1
-        return [target.with_name(f"{target.name}_{first + index:05}{ending}") for index in range(count)]
+        return target
+
+
+def _next_number(target: Path) -> int:
+    """One more than the highest among files `<target>_<number>...`, those included that others are about to write."""
+    pattern = re.compile(r"\.?" + re.escape(target.name) + r"_(\d+)_?\.[^.]+(\.lock)?")
+    numbers = [int(match[1]) for file in target.parent.iterdir() if (match := pattern.fullmatch(file.name))]
+    return max(numbers, default=0) + 1
 
 
 _session: ContextVar[Session | None] = ContextVar("moviegen_session", default=None)

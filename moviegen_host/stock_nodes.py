@@ -279,8 +279,8 @@ class SaveVideo(io.ComfyNode):
         kind, coding, options = _asked(format, codec)
         width, height = video.get_dimensions()
         ending = f"_.{VideoContainer.get_extension(kind)}"
-        [path] = session.current().next_file(filename_prefix, ending, width=width, height=height)
-        video.save_to(path, format=kind, codec=coding, metadata=ui.tags_of(cls) or None, **options)
+        with session.current().new_files(filename_prefix, ending, width=width, height=height) as [path]:
+            video.save_to(path, format=kind, codec=coding, metadata=ui.tags_of(cls) or None, **options)
         return io.NodeOutput(video, ui=ui.PreviewVideo([ui.saved(path)]))
 
 

@@ -125,10 +125,10 @@ class ImageSaveHelper:
             tags.add_text(key, json.dumps(value))
         levels = images.detach().float().cpu().nan_to_num(0.0).mul(255).clamp(0, 255).byte().numpy()
         height, width = levels.shape[1:3]
-        paths = session.current().next_file(
+        files = session.current().new_files(
             filename_prefix, "_.png", folder=folder_type.value, width=width, height=height, count=len(levels)
         )
-        with ExitStack() as stack:
+        with files as paths, ExitStack() as stack:
             for path, picture in zip(paths, levels, strict=True):
                 temporary = stack.enter_context(replacing(path))
                 Image.fromarray(picture).save(temporary, "PNG", pnginfo=tags, compress_level=compress_level)
@@ -156,11 +156,12 @@ class AudioSaveHelper:
         from moviegen_core.media.sound import write_sound
 
         waveforms = audio["waveform"]
-        paths = session.current().next_file(
+        files = session.current().new_files(
             filename_prefix, f".{format}", folder=folder_type.value, count=len(waveforms)
         )
-        for path, waveform in zip(paths, waveforms, strict=True):
-            write_sound(waveform, audio["sample_rate"], path, tags_of(cls))
+        with files as paths:
+            for path, waveform in zip(paths, waveforms, strict=True):
+                write_sound(waveform, audio["sample_rate"], path, tags_of(cls))
         return [saved(path, folder_type) for path in paths]
 
     @staticmethod

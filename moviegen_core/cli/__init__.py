@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import logging
 import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import NoReturn
 
 from .. import __version__
 from ..errors import MovieGenError
-from .common import FAILED, INTERRUPTED, Progress, fail
+from ..memory import is_memory
+from .common import FAILED, INTERRUPTED, Progress, fail, told
 from .make import add_make
 from .models import add_convert, add_doctor, add_models, parameter_table
 from .run import add_run, add_studio
+from .signals import Heard, listening
 from .sound import add_sound
 from .train import add_average, add_evaluate, add_train
 
@@ -44,19 +46,21 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; gives the exit code: 0 done, 2 refused or failed, 130 interrupted."""
-    parser = build_parser()
-    given = sys.argv[1:] if argv is None else argv
-    if not given and parser.get_default("run") is None:
-        parser.print_help(sys.stderr)
-        return FAILED
-    arguments = parser.parse_args(given)
-    level = logging.INFO if arguments.verbose else logging.WARNING
-    logging.basicConfig(level=level, format="moviegen: %(message)s", stream=sys.stderr)
+    """Run the command line; gives the exit code: 0 done, 2 refused or failed, 130 interrupted, 143 terminated."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # what a terminal has no letters for is no reason to fail
+            stream.reconfigure(errors="backslashreplace")
+    with listening() as heard:
+        return _answered(sys.argv[1:] if argv is None else argv, heard)
+
+
+def _answered(given: Sequence[str], heard: Heard) -> int:
+    """The exit code, after one line about whatever went wrong."""
     try:
-        return arguments.run(arguments) or 0
+        code = _run(given)
+        return heard.code if heard.code and code == INTERRUPTED else code
     except KeyboardInterrupt:
-        return fail("interrupted; no unfinished file was left", INTERRUPTED)
+        return fail("interrupted; no unfinished file was left", heard.code or INTERRUPTED)
     except BrokenPipeError:
         # The reader (head, less) went away; without this Python complains again when it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -66,15 +70,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MemoryError:
         return fail("memory ran out; make the clip shorter or smaller")
     except OSError as error:
-        where = f" {error.filename}" if error.filename else ""
-        if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
-            return fail(f"the disk is full while writing{where}; free some space or write to another folder")
-        return fail(f"{error.strerror or error}{where}")
-    except RuntimeError as error:
+        return fail(told(error))
+    except Exception as error:
+        if heard.code:  # libraries take an interrupt while they are loaded for an error of their own
+            return fail("interrupted; no unfinished file was left", heard.code)
         # torch.OutOfMemoryError is a RuntimeError, and so is what its CPU allocator raises.
-        if "out of memory" not in str(error) and "can't allocate memory" not in str(error):
-            raise
-        return fail("memory ran out; make the clip shorter or smaller, or use another --device")
+        if is_memory(error):
+            return fail("memory ran out; make the clip shorter or smaller, or use another --device")
+        return fail(f"{type(error).__name__}: {error}; MOVIEGEN_DEBUG=1 shows where")
+
+
+def _run(given: Sequence[str]) -> int:
+    parser = build_parser()
+    if not given and parser.get_default("run") is None:
+        parser.print_help(sys.stderr)
+        return FAILED
+    arguments = parser.parse_args(given)
+    level = logging.INFO if arguments.verbose else logging.WARNING
+    logging.basicConfig(level=level, format="moviegen: %(message)s", stream=sys.stderr)
+    return arguments.run(arguments) or 0
 
 
 def build_parser() -> argparse.ArgumentParser:

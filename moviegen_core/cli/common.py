@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import hashlib
 import json
 import os
 import sys
+import tempfile
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
+from ..files import in_the_way
+from ..lock import at_once
 
 FAILED, INTERRUPTED = 2, 130
 
@@ -29,9 +35,8 @@ def check_target(path: Path, suffixes: tuple[str, ...]) -> None:
         raise ConfigError(f"{path} must end in {' or '.join(suffixes)}; choose such a name")
     if path.is_dir():
         raise ConfigError(f"{path} is a folder; give a file name")
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise ConfigError(f"{path} cannot be written: {folder} is no writable folder; choose another")
+    if blocked := in_the_way(path):
+        raise ConfigError(f"{path} cannot be written: {blocked} is no writable folder; choose another")
 
 
 def check_new(path: Path, force: bool, given: Sequence[Path] = (), targets: Sequence[Path] = ()) -> None:
@@ -44,6 +49,18 @@ def check_new(path: Path, force: bool, given: Sequence[Path] = (), targets: Sequ
         raise ConfigError(f"{path} was given and would be overwritten; choose another name")
     if not force:
         raise ConfigError(f"{path} exists already; choose another name, or add --force")
+
+
+@contextmanager
+def claimed(path: Path, force: bool = False) -> Iterator[None]:
+    """Refuses a name that another command is about to write, and keeps it from others until the block ends."""
+    # Not beside the file, whose folder may not be there yet.
+    name = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]
+    with at_once(Path(tempfile.gettempdir()) / f"moviegen-{name}") as ours:
+        if not ours:
+            raise ConfigError(f"{path} is being made by another command; choose another name, or wait for it")
+        check_new(path, force)
+        yield
 
 
 class Progress:
@@ -94,6 +111,31 @@ def plain(text: str) -> Any:
 def say(line: str) -> None:
     """One line on stderr."""
     print(f"moviegen: {line}", file=sys.stderr, flush=True)
+
+
+def told(error: OSError) -> str:
+    """What went wrong with a file, and what to do, in one line."""
+    name = error.filename if error.filename is None else os.fsdecode(error.filename)
+    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
+        where = f" {name}" if name else ""
+        return f"the disk is full while writing{where}; free some space or write to another folder"
+    if name is None:
+        return _without_name(error)
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{name} may not be read or written; correct its rights, or choose another"
+    if error.errno in (errno.EEXIST, errno.ENOTDIR):
+        return f"{name} stands where a folder is needed; move it away, or choose another folder"
+    if error.errno == errno.ENOENT:
+        return f"{name} does not exist; check the name"
+    return f"{name}: {error.strerror or error}"
+
+
+def _without_name(error: OSError) -> str:
+    try:
+        os.getcwd()
+    except OSError:
+        return "the folder of this terminal was deleted; change to another one"
+    return error.strerror or str(error)
 
 
 def fail(line: str, code: int = FAILED) -> int:

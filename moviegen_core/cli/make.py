@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
-from .common import Progress, add_placement, check_new, check_target, say
+from .common import Progress, add_placement, check_new, check_target, claimed, say
 from .sound import PICTURES, draw
 
 
@@ -57,8 +58,6 @@ def add_make(commands: Any) -> None:
 
 
 def _make(arguments: argparse.Namespace) -> None:
-    from ..shapes import seconds_to_frames
-
     if not math.isfinite(arguments.seconds) or arguments.seconds <= 0:
         raise ConfigError(f"--seconds {arguments.seconds:g} is no duration; use a number above 0")
     check_target(arguments.output, (".mp4",))
@@ -73,10 +72,17 @@ def _make(arguments: argparse.Namespace) -> None:
     if arguments.no_sound and asked:
         raise ConfigError("--no-sound leaves nothing for the other options of sound; leave it or them out")
     loras = [_lora(given) for given in arguments.lora]
+    with claimed(arguments.output, arguments.force):
+        _film(arguments, loras, asked)
+
+
+def _film(arguments: argparse.Namespace, loras: Sequence[tuple[Path, float]], asked: bool) -> None:
+    """Make and save it; `asked`: for anything of its sound."""
     from ..conditioning.text import add_camera
     from ..media.files import replacing
     from ..pipelines.movie import MovieGenPipeline, check_fps
     from ..pipelines.sound_parts import has_sound
+    from ..shapes import seconds_to_frames
 
     check_fps(arguments.fps)
     if arguments.camera is not None:

@@ -6,10 +6,13 @@ import argparse
 import logging
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError
-from .common import Progress, add_placement, check_new, check_target, say
+from .common import Progress, add_placement, check_new, check_target, claimed, say
+
+if TYPE_CHECKING:
+    from ..media.timeline import Timeline
 
 FILMS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".ts")
 SOUNDS = (".wav", ".flac")
@@ -99,6 +102,13 @@ def _sound(arguments: argparse.Namespace) -> None:
         film = timeline(video)
         length = float(film.seconds)
     output = _output(arguments)
+    with claimed(output, arguments.force):
+        _made(arguments, output, film, length)
+
+
+def _made(arguments: argparse.Namespace, output: Path, film: Timeline | None, length: float | None) -> None:
+    """Make the sound, and save it alone or in its film."""
+    video = arguments.video
     from ..media.timeline import clip_samples
     from ..pipelines.soundtrack import SoundPipeline, check_length
     from ..shapes import SOUND_SAMPLE_RATE

@@ -55,9 +55,22 @@ def opened(path: Path) -> Iterator[Any]:
     import av
 
     with codec_errors(path, reading=True):
-        container = av.open(str(path))
+        # Tags of old cameras and editors are often in another code than UTF-8.
+        container = av.open(address(path), metadata_errors="replace")
     with container:
         yield container
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[Any]:
+    """`opened`, for blocks that only read: whatever goes wrong in them is told as an error of reading."""
+    with codec_errors(path, reading=True), opened(path) as container:
+        yield container
+
+
+def address(path: Path) -> str:
+    """How FFmpeg is told a file: without its protocol a colon in the name, as of 12:31.mp4, would name another one."""
+    return f"file:{path}"
 
 
 def known_streams(container: Any) -> list[Any]:

@@ -22,7 +22,18 @@ from torch.nn import functional
 
 from ..errors import MediaError, ShapeError
 from . import waveform as sound
-from .files import MP4_OPTIONS, codec_errors, existing, first_sound, known_streams, opened, packets_of, replacing
+from .files import (
+    MP4_OPTIONS,
+    address,
+    codec_errors,
+    existing,
+    first_sound,
+    known_streams,
+    opened,
+    packets_of,
+    reading,
+    replacing,
+)
 from .frames import from_uint8, to_uint8
 from .sound import read_sound
 from .timeline import exact_fps, picture_stream
@@ -103,7 +114,7 @@ class _Writer:
         import av
 
         options = {} if path.suffix == ".mkv" else MP4_OPTIONS
-        self.container = av.open(str(path), mode="w", options=options)
+        self.container = av.open(address(path), mode="w", options=options)
         for key, value in metadata.items():
             self.container.metadata[key] = value if isinstance(value, str) else json.dumps(value)
         self.rate = rate
@@ -223,10 +234,8 @@ class Movie:
 
     def windows(self, window_frames: int = 16) -> Iterator[Tensor]:
         """Pixels [3, t, H, W] in [-1, 1], t <= `window_frames`; at most one window is in memory."""
-        import av
-
         kept: list[Any] = []
-        with codec_errors(self.path, reading=True), av.open(str(self.path)) as container:
+        with reading(self.path) as container:
             stream = picture_stream(container, self.path)
             stream.thread_type = "AUTO"
             upright = Upright(stream)
@@ -253,10 +262,8 @@ class Movie:
 
 def read_movie(path: str | os.PathLike[str]) -> Movie:
     """Opens any film FFmpeg understands; MediaError when it is missing, damaged or holds no pictures."""
-    import av
-
     source = existing(path)
-    with codec_errors(source, reading=True), av.open(str(source)) as container:
+    with reading(source) as container:
         stream = picture_stream(container, source)
         fps = Fraction(stream.average_rate or stream.guessed_rate or 25)
         first = next(container.decode(stream), None)
@@ -292,7 +299,7 @@ def copy_movie(
     origin, final = existing(source), Path(path)
     with replacing(final) as temporary, opened(origin) as given, codec_errors(final):
         options = {} if final.suffix == ".mkv" else MP4_OPTIONS
-        with av.open(str(temporary), mode="w", options=options) as copy:
+        with av.open(address(temporary), mode="w", options=options) as copy:
             for key, value in {**given.metadata, **(metadata or {})}.items():
                 copy.metadata[key] = value if isinstance(value, str) else json.dumps(value)
             kept = known_streams(given)

@@ -17,7 +17,18 @@ import torch
 from torch import Tensor
 
 from ..errors import ConfigError, MediaError
-from .files import MP4_OPTIONS, codec_errors, existing, first_sound, known_streams, opened, packets_of, replacing
+from .files import (
+    MP4_OPTIONS,
+    address,
+    codec_errors,
+    existing,
+    first_sound,
+    known_streams,
+    opened,
+    packets_of,
+    reading,
+    replacing,
+)
 from .sound import sound_blocks
 from .timeline import Timeline, picture_stream, timeline
 
@@ -46,10 +57,8 @@ class Sounded:
 
 def container_ending(path: str | os.PathLike[str]) -> str:
     """The file ending of a film that can hold this film's pictures as they are, with a sound track beside them."""
-    import av
-
     source = existing(path)
-    with codec_errors(source, reading=True), av.open(str(source)) as container:
+    with reading(source) as container:
         kind, ending = container.format.name, source.suffix.lower()
         if "mp4" in kind.split(","):
             return ending if ending in (".mp4", ".mov", ".m4v") else ".mp4"
@@ -69,10 +78,29 @@ def check_container(source: str | os.PathLike[str], path: str | os.PathLike[str]
         )
     with opened(origin) as given:
         pictures = picture_stream(given, origin)
-        codec, names = pictures.codec.canonical_name, names_of(pictures)
-    if not names & held_codecs(ending):
-        remedy = "encode the film anew first" if ending == ".mkv" else "choose a name that ends in .mkv"
-        raise MediaError(f"{final.name} cannot hold {codec} pictures; {remedy}")
+        codec = pictures.codec.canonical_name
+        if not names_of(pictures) & held_codecs(ending):
+            remedy = "encode the film anew first" if ending == ".mkv" else "choose a name that ends in .mkv"
+            raise MediaError(f"{final.name} cannot hold {codec} pictures; {remedy}")
+        first = next((packet for packet in packets_of(given, pictures, origin) if packet.size), None)
+        if first is not None and not _takes(FORMATS.get(ending, "mpegts"), pictures, first):
+            raise MediaError(
+                f"the {codec} pictures of {origin} cannot be copied as they are, perhaps for want of time stamps; "
+                "convert it to an .mp4 first"
+            )
+
+
+def _takes(format: str, pictures: Any, packet: Any) -> bool:
+    """Whether FFmpeg writes a packet of these pictures: for some its list of codecs promises too much."""
+    import av
+
+    try:
+        with av.open(io.BytesIO(), "w", format=format) as trial:
+            packet.stream = trial.add_stream_from_template(pictures, opaque=True)
+            trial.mux(packet)
+    except av.FFmpegError:
+        return False
+    return True
 
 
 def can_copy(source: str | os.PathLike[str], path: str | os.PathLike[str]) -> bool:
@@ -144,7 +172,7 @@ def set_audio(
         pictures = picture_stream(given, origin)
         tags = {**given.metadata, **(metadata or {})}
         options = MP4_OPTIONS if _is_mp4(final) else {}
-        with av.open(str(temporary), mode="w", options=options) as copy:
+        with av.open(address(temporary), mode="w", options=options) as copy:
             for key, value in tags.items():
                 copy.metadata[key] = value if isinstance(value, str) else json.dumps(value)
             target = copy.add_stream_from_template(pictures, opaque=True)
@@ -253,9 +281,7 @@ def _given(sound: Tensor | str | os.PathLike[str] | None) -> Tensor | Path:
 
 def _track_of(path: Path) -> tuple[int, int]:
     """Sample rate and channels of a file's first sound track."""
-    import av
-
-    with codec_errors(path, reading=True), av.open(str(path)) as container:
+    with reading(path) as container:
         track = first_sound(container)
         if track is None:
             raise MediaError(f"{path} has no sound track; choose a file with sound")
@@ -264,9 +290,7 @@ def _track_of(path: Path) -> tuple[int, int]:
 
 def _original_channels(path: Path) -> int:
     """Channels of a film's own sound; 0 for a silent film."""
-    import av
-
-    with codec_errors(path, reading=True), av.open(str(path)) as container:
+    with reading(path) as container:
         track = first_sound(container)
         return 0 if track is None else track.channels
 

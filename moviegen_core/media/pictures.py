@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .files import codec_errors, existing
+from .files import existing, reading
 from .frames import from_uint8
 from .timeline import Timeline, picture_stream, timeline
 from .upright import Upright
@@ -26,15 +26,13 @@ def timed_windows(
     Larger pictures are averaged down until their shorter side has `shorter_side` pixels. At most one window is in
     memory. `film` is the file's timeline where it was read already.
     """
-    import av
-
     source = existing(path)
     film = timeline(source) if film is None else film
     kept: list[Tensor] = []
     moments: list[float] = []
     slack = 0.5 / float(film.fps or 1000)
     last, due = 0.0, 0  # when the latest picture is shown; the number of the next one
-    with codec_errors(source, reading=True), av.open(str(source)) as container:
+    with reading(source) as container:
         stream: Any = picture_stream(container, source)
         stream.thread_type = "AUTO"
         upright = Upright(stream, shorter_side=shorter_side)

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from ..errors import MediaError
 from . import waveform as waveforms
-from .files import codec_errors, existing, first_sound, replacing
+from .files import address, codec_errors, existing, first_sound, reading, replacing
 from .timeline import pictures_start
 
 BLOCK = 1 << 14  # samples that are in memory at a time while a sound is streamed
@@ -30,13 +30,11 @@ def read_sound(path: str | os.PathLike[str], *, most_seconds: float | None = Non
     Of a film it begins with the first picture: a track that starts later is led in by silence, one that starts earlier
     is cut. Of a file that is longer than `most_seconds` the rest is neither read nor kept.
     """
-    import av
-
     source = existing(path)
-    with codec_errors(source, reading=True), av.open(str(source)) as container:
+    with reading(source) as container:
         stream = _track(container, source)
         rate, channels = stream.rate, stream.channels
-        frames, seconds = _started(container, stream)
+        frames, seconds = _started(container, stream, source)
         most = math.inf if most_seconds is None else round(most_seconds * rate)
         lead = round(min(seconds * rate, most))
         pieces: list[Tensor] = []
@@ -94,10 +92,8 @@ def _tensor_frames(waveform: Tensor, rate: int, channels: int) -> Iterator[Any]:
 
 def _file_pieces(path: Path, channels: int, rate: int, origin: Fraction | None) -> Generator[Tensor, None, None]:
     """Pieces [channels, samples] of any size that begin at `origin`."""
-    import av
-
-    with codec_errors(path, reading=True), av.open(str(path)) as container:
-        frames, seconds = _started(container, _track(container, path), origin)
+    with reading(path) as container:
+        frames, seconds = _started(container, _track(container, path), path, origin)
         lead = round(seconds * rate)
         for start in range(0, lead, BLOCK):
             yield torch.zeros(channels, min(BLOCK, lead - start))
@@ -116,12 +112,12 @@ def _track(container: Any, path: Path) -> Any:
     return track
 
 
-def _started(container: Any, stream: Any, origin: Fraction | None = None) -> tuple[Iterator[Any], Fraction]:
+def _started(container: Any, stream: Any, path: Path, origin: Fraction | None = None) -> tuple[Iterator[Any], Fraction]:
     """A track's decoded frames, and the seconds from `origin` (None: its first picture) to the first of them."""
     frames = container.decode(stream)
     first = next(frames, None)
     if origin is None and container.streams.video:
-        origin = pictures_start(container.name)
+        origin = pictures_start(path)
     lead = Fraction(0)
     if first is not None and first.pts is not None and origin is not None:
         lead = first.pts * (first.time_base or Fraction(1, first.sample_rate)) - origin
@@ -197,7 +193,7 @@ def write_sound(
     codec, format = codecs[final.suffix.lower()]
     layout = "mono" if samples.shape[0] == 1 else "stereo"
     packed = samples.mul(32767).round().to(torch.int16).t().reshape(1, -1).numpy()
-    with replacing(final) as temporary, codec_errors(final), av.open(str(temporary), mode="w") as container:
+    with replacing(final) as temporary, codec_errors(final), av.open(address(temporary), mode="w") as container:
         for key, value in (metadata or {}).items():
             container.metadata[key] = value if isinstance(value, str) else json.dumps(value)
         stream: Any = container.add_stream(codec, rate=sample_rate, layout=layout)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import MediaError
-from .files import codec_errors, existing
+from .files import existing, reading
 
 REORDERED = 32  # packets among the first of which that of the first picture is
 TOLERANCE_SECONDS = 0.0011  # Matroska and FLV round every time stamp to 1 ms
@@ -68,8 +68,11 @@ def picture_stream(container: Any, path: Path) -> Any:
     import av
 
     for stream in container.streams.video:
-        if not stream.disposition & av.stream.Disposition.attached_pic:
-            return stream
+        if stream.disposition & av.stream.Disposition.attached_pic:
+            continue
+        if stream.codec_context is None:
+            raise MediaError(f"{path} has pictures in a code that FFmpeg does not know; convert it to H.264 first")
+        return stream
     raise MediaError(f"{path} holds no pictures; choose a film, or load it as a sound")
 
 
@@ -98,10 +101,8 @@ def shown_stamps(container: Any, stream: Any) -> Iterator[tuple[int | None, int]
 
 def pictures_start(path: str | os.PathLike[str]) -> Fraction | None:
     """When a film's first picture is shown, in seconds on its clock; None for a plain sound, with a cover or not."""
-    import av
-
     source = existing(path)
-    with codec_errors(source, reading=True), av.open(str(source)) as container:
+    with reading(source) as container:
         try:
             stream = picture_stream(container, source)
         except MediaError:
@@ -119,10 +120,8 @@ def timeline(path: str | os.PathLike[str]) -> Timeline:
 
     Time stamps that agree with one frame rate within their own rounding make the length frames / rate, exactly.
     """
-    import av
-
     source = existing(path)
-    with codec_errors(source, reading=True), av.open(str(source)) as container:
+    with reading(source) as container:
         stream = picture_stream(container, source)
         tick = float(stream.time_base)
         shown = list(shown_stamps(container, stream))

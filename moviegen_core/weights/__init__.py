@@ -18,7 +18,7 @@ from typing import Any
 
 from ..errors import CheckpointError, ConfigError
 from ..files import replacing
-from .lock import alone
+from ..lock import alone
 
 SHIPPED_FOLDER = Path(__file__).parent / "nano"
 MANIFEST = "manifest.json"

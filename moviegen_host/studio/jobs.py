@@ -197,8 +197,6 @@ class JobQueue:
             self._node = (isinstance(problem, Problem) and problem.node_id) or self._node
             cause = error.__cause__ or error
             text = "\n".join(error.problems)
-        elif isinstance(error, MemoryError):
-            text = "memory ran out; make the clip shorter or smaller"
         return {
             **self._place(job),
             "exception_message": text,

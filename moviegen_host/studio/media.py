@@ -124,8 +124,9 @@ async def _receive(part: BodyPartReader, target: Path) -> None:
 
 def _problem(path: Path, name: str) -> str | None:
     """Why an uploaded file is refused; None when it can be opened as what its name says."""
-    import av
     from PIL import Image
+
+    from moviegen_core.media.files import opened
 
     ending = Path(name).suffix.lower()
     if ending not in PICTURES | FILMS | SOUNDS:
@@ -137,7 +138,7 @@ def _problem(path: Path, name: str) -> str | None:
             with Image.open(path) as picture:
                 picture.verify()
             return None
-        with av.open(str(path)) as container:
+        with opened(path) as container:
             kinds = {stream.type for stream in container.streams}
     except Exception:
         # Decoders raise almost anything at damaged bytes.

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from moviegen_core import cli
+from moviegen_core.cli.common import claimed
 from moviegen_core.errors import ConfigError
 
 
@@ -41,7 +42,11 @@ def raise_(error: BaseException):
             2,
             "the disk is full while writing x/film.mp4",
         ),
-        (PermissionError(errno.EACCES, "Permission denied", "film.mp4"), 2, "moviegen: Permission denied film.mp4"),
+        (PermissionError(errno.EACCES, "no", "film.mp4"), 2, "film.mp4 may not be read or written; correct its rights"),
+        (FileExistsError(errno.EEXIST, "no", "runs"), 2, "runs stands where a folder is needed; move it away"),
+        (FileNotFoundError(errno.ENOENT, "no", "a.json"), 2, "a.json does not exist; check the name"),
+        (OSError(errno.EIO, "Input/output error", "a.json"), 2, "moviegen: a.json: Input/output error"),
+        (RuntimeError("a\nbug"), 2, "moviegen: RuntimeError: a bug; MOVIEGEN_DEBUG=1 shows where"),
         (MemoryError(), 2, "make the clip shorter"),
         (
             RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
@@ -58,10 +63,70 @@ def test_every_failure_is_one_line_and_an_exit_code(monkeypatch, capsys, error, 
     assert shown.count("\n") == 1
 
 
-def test_defect_of_the_code_keeps_its_traceback(monkeypatch):
-    monkeypatch.setattr(cli, "build_parser", failing(RuntimeError("a bug")))
-    with pytest.raises(RuntimeError, match="a bug"):
-        cli.main([])
+def test_deleted_folder_is_told(monkeypatch, capsys, tmp_path):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    monkeypatch.setattr(cli, "build_parser", lambda: Path.cwd())
+    assert cli.main([]) == 2
+    assert "the folder of this terminal was deleted; change to another one" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize("swallowed", [False, True])
+def test_whoever_is_told_to_end_leaves_by_the_way_of_ctrl_c(monkeypatch, capsys, number, swallowed):
+    def told():
+        try:
+            signal.raise_signal(number)
+        except KeyboardInterrupt:
+            if swallowed:
+                raise ImportError("cannot import name x") from None
+            raise
+
+    before = signal.getsignal(number)
+    monkeypatch.setattr(cli, "build_parser", told)
+    assert cli.main([]) == 128 + number
+    assert capsys.readouterr().err == "moviegen: interrupted; no unfinished file was left\n"
+    assert signal.getsignal(number) == before
+
+
+def test_signal_that_is_ignored_stays_so(monkeypatch):
+    def told():
+        signal.raise_signal(signal.SIGHUP)
+        raise ConfigError("went on")
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        monkeypatch.setattr(cli, "build_parser", told)
+        assert cli.main([]) == 2
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_name_is_printed_where_the_terminal_has_no_letters_for_it(tmp_path):
+    code = "import sys; from moviegen_core import cli; from moviegen_core.errors import ConfigError\n"
+    code += "def f():\n    print('caf\\xe9.mp4')\n    raise ConfigError('caf\\xe9')\n"
+    code += "cli.build_parser = f; sys.exit(cli.main([]))"
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii"}, check=False
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (2, b"caf\\xe9.mp4\n", b"moviegen: caf\\xe9\n")
+
+
+def test_name_that_another_command_is_about_to_write_is_refused(tmp_path):
+    film = tmp_path / "new" / "film.mp4"
+    with (
+        claimed(film),
+        pytest.raises(ConfigError, match=r"film\.mp4 is being made by another command; choose another name, or wait"),
+        claimed(film.parent / ".." / "new" / "film.mp4", force=True),
+    ):
+        pass
+    film.parent.mkdir()
+    film.touch()
+    with pytest.raises(ConfigError, match="exists already"), claimed(film):
+        pass
+    with claimed(film, force=True):
+        pass
 
 
 def test_debugging_shows_the_traceback(monkeypatch, capsys):

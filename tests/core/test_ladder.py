@@ -17,7 +17,7 @@ RUNGS = {
     for rung, names in enumerate(
         (
             "errors",  # everything may raise them, its neighbours too
-            "files memory",
+            "files lock memory",
             "shapes config devices weights",
             "ops flow",
             "media",  # joins films with the blends of ops

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import av
@@ -115,6 +116,44 @@ def test_file_names_count_up_and_stay_in_the_output_folder(pack, tmp_path, api):
     for name in ("../evil", "/evil", ""):
         with pytest.raises(Exception, match="leaves the output folder"):
             run(workflow(name), output=tmp_path, packs=[pack])
+
+
+def test_file_names_are_not_given_twice_while_they_are_written(tmp_path):
+    first, second = Session(tmp_path), Session(tmp_path)
+    with first.new_files("a", ".mp4") as [film], second.new_files("a", ".mp4") as [other]:
+        assert (film.name, other.name) == ("a_00001.mp4", "a_00002.mp4")
+        other.touch()
+
+    def next_name():
+        with second.new_files("a", ".mp4") as [path]:
+            return path.name
+
+    with ThreadPoolExecutor(1) as pool:
+        with first.new_files("a", ".png", count=3) as pictures:
+            assert [picture.name for picture in pictures] == ["a_00003.png", "a_00004.png", "a_00005.png"]
+            waiting = pool.submit(next_name)
+            time.sleep(0.1)
+            assert not waiting.done()
+            pictures[2].touch()
+        assert waiting.result() == "a_00006.mp4"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a_00002.mp4", "a_00005.png"]
+
+
+@pytest.mark.parametrize(
+    ("prefix", "message"),
+    [
+        ("../x", "leaves the output folder; use a plain name"),
+        ("taken/x", "cannot save: {0}/taken is no writable folder; choose another"),
+    ],
+)
+def test_name_that_cannot_be_written_is_told_before_the_work(film, pack, tmp_path, api, prefix, message):
+    (tmp_path / "taken").write_text("a file")
+    video = {"video": ["1", 0], "filename_prefix": prefix, "format": "auto", "codec": "auto"}
+    workflow = api(n1=("LoadVideo", {"file": film.name}), n2=("SaveVideo", video))
+    with pytest.raises(HostError) as raised:
+        run(workflow, output=tmp_path, input_directory=tmp_path, packs=[pack])
+    [problem] = raised.value.problems
+    assert problem.endswith(message.format(tmp_path))
 
 
 @pytest.fixture

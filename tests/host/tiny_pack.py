@@ -60,9 +60,8 @@ class Save(io.ComfyNode):
         from moviegen_host import session
 
         CALLS.append(("Save", value))
-        [path] = session.current().next_file(name, ".txt")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(str(value))
+        with session.current().new_files(name, ".txt") as [path]:
+            path.write_text(str(value))
         return io.NodeOutput(ui=ui.SavedImages([ui.saved(path)]))
 
 

@@ -33,6 +33,46 @@ def clip():
     return torch.stack([red, green, blue])
 
 
+@pytest.mark.parametrize("ending", [".avi", ".mkv", ".mov"])
+def test_film_with_a_title_in_another_code_is_read_and_copied(tmp_path, clip, ending):
+    source = write_movie(clip, tmp_path / "film.mp4", 16, metadata={"title": "Cafe at noon"}).path
+    film = copy_movie(source, tmp_path / f"film{ending}") if ending != ".avi" else in_avi(source)
+    content = film.read_bytes()
+    assert b"Cafe at noon" in content
+    film.write_bytes(content.replace(b"Cafe at noon", b"Caf\xe9 at noon"))
+    titles = {key.lower(): value for key, value in read_movie(film).metadata.items()}
+    assert titles["title"] == "Caf\ufffd at noon"
+    assert read_movie(copy_movie(film, tmp_path / "copy.mp4")).num_frames == 20
+
+
+def test_colon_in_a_name_is_no_protocol(tmp_path, clip, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    source = write_movie(clip, "12:31.mp4", 16, waveform=torch.zeros(1, 48000)).path
+    assert read_movie(source).waveform is not None
+    assert copy_movie("12:31.mp4", "http:.mp4").read_bytes()[4:8] == b"ftyp"
+    assert read_movie("http:.mp4").num_frames == 20
+
+
+def test_pictures_in_an_unknown_code_are_told(tmp_path, clip):
+    film = in_avi(write_movie(clip, tmp_path / "film.mp4", 16).path)
+    film.write_bytes(film.read_bytes().replace(b"FMP4", b"ZZZZ"))
+    with pytest.raises(MediaError, match=r"film\.avi has pictures in a code that FFmpeg does not know; convert it"):
+        read_movie(film)
+
+
+def in_avi(source):
+    """The pictures of a film as MPEG-4 in an AVI beside it, with their title."""
+    target = source.with_suffix(".avi")
+    with av.open(str(source)) as given, av.open(str(target), "w") as copy:
+        copy.metadata["title"] = given.metadata.get("title", "")
+        stream = copy.add_stream("mpeg4", rate=16)
+        stream.width, stream.height = 64, 48
+        for frame in given.decode(video=0):
+            copy.mux(stream.encode(av.VideoFrame.from_ndarray(frame.to_ndarray(format="rgb24"), format="rgb24")))
+        copy.mux(stream.encode(None))
+    return target
+
+
 def psnr(one, other):
     """Peak signal-to-noise ratio in dB of pixels in [-1, 1]."""
     return float(-10 * ((one - other) / 2).square().mean().log10())

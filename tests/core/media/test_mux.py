@@ -10,7 +10,7 @@ import torch
 
 from moviegen_core.errors import ConfigError, MediaError
 from moviegen_core.media.movie import read_movie, write_movie
-from moviegen_core.media.mux import TS_ENDINGS, TS_PICTURES, container_ending, set_audio
+from moviegen_core.media.mux import TS_ENDINGS, TS_PICTURES, check_container, container_ending, set_audio
 from moviegen_core.media.pictures import timed_windows
 from moviegen_core.media.sound import BLOCK, read_sound, sound_blocks, write_sound
 from moviegen_core.media.timeline import exact_fps, timeline
@@ -62,13 +62,13 @@ def write_stamps(path, stamps, codec="libx264", last=None):
         container.mux(stream.encode(None))
 
 
-def write_film(path, codec):
+def write_film(path, codec, b_frames=0):
     """A silent film of twelve pictures."""
     with av.open(str(path), mode="w") as container:
         stream = container.add_stream(codec, rate=24)
         stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"  # x265 spoils the memory below 64
         if not codec.startswith("libvpx"):
-            stream.codec_context.max_b_frames = 0
+            stream.codec_context.max_b_frames = b_frames
         for frame in (noisy_frames(12).repeat(1, 1, 2, 2) * 127 + 128).byte().permute(1, 2, 3, 0):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame.contiguous().numpy(), format="rgb24")))
         container.mux(stream.encode(None))
@@ -410,6 +410,16 @@ def test_memory_does_not_grow_with_the_length_of_sound_and_film(tmp_path):
     result = subprocess.run([sys.executable, "-c", script, *paths], capture_output=True, text=True, check=True)
     assert int(result.stdout) < 45  # MB
     assert timeline(tmp_path / "new.mp4").seconds == 240
+
+
+@pytest.mark.parametrize(("ending", "codec"), [(".h264", "libx264"), (".y4m", "rawvideo")])
+def test_film_that_cannot_be_copied_is_told_before_the_work(tmp_path, ending, codec):
+    film = tmp_path / f"film{ending}"
+    write_film(film, codec, b_frames=2)
+    with pytest.raises(
+        MediaError, match=r"pictures of .*film.* cannot be copied as they are.*; convert it to an \.mp4"
+    ):
+        check_container(film, tmp_path / "out.mkv")
 
 
 def write_silence(path, seconds):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 import time
@@ -10,34 +11,55 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from ..errors import CheckpointError
+from .errors import CheckpointError
 
 LOCK_SECONDS = 10.0  # a change takes milliseconds
 
 
 @contextlib.contextmanager
-def alone(file: Path) -> Iterator[None]:
-    """Keeps other processes out of blocks about the same `file`; CheckpointError where one is not done in time.
+def alone(file: Path, seconds: float | None = None) -> Iterator[None]:
+    """Keeps other processes out of blocks about the same `file`; CheckpointError where one is not done in `seconds`.
 
     A file beside it is locked, and deleted afterwards. One that a killed process left counts as free.
     """
-    beside = file.with_name(f".{file.name}.lock")
-    last = time.monotonic() + LOCK_SECONDS
+    seconds = LOCK_SECONDS if seconds is None else seconds
+    beside = _beside(file)
+    last = time.monotonic() + seconds
     while (stream := _held(beside)) is None:
         if time.monotonic() > last:
             raise CheckpointError(
-                f"{file} has been locked for {LOCK_SECONDS:g} s by another process; wait for it to end, and try again"
+                f"{file} has been locked for {seconds:g} s by another process; wait for it to end, and try again"
             )
         time.sleep(0.02)
     try:
         yield
     finally:
-        if sys.platform != "win32":
-            beside.unlink(missing_ok=True)
-        stream.close()
-        if sys.platform == "win32":
-            with contextlib.suppress(OSError):  # open files are not deleted there: the next one has it already
-                beside.unlink()
+        _release(stream, beside)
+
+
+@contextlib.contextmanager
+def at_once(file: Path) -> Iterator[bool]:
+    """`alone` without waiting: gives whether no other process is in such a block."""
+    beside = _beside(file)
+    stream = _held(beside)
+    try:
+        yield stream is not None
+    finally:
+        if stream is not None:
+            _release(stream, beside)
+
+
+def _beside(file: Path) -> Path:
+    return file.with_name(f".{file.name}.lock")
+
+
+def _release(stream: IO[bytes], beside: Path) -> None:
+    if sys.platform != "win32":
+        beside.unlink(missing_ok=True)
+    stream.close()
+    if sys.platform == "win32":
+        with contextlib.suppress(OSError):  # open files are not deleted there: the next one has it already
+            beside.unlink()
 
 
 def _held(beside: Path) -> IO[bytes] | None:
@@ -80,4 +102,7 @@ else:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.ENOTSUP):  # a file system that knows no locks
+                raise
         return True
