@@ -97,4 +97,7 @@ def _fits(value: Any, hint: Any) -> bool:
 def _said(hint: Any) -> str:
     names = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
     parts = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    for part in parts:
+        if isinstance(part, type) and dataclasses.is_dataclass(part):
+            names[part] = f"values by name ({', '.join(field.name for field in dataclasses.fields(part))})"
     return " or ".join(names.get(part, str(part).replace("typing.", "")) for part in parts)

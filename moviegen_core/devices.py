@@ -88,7 +88,7 @@ def _choose_device(device: str | torch.device) -> tuple[torch.device, str]:
 
 
 def _choose_dtype(dtype: str | torch.dtype, device: torch.device) -> tuple[torch.dtype, str]:
-    if isinstance(dtype, torch.dtype):
+    if isinstance(dtype, torch.dtype) and dtype.is_floating_point:
         return dtype, f"{str(dtype).removeprefix('torch.')} was asked for"
     if dtype != "auto":
         if dtype not in DTYPES:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from numbers import Integral
 
 from .errors import ConfigError, ShapeError
 
@@ -20,6 +21,9 @@ SIZE_MULTIPLE = SPATIAL_STRIDE * PATCH_SIZE[1]  # pixel sizes that give whole to
 SOUND_SAMPLE_RATE = 48_000  # Hz (paper, figure 28)
 SOUND_HOP = 1920  # samples per sound frame
 SOUND_LATENT_RATE = SOUND_SAMPLE_RATE // SOUND_HOP  # sound frames a second: 25
+
+MAX_SECONDS = 1e6  # of anything: eleven days
+MAX_FPS = 1000.0
 
 ROUNDINGS = ("nearest", "up", "down")
 
@@ -105,7 +109,21 @@ def clip_latent(num_frames: int, height: int, width: int, *, batch: int = 1) -> 
 
 def seconds_to_frames(seconds: float, fps: float) -> int:
     """Duration -> whole number of frames, at least one."""
+    check_duration(seconds)
     return max(1, round(seconds * fps))
+
+
+def check_whole(**values: object) -> None:
+    """ConfigError for the first of the named values that is no whole number."""
+    for name, value in values.items():
+        if not isinstance(value, Integral):
+            raise ConfigError(f"{name} is {value!r}; give a whole number")
+
+
+def check_duration(seconds: float) -> None:
+    """ConfigError for what no clip can last."""
+    if not 0 < seconds <= MAX_SECONDS:
+        raise ConfigError(f"{seconds:g} seconds were asked for; use a number above 0 and up to {MAX_SECONDS:,.0f}")
 
 
 def plan_frames(seconds: float, fps: float, family: str | LengthRule = "any", rounding: str = "nearest") -> int:
@@ -114,8 +132,9 @@ def plan_frames(seconds: float, fps: float, family: str | LengthRule = "any", ro
         if family not in LENGTH_RULES:
             raise ConfigError(f"model family {family!r} is unknown; use one of {', '.join(LENGTH_RULES)}")
         family = LENGTH_RULES[family]
-    if not 0 < seconds < float("inf") or not 0 < fps < float("inf"):
-        raise ConfigError(f"{seconds} seconds at {fps} fps have no length; give numbers above 0")
+    check_duration(seconds)
+    if not 0 < fps <= MAX_FPS:
+        raise ConfigError(f"{fps:g} frames a second were asked for; use a number above 0 and up to {MAX_FPS:g}")
     # Frames to a millionth: 0.1 s at 30 fps is 3 frames, not 3.0000000000000004.
     return family.nearest(Fraction(round(seconds * fps * 1_000_000), 1_000_000), rounding)
 

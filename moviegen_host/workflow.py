@@ -70,13 +70,15 @@ def _load(path: Path) -> dict[str, Any]:
     try:
         if path.suffix.lower() in (".mp4", ".mov", ".mkv", ".png", ".webm"):
             return _embedded(path)
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise HostError(f"{path} does not exist; check the name") from None
     except (OSError, UnicodeDecodeError) as error:
         raise HostError(f"{path} cannot be read as a workflow: {error}") from error
     except json.JSONDecodeError as error:
         raise HostError(f"{path} is no JSON (line {error.lineno}: {error.msg}); save the workflow again") from error
+    except (RecursionError, ValueError) as error:  # nested without end, or with a number of thousands of digits
+        raise HostError(f"{path} is no workflow that can be read ({error}); save it again") from error
     if not isinstance(document, dict):
         raise HostError(f"{path} is no workflow: it holds a {type(document).__name__}, not an object")
     return document

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
+from ..shapes import check_duration, seconds_to_frames
 from .common import Progress, add_placement, check_new, check_target, claimed, say
 from .sound import PICTURES, draw
 
@@ -58,8 +58,7 @@ def add_make(commands: Any) -> None:
 
 
 def _make(arguments: argparse.Namespace) -> None:
-    if not math.isfinite(arguments.seconds) or arguments.seconds <= 0:
-        raise ConfigError(f"--seconds {arguments.seconds:g} is no duration; use a number above 0")
+    check_duration(arguments.seconds)
     check_target(arguments.output, (".mp4",))
     check_new(arguments.output, arguments.force)
     targets = [arguments.output]
@@ -82,7 +81,6 @@ def _film(arguments: argparse.Namespace, loras: Sequence[tuple[Path, float]], as
     from ..media.files import replacing
     from ..pipelines.movie import MovieGenPipeline, check_fps
     from ..pipelines.sound_parts import has_sound
-    from ..shapes import seconds_to_frames
 
     check_fps(arguments.fps)
     if arguments.camera is not None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import logging
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError
+from ..shapes import check_duration
 from .common import Progress, add_placement, check_new, check_target, claimed, say
 
 if TYPE_CHECKING:
@@ -175,8 +175,8 @@ def draw(made: Any, path: Path) -> None:
 def _check_lengths(arguments: argparse.Namespace) -> None:
     """Refuse what has no length, or two."""
     seconds = arguments.seconds
-    if seconds is not None and (not math.isfinite(seconds) or seconds <= 0):
-        raise ConfigError(f"--seconds {seconds:g} is no duration; use a number above 0")
+    if seconds is not None:
+        check_duration(seconds)
     if arguments.video is not None and seconds is not None:
         raise ConfigError("the sound of a film is as long as the film; leave out --seconds")
     if arguments.video is None and seconds is None and arguments.known is None:

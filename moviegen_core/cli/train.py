@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import itertools
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -100,6 +101,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         check_recorded(arguments.bench, str(options.get("model", "nano")))
     if "on_clip" in known:
         options["on_clip"] = Bars()
+    keep_earlier(arguments.output, arguments.bench)
     report = evaluate.run(arguments.bench, arguments.output, **options)
     if arguments.record:
         say(f"recorded in the manifest: {', '.join(record(arguments.bench, report)) or 'nothing'}")
@@ -109,6 +111,17 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     else:
         _tell(figures(report))
     say(f"everything measured is in {arguments.output / arguments.bench}.json")
+
+
+def keep_earlier(folder: Path, bench: str) -> None:
+    """Give what a bench measured before a number, instead of writing over it."""
+    if not (folder / f"{bench}.json").exists():
+        return
+    number = next(count for count in itertools.count(1) if not (folder / f"{bench}-{count}.json").exists())
+    for ending in (".json", ".md"):
+        if (folder / f"{bench}{ending}").exists():
+            (folder / f"{bench}{ending}").rename(folder / f"{bench}-{number}{ending}")
+    say(f"the figures of before are kept as {folder / bench}-{number}.json")
 
 
 def _tell(numbers: Mapping[str, Any], before: str = "") -> None:

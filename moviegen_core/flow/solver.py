@@ -23,7 +23,8 @@ def integrate(
     """Follow `velocity` from noise [B, ...] at times[0] to times[-1]; the sample stays in noise's dtype.
 
     `times` [S + 1] must rise. Euler asks the network once per step, midpoint twice. After each step
-    `on_step(step, steps, estimate)` is called with step counted from 1; raising from it cancels.
+    `on_step(step, steps, estimate)` is called with step counted from 1; raising from it cancels. ConfigError where the
+    result is not finite.
     """
     if solver not in SOLVERS:
         raise ConfigError(f"solver {solver!r} is unknown; use one of {', '.join(SOLVERS)}")
@@ -41,6 +42,11 @@ def integrate(
         if on_step is not None:
             on_step(step + 1, steps, estimate_data(sample, slope, torch.tensor(start)))
         sample = torch.add(sample, slope, alpha=end - start)
+    if not bool(sample.isfinite().all()):
+        raise ConfigError(
+            "the network left the range of numbers, and what it made is lost; lower the guidance or the strength of "
+            "LoRAs, or choose another dtype, such as float32"
+        )
     return sample
 
 

@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 MODES = ("replace", "mix", "remove")
 CEILING = 0.98  # highest sample of a mixture: AAC overshoots a little when it is decoded
 TELL_EVERY = 50  # pictures
+MAX_GAIN_DB = 120.0  # either way
 AHEAD_SECONDS = 0.5  # how far the sound runs before the pictures in the file
 WEBM_PICTURES = ("vp8", "vp9", "av1")
 TS_PICTURES = ("mpeg1video", "mpeg2video", "h264", "hevc")  # those that can be read again
@@ -128,10 +129,13 @@ def held_codecs(ending: str) -> set[str]:
 
 
 def check_gains(*gains_db: float) -> None:
-    """ConfigError for a gain in dB that is no number."""
+    """ConfigError for a gain in dB that is no number, or beyond what any sound can be told by."""
     for gain in gains_db:
-        if not math.isfinite(gain):
-            raise ConfigError(f"a gain of {gain:g} dB was given; use a number, such as -6 for half the amplitude")
+        if not abs(gain) <= MAX_GAIN_DB:
+            raise ConfigError(
+                f"a gain of {gain:g} dB was given; use a number from -{MAX_GAIN_DB:g} to {MAX_GAIN_DB:g}, such as -6 "
+                "for half the amplitude"
+            )
 
 
 def set_audio(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import MediaError
+from ..shapes import MAX_FPS, MAX_SECONDS
 from .files import existing, reading
 
 REORDERED = 32  # packets among the first of which that of the first picture is
@@ -34,11 +35,9 @@ class Timeline:
 
 def exact_fps(fps: float | Fraction) -> Fraction:
     """Frames a second as a fraction: 24 -> 24, 23.976 and 29.97 -> 24000/1001 and 30000/1001, 12.5 -> 25/2."""
-    if isinstance(fps, float) and not 0 < fps < float("inf"):
-        raise MediaError(f"{fps} frames a second were asked for; use a number above 0 and at most 1000")
+    if not 0 < fps <= MAX_FPS:
+        raise MediaError(f"{fps} frames a second were asked for; use a number above 0 and at most {MAX_FPS:g}")
     rate = Fraction(fps)
-    if not 0 < rate <= 1000:
-        raise MediaError(f"{fps} frames a second were asked for; use a number above 0 and at most 1000")
     if isinstance(fps, float):
         broadcast = Fraction(round(rate * Fraction(1001, 1000)) * 1000, 1001)
         if rate.denominator > 1 and broadcast and abs(rate - broadcast) < Fraction(1, 1000):
@@ -51,8 +50,10 @@ def clip_samples(seconds: Fraction | float, sample_rate: int) -> int:
     """Seconds -> samples at `sample_rate` Hz, to the nearest and at least 1; MediaError for no length at all."""
     if sample_rate < 1:
         raise MediaError(f"a sample rate of {sample_rate} Hz was given; it must be positive, such as 48000")
-    if not 0 < seconds < float("inf"):
-        raise MediaError(f"a clip of {float(seconds):g} seconds was given; it must last longer than 0")
+    if not 0 < seconds <= MAX_SECONDS:
+        raise MediaError(
+            f"a clip of {float(seconds):g} seconds was given; it must last longer than 0 and up to {MAX_SECONDS:,.0f}"
+        )
     return max(1, round(Fraction(seconds) * sample_rate))
 
 

@@ -30,13 +30,8 @@ def adapt(network: nn.Module, rank: int, *, alpha: float | None = None, where: s
 
     `alpha` scales what the adapters add by alpha / rank; None takes the rank.
     """
-    found = {
-        name: layer
-        for name, layer in network.named_modules()
-        if isinstance(layer, nn.Linear) and name.startswith(where)
-    }
-    if rank < 1 or not found:
-        raise ConfigError(f"rank {rank} on {len(found)} linear layers below {where!r}; give a rank of at least 1")
+    found = _layers(network, where)
+    check_rank(network, rank, where=where)
     network.requires_grad_(False)
     for name, layer in found.items():
         parent, _, last = name.rpartition(".")
@@ -44,6 +39,21 @@ def adapt(network: nn.Module, rank: int, *, alpha: float | None = None, where: s
         adapter.reset_parameters()
         setattr(network.get_submodule(parent), last, adapter)
     return network
+
+
+def check_rank(network: nn.Module, rank: int, *, where: str = WHERE) -> None:
+    """ConfigError for a rank that no adapter of the network needs."""
+    most = max((min(layer.weight.shape) for layer in _layers(network, where).values()), default=0)
+    if not 1 <= rank <= most:
+        raise ConfigError(f"rank {rank} is outside of what the layers of this network take; use 1 to {most}")
+
+
+def _layers(network: nn.Module, where: str) -> dict[str, nn.Linear]:
+    return {
+        name: layer
+        for name, layer in network.named_modules()
+        if isinstance(layer, nn.Linear) and name.startswith(where)
+    }
 
 
 def adapted(network: nn.Module) -> dict[str, LowRank]:

@@ -132,7 +132,7 @@ def resolve(
 
     "auto": flash_attn where a GPU in half precision has the package, else PyTorch's own kernels.
     """
-    if not isinstance(attend, str):
+    if callable(attend):
         return attend
     reasons = available(device, dtype)
     if attend == "auto":

@@ -16,7 +16,7 @@ from torch import Tensor
 from ..errors import ConfigError, MediaError
 from ..media.waveform import checked, resample, to_mono, to_stereo
 from ..models.audio_codec.model import AudioCodec
-from ..shapes import SOUND_HOP, SOUND_SAMPLE_RATE, sound_latent_frames
+from ..shapes import MAX_SECONDS, SOUND_HOP, SOUND_SAMPLE_RATE, sound_latent_frames
 from .sound_codec import encode_sound
 
 FADE_SAMPLES = 480  # of a join, inside what is known: 10 ms
@@ -44,7 +44,7 @@ def known_sound(
     Gaps are (from, to) in seconds of the whole; what lies in them is to be made anew. Invalid samples become silence,
     clipping ones are cut off. Raises MediaError for an empty sound, ConfigError for an impossible gap.
     """
-    if not math.isfinite(start_seconds):
+    if not abs(start_seconds) <= MAX_SECONDS:
         raise ConfigError(f"a known sound cannot begin at {start_seconds:g} s; give its place in seconds")
     sound = checked(waveform, sample_rate)
     if not sound.shape[1]:
@@ -53,7 +53,7 @@ def known_sound(
     first = round(start_seconds * SOUND_SAMPLE_RATE)
     pieces = [Known(sound.clamp(-1.0, 1.0), first)]
     for begin, end in gaps:
-        if not (math.isfinite(begin) and math.isfinite(end) and begin < end):
+        if not -MAX_SECONDS <= begin < end <= MAX_SECONDS:
             raise ConfigError(f"a gap from {begin:g} to {end:g} s was given; it must end after it begins")
         hole = (round(begin * SOUND_SAMPLE_RATE), round(end * SOUND_SAMPLE_RATE))
         if hole[1] <= first or hole[0] >= first + sound.shape[1]:

@@ -27,10 +27,10 @@ from ..models.text import load_text_encoder
 from ..models.video_dit.model import VideoDiT
 from ..ops.attention import Attend, resolve
 from ..ops.memory import keep_large_buffers
-from ..shapes import SIZE_MULTIPLE, SPATIAL_STRIDE, TEMPORAL_STRIDE, LatentShape, clip_latent
+from ..shapes import SIZE_MULTIPLE, SPATIAL_STRIDE, TEMPORAL_STRIDE, LatentShape, check_whole, clip_latent
 from .decode import decode_video, encode_video
 from .parts import find_parts, recommended
-from .sample import EMULATED_STEPS, GUIDANCE_SCALE, STEPS, check_temperature, sample_video
+from .sample import EMULATED_STEPS, GUIDANCE_SCALE, STEPS, check_guidance, check_temperature, sample_video
 from .soundtrack import Sound, SoundPipeline
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ logger = logging.getLogger(__name__)
 ENCODERS = ("ul2", "metaclip", "byt5")
 PARTS = ("video", "tae", *ENCODERS)
 FPS_RANGE = (1.0, 120.0)
+MAX_STRENGTH = 100.0  # of a LoRA, either way
 
 
 @dataclass(frozen=True, eq=False)
@@ -296,8 +297,11 @@ class MovieGenPipeline:
         to the pipeline's dtype: what is too weak for that shows in float32 alone (see adapters.Added). CheckpointError
         where the file belongs to another network.
         """
-        if not math.isfinite(strength):
-            raise ConfigError(f"a LoRA of strength {strength} was asked for; use a number, 1 for the file as it is")
+        if not abs(strength) <= MAX_STRENGTH:
+            raise ConfigError(
+                f"a LoRA of strength {strength:g} was asked for; use a number from -{MAX_STRENGTH:g} to "
+                f"{MAX_STRENGTH:g}, 1 for the file as it is"
+            )
         self.added.add(path, strength)
         return self
 
@@ -314,6 +318,7 @@ class MovieGenPipeline:
 
     def check_size(self, num_frames: int, height: int, width: int) -> LatentShape:
         """Latent shape of the clip; ShapeError names the nearest size that the position tables hold."""
+        check_whole(num_frames=num_frames, height=height, width=width)
         config = self.video.config
         limits = [size * patch for size, patch in zip(config.max_grid, config.patch_size, strict=True)]
         most = limits[0] * TEMPORAL_STRIDE
@@ -347,12 +352,12 @@ def check_settings(prompt: str, negative: str, fps: float, seed: int, steps: int
     if not isinstance(prompt, str) or not isinstance(negative, str):
         raise ConfigError("a prompt must be one string; call the pipeline once for each prompt")
     check_fps(fps)
+    check_whole(seed=seed, steps=steps)
     if not 0 <= seed < 2**64:
         raise ConfigError(f"seed {seed} is outside of 0 to 2^64 - 1; use a number in that range")
     if not 1 <= steps <= 1000:
         raise ConfigError(f"steps {steps} is outside of 1 to 1000; the paper uses {STEPS}")
-    if not math.isfinite(guidance_scale) or guidance_scale < 0:
-        raise ConfigError(f"guidance_scale {guidance_scale} must be a number from 0; the paper uses {GUIDANCE_SCALE}")
+    check_guidance(guidance_scale)
 
 
 def check_audio_length(seconds: float) -> None:

@@ -17,6 +17,7 @@ from ..shapes import LatentShape
 
 STEPS = 50  # paper 3.4.2
 GUIDANCE_SCALE = 7.5  # paper 3.4.2
+MAX_GUIDANCE = 100.0
 MAX_TEMPERATURE = 2.0
 EMULATED_STEPS = 1000  # paper 3.4.2, figure 10; its text also names 250
 
@@ -46,8 +47,7 @@ def sample_video(
     `on_step(step, steps, estimate)` follows every step, counted from 1; raising from it cancels.
     """
     check_shape(model, shape)
-    if guidance_scale < 0:
-        raise ConfigError(f"guidance_scale {guidance_scale} is negative; use 1 (none) to about 10 (paper: 7.5)")
+    check_guidance(guidance_scale)
     check_temperature(temperature)
     points = times.schedule(schedule, steps, emulated_steps, kind)
     if not 0.0 <= source_time < 1.0:
@@ -81,6 +81,12 @@ def sample_video(
         begun = path.interpolate(source.to(begun), begun, torch.full((shape.batch,), source_time, device=begun.device))
         points = torch.cat([points.new_tensor([source_time]), points[points > source_time]])
     return integrate(velocity, begun, points, solver, on_step)
+
+
+def check_guidance(scale: float, usual: float = GUIDANCE_SCALE, name: str = "guidance_scale") -> None:
+    """ConfigError for a scale that leads nowhere."""
+    if not 0.0 <= scale <= MAX_GUIDANCE:
+        raise ConfigError(f"{name} {scale:g} must lie from 0 to {MAX_GUIDANCE:g}; 1 is none, the paper uses {usual:g}")
 
 
 def check_temperature(temperature: float) -> None:

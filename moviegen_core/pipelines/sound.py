@@ -6,7 +6,6 @@ conditioning's context. Long sounds are made segment by segment, or all at once 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -21,7 +20,8 @@ from ..models.audio_dit.model import AudioDiT, Prepared
 from ..ops.attention import Attend
 from ..ops.attention import resolve as resolve_attention
 from ..ops.windows import windows
-from .sample import check_temperature
+from ..shapes import MAX_SECONDS
+from .sample import check_guidance, check_temperature
 from .sound_scoring import Scorer, check_scorer
 
 STEPS = 64  # paper 6.3
@@ -146,10 +146,8 @@ class _Sampler:
         self, model: AudioDiT, steps: int, guidance_scale: float, picture_guidance: float, solver: Solver,
         temperature: float, attend: str | Attend | None, on_step: OnStep | None, runs: int = 1,
     ) -> None:  # fmt: skip
-        if guidance_scale < 0:
-            raise ConfigError(f"guidance_scale {guidance_scale} is negative; use 1 (none) to about 7 (paper: 3)")
-        if picture_guidance < 0:
-            raise ConfigError(f"picture_guidance {picture_guidance} is negative; use 0 (as one with words) to about 7")
+        check_guidance(guidance_scale, GUIDANCE_SCALE)
+        check_guidance(picture_guidance, GUIDANCE_SCALE, "picture_guidance")
         check_temperature(temperature)
         self.model, self.guidance_scale, self.solver, self.on_step = model, guidance_scale, solver, on_step
         self.picture_guidance, self.temperature = picture_guidance, temperature
@@ -340,7 +338,7 @@ def triangle(length: int) -> Tensor:
 
 def window_frames(window_seconds: float, context_seconds: float) -> tuple[int, int]:
     """Seconds of a window and of what neighbours share -> sound frames of both; ConfigError where they do not fit."""
-    if not 0 <= context_seconds < window_seconds < math.inf:
+    if not 0 <= context_seconds < window_seconds <= MAX_SECONDS:
         raise ConfigError(
             f"windows of {window_seconds:g} s cannot share {context_seconds:g} s; give a context from 0 up that is "
             "shorter than the window"

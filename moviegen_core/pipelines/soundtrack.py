@@ -16,6 +16,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -40,9 +41,9 @@ from ..media.timeline import clip_samples, exact_fps, timeline
 from ..models.audio_codec.model import AudioCodec
 from ..ops.attention import Attend
 from ..ops.memory import keep_large_buffers
-from ..shapes import SOUND_SAMPLE_RATE, sound_latent_frames
+from ..shapes import SOUND_SAMPLE_RATE, check_whole, sound_latent_frames
 from .known_sound import Known, check_known, encode_known, paste_known
-from .sample import check_temperature
+from .sample import check_guidance, check_temperature
 from .sound import CONTEXT_SECONDS, GUIDANCE_SCALE, STEPS, WINDOW_SECONDS, check_method, long_sound, window_frames
 from .sound_codec import decode_pieces
 from .sound_parts import SoundParts, load_sound_parts
@@ -132,6 +133,8 @@ def watch_frames(
     there is between frames on average.
     """
     rate = None if fps is None else exact_fps(fps)
+    if isinstance(frames, np.ndarray):
+        raise ShapeError("frames are a NumPy array; give a tensor [3, T, H, W] in [-1, 1], or windows of them")
     if isinstance(frames, Tensor):
         frames = frames.split(WATCH_FRAMES, dim=-3) if frames.ndim >= 4 else [frames]
     seen = watch(eyes, frames, fps=rate, on_frames=on_frames)
@@ -264,11 +267,14 @@ class SoundPipeline:
             steps, guidance_scale, picture_guidance, temperature, candidates, window_seconds, context_seconds
         )
         check_temperature(settings["temperature"])
+        if not all(isinstance(piece, Known) for piece in known):
+            raise ConfigError("known is no list of pieces of sound; make them with known_sound(waveform, sample_rate)")
         if channels is None:
             channels = max((piece.waveform.shape[0] for piece in known), default=1)
         check_sampling(seed, settings["steps"], settings["guidance_scale"], settings["picture_guidance"], channels)
         if solver not in SOLVERS:
             raise ConfigError(f"solver {solver!r} is unknown; use one of {', '.join(SOLVERS)}")
+        check_whole(candidates=settings["candidates"], beams=beams)
         if min(settings["candidates"], beams) < 1:
             raise ConfigError(f"{settings['candidates']} candidates and {beams} beams were asked for; use at least 1")
         window_frames(settings["window_seconds"], settings["context_seconds"])
@@ -367,16 +373,13 @@ class SoundPipeline:
 
 def check_sampling(seed: int, steps: int, guidance_scale: float, picture_guidance: float, channels: int) -> None:
     """ConfigError for the first setting that cannot work."""
+    check_whole(seed=seed, steps=steps, channels=channels)
     if not 0 <= seed < 2**64:
         raise ConfigError(f"seed {seed} is outside of 0 to 2^64 - 1; use a number in that range")
     if not 1 <= steps <= 1000:
         raise ConfigError(f"steps {steps} is outside of 1 to 1000; the paper uses {STEPS}")
-    if not math.isfinite(guidance_scale) or guidance_scale < 0:
-        raise ConfigError(f"guidance_scale {guidance_scale} must be a number from 0; the paper uses {GUIDANCE_SCALE:g}")
-    if not math.isfinite(picture_guidance) or picture_guidance < 0:
-        raise ConfigError(
-            f"picture_guidance {picture_guidance} must be a number from 0; 0 guides by words and pictures as one"
-        )
+    check_guidance(guidance_scale, GUIDANCE_SCALE)
+    check_guidance(picture_guidance, GUIDANCE_SCALE, "picture_guidance")  # 0: by words and pictures as one
     if channels not in (1, 2):
         raise ConfigError(f"a sound of {channels} channels was asked for; choose 1 (mono) or 2 (stereo)")
 

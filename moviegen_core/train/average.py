@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,8 @@ from torch import Tensor, nn
 from ..errors import CheckpointError, ConfigError
 from ..models import loading
 from .distributed import place
+
+MAX_SHARE = 1e6  # either way
 
 
 class EMA:
@@ -92,8 +93,8 @@ def average_files(
     if len(headers) < 2:
         raise ConfigError(f"{len(headers)} checkpoints were given; an average needs at least 2")
     shares = [1.0 / len(headers)] * len(headers) if weights is None else list(weights)
-    if len(shares) != len(headers) or not all(math.isfinite(share) for share in shares) or sum(shares) <= 0:
-        raise ConfigError(f"{len(headers)} checkpoints need as many weights with a sum above 0, given {shares}")
+    if len(shares) != len(headers) or not all(abs(share) <= MAX_SHARE for share in shares) or sum(shares) <= 0:
+        raise ConfigError(f"{len(headers)} checkpoints need as many shares of a sum above 0, given {shares}")
     first = headers[0]
     for header in headers:
         if header.network is None:

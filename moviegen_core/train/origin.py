@@ -24,7 +24,9 @@ def claim(folder: Path, origin: Mapping[str, Any], refusal: str) -> None:
         except ValueError:
             found = None
         if not isinstance(found, dict):
-            raise CheckpointError(f"{manifest} is damaged; delete its folder, it will be filled again")
+            raise CheckpointError(
+                f"{manifest} is damaged; delete it if its folder was made with these same settings, else the folder"
+            )
         changed = sorted(key for key in {**found, **wanted} if found.get(key) != wanted.get(key))
         if changed:
             raise CheckpointError(refusal.format(folder=folder, changed=", ".join(changed)))

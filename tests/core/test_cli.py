@@ -243,6 +243,10 @@ def test_bench_shows_its_figures_and_where_all_of_them_are(tmp_path, capsys):
     assert "psnr_db: " in shown.out
     assert "tae: clip 1/1" in shown.err
     assert str(tmp_path / "tae.json") in shown.err
+    first = (tmp_path / "tae.json").read_bytes()
+    assert cli.main(["evaluate", "tae", "--output", str(tmp_path), *arguments, "--set", "num_frames=16"]) == 0
+    assert f"the figures of before are kept as {tmp_path / 'tae-1.json'}" in capsys.readouterr().err
+    assert (tmp_path / "tae-1.json").read_bytes() == first != (tmp_path / "tae.json").read_bytes()
 
 
 def hear_interrupts():

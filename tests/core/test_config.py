@@ -64,7 +64,7 @@ def test_every_preset_comes_back_from_json_as_it_was(network, preset):
         ({"name": "x", "steps": True}, "steps is True"),
         ({"name": "x", "on": 1}, "needs true or false"),
         ({"name": "x", "inner": {"rate": "high"}}, "Inner.rate is 'high', but needs a number"),
-        ({"name": "x", "inner": 3}, "Outer.inner is 3"),
+        ({"name": "x", "inner": 3}, r"Outer.inner is 3, but needs values by name \(rate"),
         ({"name": "x", "kinds": 3}, "Outer.kinds is 3"),
         ({"name": "x", "kinds": [[1, "a"]]}, "Outer.kinds"),
         ({"name": "x", "kinds": [[1, 2.0, 3.0]]}, "Outer.kinds"),

@@ -65,6 +65,8 @@ def test_unusable_device_is_refused_with_the_usable_ones(device):
 def test_unknown_dtype_is_refused_with_the_known_ones():
     with pytest.raises(BackendError, match="use auto or one of bfloat16"):
         devices.choose("cpu", "int4")
+    with pytest.raises(BackendError, match=r"torch\.int8.* is unknown; use auto or one of bfloat16"):
+        devices.choose("cpu", torch.int8)
 
 
 @pytest.mark.parametrize("residency", [devices.stay, devices.visit])

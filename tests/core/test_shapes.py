@@ -1,7 +1,7 @@
 import pytest
 
 from moviegen_core.errors import ConfigError
-from moviegen_core.shapes import LENGTH_RULES, LengthRule, plan_frames
+from moviegen_core.shapes import LENGTH_RULES, LengthRule, plan_frames, seconds_to_frames
 
 
 @pytest.mark.parametrize("family", LENGTH_RULES)
@@ -45,5 +45,10 @@ def test_rounding_errors_of_seconds_times_fps_do_not_add_a_frame():
 def test_unknown_families_and_empty_lengths_are_refused():
     with pytest.raises(ConfigError, match="movie_gen, wan"):
         plan_frames(1, 24, "nova")
-    with pytest.raises(ConfigError, match="numbers above 0"):
-        plan_frames(0, 24, "wan")
+    for seconds in (0, float("nan"), 1e300):
+        with pytest.raises(ConfigError, match="seconds were asked for; use a number above 0 and up to 1,000,000"):
+            plan_frames(seconds, 24, "wan")
+        with pytest.raises(ConfigError, match="use a number above 0"):
+            seconds_to_frames(seconds, 24)
+    with pytest.raises(ConfigError, match=r"1e\+300 frames a second were asked for; use a number above 0"):
+        plan_frames(1, 1e300)

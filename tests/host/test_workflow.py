@@ -234,12 +234,19 @@ def test_value_that_is_set_is_found_in_the_document_too(registry, node, ui):
         ('{"a": 1}', "is no workflow"),
         ("{}", "is no workflow"),
         ("\udcff", "cannot be read"),
+        ("[" * 100_000, "no workflow that can be read"),
+        ("9" * 5000, "no workflow that can be read"),
     ],
 )
 def test_file_that_is_no_workflow_is_refused(registry, tmp_path, content, message):
     (tmp_path / "flow.json").write_bytes(content.encode("utf-8", "surrogateescape"))
     with pytest.raises(HostError, match=message):
         read_workflow(tmp_path / "flow.json", registry)
+
+
+def test_file_with_the_mark_of_windows_editors_is_read(registry, tmp_path, node, ui):
+    (tmp_path / "flow.json").write_text(json.dumps(ui([number(node, 1, 7)])), encoding="utf-8-sig")
+    assert read_workflow(tmp_path / "flow.json", registry).prompt["1"]["inputs"]["seed"] == 7
 
 
 def test_picture_that_is_too_large_to_open_is_refused(registry, tmp_path, monkeypatch):

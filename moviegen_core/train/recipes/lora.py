@@ -69,6 +69,7 @@ def run(recipe: LoraRecipe, workspace: Workspace) -> None:
     pipeline = MovieGenPipeline.from_pretrained(
         recipe.model, device=workspace.placement.device, dtype=workspace.placement.dtype
     )
+    adapters.check_rank(pipeline.video, recipe.rank)
     pipeline.check_size(recipe.shots.frames, recipe.shots.height, recipe.shots.width)
     loop = LoopConfig(
         name="lora",

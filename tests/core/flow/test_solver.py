@@ -65,3 +65,8 @@ def test_unknown_solver_and_falling_times_are_refused():
         integrate(lambda s, t: s, torch.zeros(1), times.linear(2), "heun")
     with pytest.raises(ConfigError, match="rising"):
         integrate(lambda s, t: s, torch.zeros(1), times.linear(2).flip(0))
+
+
+def test_sample_that_is_no_number_is_refused():
+    with pytest.raises(ConfigError, match="left the range of numbers, and what it made is lost; lower the guidance"):
+        integrate(lambda sample, time: sample * 1e30, torch.ones(1, 2), times.linear(3))

@@ -190,9 +190,10 @@ def test_checkpoint_in_the_place_of_adapters_is_refused(network, tmp_path):
         adapters.Added(network).add(path)
 
 
-def test_rank_below_one_is_refused(network):
-    with pytest.raises(ConfigError, match="at least 1"):
-        adapters.adapt(network, 0)
+@pytest.mark.parametrize("rank", [0, 100_000])
+def test_rank_that_no_layer_takes_is_refused_before_memory_is(network, rank):
+    with pytest.raises(ConfigError, match=rf"rank {rank} is outside of what the layers of this network take; use 1 to"):
+        adapters.adapt(network, rank)
 
 
 def test_network_without_adapters_has_none_to_save(network, tmp_path):

@@ -7,6 +7,7 @@ import math
 from dataclasses import replace
 from fractions import Fraction
 
+import numpy as np
 import pytest
 import torch
 
@@ -290,8 +291,13 @@ UNSEEN = Unseen()
         ({"seconds": 1, "seed": -1}, ConfigError, "use a number in that range"),
         ({"seconds": 1, "temperature": 2.5}, ConfigError, "1 is the noise as trained"),
         ({"seconds": 1, "guidance_scale": math.inf}, ConfigError, "the paper uses 3"),
-        ({"seconds": 1, "picture_guidance": -2.0}, ConfigError, "words and pictures as one"),
+        ({"seconds": 1, "picture_guidance": -2.0}, ConfigError, "picture_guidance -2 must lie from 0 to 100"),
         ({"seconds": 1, "channels": 8}, ConfigError, "choose 1"),
+        ({"seconds": 1, "candidates": 1.5}, ConfigError, r"candidates is 1\.5; give a whole number"),
+        ({"seconds": 1e300}, MediaError, "up to 1,000,000"),
+        ({"seconds": 1, "window_seconds": 1e300}, ConfigError, "shorter than the window"),
+        ({"seconds": 1, "known": torch.zeros(1, 9_600)}, ConfigError, "make them with known_sound"),
+        ({"frames": np.zeros((3, 4, 8, 8)), "fps": 16}, ShapeError, "give a tensor"),
         ({"seconds": 1, "quality": 11}, ConfigError, "from 1 to 10"),
         ({"seconds": 1, "method": "magic"}, ConfigError, "use one of extend"),
         ({"frames": UNSEEN, "fps": 16, "method": "magic"}, ConfigError, "use one of extend"),

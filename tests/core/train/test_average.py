@@ -47,8 +47,10 @@ def test_files_of_other_sizes_or_too_few_are_refused(tmp_path):
         average_files(files, tmp_path / "mean.safetensors")
     with pytest.raises(ConfigError, match="1 checkpoints were given; an average needs at least 2"):
         average_files(files[:1], tmp_path / "mean.safetensors")
-    with pytest.raises(ConfigError, match="2 checkpoints need as many weights with a sum above 0"):
+    with pytest.raises(ConfigError, match="2 checkpoints need as many shares of a sum above 0"):
         average_files(files, tmp_path / "mean.safetensors", [1.0, -1.0])
+    with pytest.raises(ConfigError, match="need as many shares"):
+        average_files(files, tmp_path / "mean.safetensors", [1e308, 1e308])
     assert not (tmp_path / "mean.safetensors").exists()
 
 

@@ -73,7 +73,9 @@ def test_manifest_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
 @pytest.mark.parametrize("text", ["", '{"tae": "a', "[1]"])
 def test_damaged_manifest_is_named_in_one_line(tmp_path, text):
     (tmp_path / "manifest.json").write_text(text)
-    with pytest.raises(CheckpointError, match=r"manifest\.json is damaged; delete its folder") as caught:
+    with pytest.raises(
+        CheckpointError, match=r"manifest\.json is damaged; delete it if its folder was made with"
+    ) as caught:
         ShardCache(tmp_path, 10, ORIGIN)
     assert "\n" not in str(caught.value)
 
