@@ -131,4 +131,8 @@ def test_examples_of_the_toybox_run_as_they_are_printed(tmp_path):
     assert blocks
     script = tmp_path / "examples.py"
     script.write_text("\n".join(blocks), encoding="utf-8")
-    assert runpy.run_path(str(script))["frames"].shape == (64, 128, 128, 3)
+    names = runpy.run_path(str(script))
+    assert names["frames"].shape == (64, 128, 128, 3)
+    told = re.search(r"^toybox\.sound_labels\(scene\)  # (.*)$", "\n".join(blocks), re.MULTILINE)
+    assert repr(names["toybox"].sound_labels(names["scene"])).replace("'", '"') == told[1]
+    assert [event.kind for event in names["scene"].events]  # something hits, as the example says
