@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -123,12 +124,21 @@ def stay(network: nn.Module, device: torch.device) -> Iterator[nn.Module]:
     yield network.to(device)
 
 
+_visitors: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()  # blocks that have a network on their device
+
+
 @contextmanager
 def visit(network: nn.Module, device: torch.device) -> Iterator[nn.Module]:
-    """Residency for little memory: on `device` during the block, back on the CPU after it."""
+    """Residency for little memory: on `device` during the block, back on the CPU after it.
+
+    Blocks may overlap, as those of films that are decoded side by side do: the last that ends takes the network back.
+    """
+    _visitors[network] = _visitors.get(network, 0) + 1
     try:
         yield network.to(device)
     finally:
-        network.to("cpu")
-        if device.type == "cuda":
-            torch.cuda.empty_cache()
+        _visitors[network] -= 1
+        if not _visitors[network]:
+            network.to("cpu")
+            if device.type == "cuda":
+                torch.cuda.empty_cache()

@@ -23,8 +23,8 @@ def integrate(
     """Follow `velocity` from noise [B, ...] at times[0] to times[-1]; the sample stays in noise's dtype.
 
     `times` [S + 1] must rise. Euler asks the network once per step, midpoint twice. After each step
-    `on_step(step, steps, estimate)` is called with step counted from 1; raising from it cancels. ConfigError where the
-    result is not finite.
+    `on_step(step, steps, estimate)` is called with step counted from 1; raising from it cancels. ConfigError where a
+    velocity is not finite.
     """
     if solver not in SOLVERS:
         raise ConfigError(f"solver {solver!r} is unknown; use one of {', '.join(SOLVERS)}")
@@ -39,14 +39,14 @@ def integrate(
             middle = 0.5 * (start + end)
             halfway = torch.add(sample, slope, alpha=middle - start)
             slope = velocity(halfway, _times(middle, sample)).to(sample.dtype)
+        if not bool(slope.isfinite().all()):
+            raise ConfigError(
+                "the network left the range of numbers, and what it made is lost; lower the guidance, or the strength "
+                "of LoRAs, or choose another dtype, such as float32"
+            )
         if on_step is not None:
             on_step(step + 1, steps, estimate_data(sample, slope, torch.tensor(start)))
         sample = torch.add(sample, slope, alpha=end - start)
-    if not bool(sample.isfinite().all()):
-        raise ConfigError(
-            "the network left the range of numbers, and what it made is lost; lower the guidance or the strength of "
-            "LoRAs, or choose another dtype, such as float32"
-        )
     return sample
 
 

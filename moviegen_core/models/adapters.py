@@ -115,6 +115,7 @@ class Added:
         """
         self.network = network
         self.source = source
+        self._stamp = None if source is None else _stamp(source)
         self._files: dict[Path, tuple[float, dict[str, list[Gain]]]] = {}  # strength, and gains by weight
         self._kept: dict[str, Tensor] = {}
 
@@ -122,7 +123,8 @@ class Added:
     def add(self, path: str | os.PathLike[str], strength: float = 1.0) -> int:
         """Add `strength` times the file's adapters, to what it adds already; how many weights it has a part in.
 
-        CheckpointError where the file holds anything that this network has no place for; nothing is changed then.
+        CheckpointError where the file holds anything that this network has no place for, or the checkpoint was replaced
+        since. Nothing is changed then, nor where it is interrupted.
         """
         header = loading.read_header(path)
         tensors = loading.read_tensors(header)
@@ -144,39 +146,66 @@ class Added:
         files[file] = before + strength, gains
         if not before + strength:
             del files[file]
-        originals = self._originals()
-        # One weight at a time: all products together are as large as the network in fp32.
-        for key in {**old, **gains}:
-            weight = weights[key]
-            total = originals(key, weight).to(weight.device, torch.float32)
-            for factor, parts in files.values():
-                for gain in parts.get(key, ()):
-                    total = total.add(gain.product(weight.device), alpha=factor)
-            weight.copy_(total)
+        originals, stored = self._originals()
+        changed: list[str] = []
+        try:
+            # One weight at a time: all products together are as large as the network in fp32.
+            for key in {**old, **gains}:
+                original = originals(key, weights[key])
+                changed.append(key)
+                _write(weights[key], original, key, files)
+        except BaseException:  # a lack of memory, or an interrupt: all or nothing
+            for key in changed:
+                _write(weights[key], stored(key), key, self._files)
+            raise
         self._files = files
         self._kept = {key: value for key, value in self._kept.items() if any(key in own for _, own in files.values())}
         return len(gains)
 
-    def _originals(self) -> Callable[[str, Tensor], Tensor]:
-        """What gives, of a weight's name and the weight as it is, what it was before any file was added."""
+    def _originals(self) -> tuple[Callable[[str, Tensor], Tensor], Callable[[str], Tensor]]:
+        """What gives the original of a weight: of its name and as it is now; and of one that was asked for before."""
         if self.source is None:
-            return lambda key, weight: self._kept.setdefault(key, weight.clone())
+            return lambda key, weight: self._kept.setdefault(key, weight.clone()), lambda key: self._kept[key]
+        if self._stamp != _stamp(self.source):
+            raise CheckpointError(
+                f"{self.source} was replaced since the network was loaded, and LoRAs are added to the weights that it "
+                "held then; load the network anew"
+            )
         header = loading.read_header(self.source)
         maps = catalog.get(catalog.name_of(self.network)).key_maps
         renamed = loading.rename_keys(header.keys, self.network.state_dict(), maps) or {}
         places = {renamed.get(key, key): key for key in header.keys}
 
-        def read(key: str, weight: Tensor) -> Tensor:
+        def stored(key: str) -> Tensor:
             if key in self._kept:
                 return self._kept[key]
             name = places[key]
-            original = loading.read_tensors(replace(header, files={name: header.files[name]}))[name]
-            untouched = not any(key in own for _, own in self._files.values())
+            return loading.read_tensors(replace(header, files={name: header.files[name]}))[name]
+
+        def read(key: str, weight: Tensor) -> Tensor:
+            original = stored(key)
+            untouched = key not in self._kept and not any(key in own for _, own in self._files.values())
             if untouched and not torch.equal(original.to(weight), weight):
                 return self._kept.setdefault(key, weight.clone())  # changed since it was loaded
             return original
 
-        return read
+        return read, stored
+
+
+def _stamp(source: str | os.PathLike[str]) -> dict[Path, tuple[int, int]]:
+    """What tells whether a checkpoint's files are still the same."""
+    return {file: (file.stat().st_size, file.stat().st_mtime_ns) for file in loading.files_of(source)}
+
+
+def _write(
+    weight: Tensor, original: Tensor, key: str, files: Mapping[Path, tuple[float, dict[str, list[Gain]]]]
+) -> None:
+    """Give `weight` its original and what all `files` add to it."""
+    total = original.to(weight.device, torch.float32)
+    for factor, parts in files.values():
+        for gain in parts.get(key, ()):
+            total = total.add(gain.product(weight.device), alpha=factor)
+    weight.copy_(total)
 
 
 def _gains(tensors: dict[str, Tensor]) -> dict[str, list[Gain]]:

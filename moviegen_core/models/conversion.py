@@ -5,6 +5,7 @@ A pickle is read with weights_only=True: nothing in it is executed.
 
 from __future__ import annotations
 
+import logging
 import os
 import struct
 import zipfile
@@ -19,6 +20,10 @@ from torch import Tensor
 from ..config import from_dict
 from ..errors import CheckpointError
 from . import catalog, loading
+
+logger = logging.getLogger(__name__)
+
+WRAPPERS = ("state_dict", "model", "module", "ema")  # under which trainings keep weights
 
 
 def convert(
@@ -77,10 +82,14 @@ def _foreign_tensors(source: Path, needs: Callable[[str], bool]) -> dict[str, Te
             f"{source} holds more than plain tensors and stays closed ({loading.first_line(error)}); ask for "
             "safetensors"
         ) from error
-    for wrapper in ("state_dict", "model", "module", "ema"):
-        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
-            content = content[wrapper]
-            break
+    wrappers = [name for name in WRAPPERS if isinstance(content, Mapping) and isinstance(content.get(name), Mapping)]
+    if wrappers:
+        chosen = wrappers[0]
+        if "ema" in wrappers and content["ema"].keys() == content[chosen].keys():
+            chosen = "ema"  # the average, which the paper samples from, of the same weights
+        if len(wrappers) > 1:
+            logger.warning("%s holds %s; %s is converted", source, " and ".join(wrappers), chosen)
+        content = content[chosen]
     return {str(key): value for key, value in _items(content) if isinstance(value, Tensor) and needs(str(key))}
 
 

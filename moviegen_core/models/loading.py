@@ -220,9 +220,11 @@ def read_header(path: str | os.PathLike[str]) -> Header:
     files: dict[str, Path] = {}
     for shard in shards:
         entries = _read_safetensors_header(shard)
-        metadata.update(entries.pop("__metadata__", None) or {})
+        _merge(metadata, entries.pop("__metadata__", None) or {})
         for key, entry in entries.items():
             shapes[key], dtypes[key], files[key] = tuple(entry["shape"]), entry["dtype"], shard
+    if path.name.endswith(INDEX_SUFFIX):  # where the Hugging Face library puts what was given to it
+        metadata.update(index_metadata(path))
     if metadata.get("format") != FORMAT:
         return Header(path, None, {}, shapes, files, dtypes, metadata)
     try:
@@ -238,6 +240,14 @@ def read_header(path: str | os.PathLike[str]) -> Header:
             f"{path} has format version {metadata['version']}, this library reads {VERSION}; update it"
         )
     return Header(path, metadata.get("network"), config, shapes, files, dtypes, metadata, extra)
+
+
+def _merge(metadata: dict[str, str], more: Mapping[str, str]) -> None:
+    """Adds what another part says; a part that only says "pt", as PyTorch's do, does not take our name away."""
+    ours = metadata.get("format") == FORMAT
+    metadata.update(more)
+    if ours:
+        metadata["format"] = FORMAT
 
 
 def files_of(path: str | os.PathLike[str]) -> list[Path]:
@@ -285,6 +295,12 @@ def shards_of(index: Path) -> list[Path]:
             f"{index} names {len(names)} shards, but {len(absent)} are missing ({some_of(absent)}); fetch them"
         )
     return [index.parent / name for name in names]
+
+
+def index_metadata(index: Path) -> dict[str, str]:
+    """What an index says beside the places of its tensors, as far as it is text."""
+    metadata = json.loads(index.read_text()).get("metadata")
+    return {key: value for key, value in (metadata or {}).items() if isinstance(value, str)}
 
 
 def _read_safetensors_header(path: Path) -> dict[str, Any]:

@@ -179,6 +179,7 @@ class MovieGenPipeline:
                 source, device=device, dtype=dtype, attend=attend, residency=residency, words=words
             )
 
+        check_pair(cast(VideoDiT, video), cast(TAE, tae))
         return cls(
             cast(VideoDiT, video),
             cast(TAE, tae),
@@ -223,7 +224,8 @@ class MovieGenPipeline:
 
         With `audio_length` (seconds, at most the clip's) the film gets sound, made from its pictures and `sound_prompt`
         ("": from the pictures alone; default: the prompt), with `music` of the kind described. `sound_options` are
-        further arguments of SoundPipeline.
+        further arguments of SoundPipeline. What fails while the sound is made takes the film with it: one that takes
+        long is better made without, and given to `add_sound`.
         """
         steps = int(self.sampling.get("steps", STEPS)) if steps is None else steps
         if guidance_scale is None:
@@ -236,7 +238,8 @@ class MovieGenPipeline:
         shape = self.check_size(num_frames, height, width)
         if audio_length is not None:
             check_audio_length(audio_length)
-            self.sound.check_eyes()  # what cannot be heard is told before the work
+            # What cannot be heard is told before the work.
+            self.sound.check(sound_prompt or "", **{"seed": seed, "music": music, **(sound_options or {})})
         if not prompt.strip():
             logger.warning("the prompt is empty: the film shows whatever the model likes")
 
@@ -345,6 +348,17 @@ class MovieGenPipeline:
                 encode_prompt(self.encoders, prompt, fps=fps, show_text=show_text),
                 encode_prompt(self.encoders, negative, fps=fps),
             )
+
+
+def check_pair(video: VideoDiT, tae: TAE) -> None:
+    """CheckpointError where the autoencoder cannot decode what the transformer makes."""
+    made = (video.config.out_channels, TEMPORAL_STRIDE, SPATIAL_STRIDE)
+    held = (tae.config.latent_channels, tae.config.temporal_stride, tae.config.spatial_stride)
+    if made != held:
+        raise CheckpointError(
+            f"the autoencoder has {held[0]} latent channels and strides of {held[1]} frames and {held[2]} pixels, the "
+            f"transformer needs {made[0]}, {made[1]} and {made[2]}; give the one that it was trained with"
+        )
 
 
 def check_settings(prompt: str, negative: str, fps: float, seed: int, steps: int, guidance_scale: float) -> None:

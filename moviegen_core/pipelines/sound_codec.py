@@ -46,7 +46,7 @@ def from_mid_side(sounds: Tensor, channels: int) -> Tensor:
     return torch.cat((mid + side, mid - side), dim=1)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def encode_sound(codec: AudioCodec, waveform: Tensor, *, chunk_seconds: float = CHUNK_SECONDS) -> Tensor:
     """Waveform [B, 1 or 2, N] in [-1, 1] at 48 kHz -> latent [B or 2 B, C, ceil(N / 1920)] of unit variance.
 
@@ -67,7 +67,7 @@ def encode_sound(codec: AudioCodec, waveform: Tensor, *, chunk_seconds: float = 
     return torch.cat(parts, dim=2)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def decode_pieces(
     codec: AudioCodec, latent: Tensor, num_samples: int | None = None, *, channels: int = 1,
     chunk_seconds: float = CHUNK_SECONDS, watermark: Any = False, seed: int = 0,

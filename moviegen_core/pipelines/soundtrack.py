@@ -6,6 +6,7 @@ networks.
 
 from __future__ import annotations
 
+import inspect
 import logging
 import math
 import os
@@ -191,6 +192,17 @@ def finish_sound(
     return paste_known(made, known).clamp_(-1.0, 1.0)
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Plan:
+    """What a call comes to: arguments of `long_sound`, what ranks candidates, channels, and both captions."""
+
+    settings: dict[str, Any]
+    scorer: MatchScorer | None
+    channels: int
+    caption: str
+    against: str
+
+
 class SoundPipeline:
     """Everything that turns a clip, words or the beginning of a sound into sound."""
 
@@ -263,27 +275,15 @@ class SoundPipeline:
         that the model makes. `on_frames(frames so far)` follows the watching,
         `on_step(step, steps, estimate)` the sampling; both may raise to cancel.
         """
-        settings = self._settings(
-            steps, guidance_scale, picture_guidance, temperature, candidates, window_seconds, context_seconds
-        )
-        check_temperature(settings["temperature"])
-        if not all(isinstance(piece, Known) for piece in known):
-            raise ConfigError("known is no list of pieces of sound; make them with known_sound(waveform, sample_rate)")
-        if channels is None:
-            channels = max((piece.waveform.shape[0] for piece in known), default=1)
-        check_sampling(seed, settings["steps"], settings["guidance_scale"], settings["picture_guidance"], channels)
-        if solver not in SOLVERS:
-            raise ConfigError(f"solver {solver!r} is unknown; use one of {', '.join(SOLVERS)}")
-        check_whole(candidates=settings["candidates"], beams=beams)
-        if min(settings["candidates"], beams) < 1:
-            raise ConfigError(f"{settings['candidates']} candidates and {beams} beams were asked for; use at least 1")
-        window_frames(settings["window_seconds"], settings["context_seconds"])
-        runs = max(int(settings["candidates"]), beams)
-        check_method(method, runs)
-        scorer = self._scorer(runs, video is not None or frames is not None)
-        check_scorer(runs, scorer)
-        caption = request_caption(prompt, music, quality=quality, music_likelihood=music_likelihood)
-        against = request_caption(negative, quality=quality) if negative.strip() else ""
+        sees = video is not None or frames is not None
+        plan = self._plan(
+            prompt, sees, music=music, music_likelihood=music_likelihood, quality=quality, negative=negative,
+            known=known, seed=seed, steps=steps, guidance_scale=guidance_scale, picture_guidance=picture_guidance,
+            solver=solver, temperature=temperature, candidates=candidates, beams=beams, method=method,
+            window_seconds=window_seconds, context_seconds=context_seconds, channels=channels,
+        )  # fmt: skip
+        settings, scorer, channels = plan.settings, plan.scorer, plan.channels
+        caption, against = plan.caption, plan.against
         watched, samples = self._watch(video, frames, fps, seconds, on_frames)
         if samples is None:
             samples = check_length(clip_samples(_asked(seconds), SOUND_SAMPLE_RATE))
@@ -309,6 +309,56 @@ class SoundPipeline:
             )  # fmt: skip
         facts = {"sound_prompt": prompt, "music": music, "negative": negative, "seed": seed, "method": method}
         return Sound(waveform, SOUND_SAMPLE_RATE, {**facts, **settings})
+
+    def check(self, prompt: str = "", *, sees: bool = True, **options: Any) -> None:
+        """Refuse in one line, before any work, what a call could not do; `sees`: it is to have pictures.
+
+        `options` are arguments of a call.
+        """
+        names = inspect.signature(self.__call__).parameters
+        unknown = sorted(set(options) - set(names))
+        if unknown:
+            raise ConfigError(f"a sound has no option {', '.join(unknown)}; it has {', '.join(names)}")
+        if sees:
+            self.check_eyes()
+        planned = inspect.signature(self._plan).parameters
+        self._plan(prompt, sees, **{name: value for name, value in options.items() if name in planned})
+
+    def _plan(
+        self, prompt: str, sees: bool, *, music: str = "", music_likelihood: float | None = None,
+        quality: float | None = None, negative: str = "", known: Sequence[Known] = (), seed: int = 0,
+        steps: int | None = None, guidance_scale: float | None = None, picture_guidance: float | None = None,
+        solver: Solver = "midpoint", temperature: float | None = None, candidates: int | None = None, beams: int = 1,
+        method: str = "extend", window_seconds: float | None = None, context_seconds: float | None = None,
+        channels: int | None = None,
+    ) -> _Plan:  # fmt: skip
+        """Everything of a call that can be known before its clip is looked at."""
+        settings = self._settings(
+            steps, guidance_scale, picture_guidance, temperature, candidates, window_seconds, context_seconds
+        )
+        check_temperature(settings["temperature"])
+        if not all(isinstance(piece, Known) for piece in known):
+            raise ConfigError("known is no list of pieces of sound; make them with known_sound(waveform, sample_rate)")
+        if channels is None:
+            channels = max((piece.waveform.shape[0] for piece in known), default=1)
+        check_sampling(seed, settings["steps"], settings["guidance_scale"], settings["picture_guidance"], channels)
+        if solver not in SOLVERS:
+            raise ConfigError(f"solver {solver!r} is unknown; use one of {', '.join(SOLVERS)}")
+        check_whole(candidates=settings["candidates"], beams=beams)
+        if min(settings["candidates"], beams) < 1:
+            raise ConfigError(f"{settings['candidates']} candidates and {beams} beams were asked for; use at least 1")
+        window_frames(settings["window_seconds"], settings["context_seconds"])
+        runs = max(int(settings["candidates"]), beams)
+        check_method(method, runs)
+        scorer = self._scorer(runs, sees)
+        check_scorer(runs, scorer)
+        return _Plan(
+            settings=settings,
+            scorer=scorer,
+            channels=channels,
+            caption=request_caption(prompt, music, quality=quality, music_likelihood=music_likelihood),
+            against=request_caption(negative, quality=quality) if negative.strip() else "",
+        )
 
     def _watch(
         self, video: Any, frames: Any, fps: Any, seconds: Any, on_frames: Callable[[int], None] | None

@@ -85,3 +85,16 @@ def test_visiting_network_goes_home_even_after_an_error():
     with pytest.raises(RuntimeError, match="stop"), devices.visit(network, torch.device("meta")):
         raise RuntimeError("stop")
     assert calls == ["meta", "cpu"]
+
+
+def test_network_goes_home_with_the_last_of_its_blocks():
+    network, meta = nn.Linear(2, 2), torch.device("meta")
+    first, second = devices.visit(network, meta), devices.visit(network, meta)
+    first.__enter__()
+    second.__enter__()
+    home = []
+    network.to = lambda device: home.append(device) or network
+    first.__exit__(None, None, None)
+    assert home == []
+    second.__exit__(None, None, None)
+    assert home == ["cpu"]

@@ -180,14 +180,19 @@ class AudioCodec(nn.Module):
         watermark: True hides 16 bits, as the makers of the released weights intend (always the same ones; theirs are
         random); 16 bits or [B, 16] hide these. Only codecs with a watermark branch can do so; others raise ConfigError.
         """
+        self._check_latent(latent)
         raw = latent * self.latent_std.to(latent)[:, None] + self.latent_mean.to(latent)[:, None]
         return self.decode_raw(raw, num_samples, watermark=watermark).clamp(-1.0, 1.0)
 
-    def decode_raw(self, latent: Tensor, num_samples: int | None = None, *, watermark: Any = False) -> Tensor:
-        """`decode` for latents as `posterior` gives them, without the last clipping."""
-        channels, hop = self.config.latent_channels, self.config.hop_length
+    def _check_latent(self, latent: Tensor) -> None:
+        channels = self.config.latent_channels
         if latent.ndim != 3 or latent.shape[1] != channels or latent.shape[2] < 1:
             raise ShapeError(f"the latent is {list(latent.shape)}; give [batch, {channels}, frames]")
+
+    def decode_raw(self, latent: Tensor, num_samples: int | None = None, *, watermark: Any = False) -> Tensor:
+        """`decode` for latents as `posterior` gives them, without the last clipping."""
+        self._check_latent(latent)
+        hop = self.config.hop_length
         available = hop * latent.shape[2]
         wanted = available if num_samples is None else num_samples
         if not 1 <= wanted <= available:

@@ -197,15 +197,16 @@ class AudioDiT(nn.Module):
         added = self._embed_frames(frames, frames_mask, batch, device, dtype)
         if context is not None:
             self._check(context, 1, self.config.latent_channels, "known latents", "[batch, channels, frames]")
+            context = context.to(device, dtype)
             if context_mask is not None:
                 # Zeroed by selection, not by product: what is not known may be anything, NaN too.
-                context = context.masked_fill(~context_mask.bool()[:, None], 0.0)
+                context = context.masked_fill(~context_mask.to(device).bool()[:, None], 0.0)
             if frames is not None and frames.shape[1] != context.shape[2]:
                 raise ShapeError(
                     f"{frames.shape[1]} video frames and {context.shape[2]} known latents were given; both count 25 a "
                     "second and must be equally long"
                 )
-            added = added + self.context_in(context.to(device, dtype).transpose(1, 2))
+            added = added + self.context_in(context.transpose(1, 2))
         keep = None if bool(mask.all()) else mask[:, None, None, :]
         return Prepared(tuple(keys for keys, _ in pairs), tuple(values for _, values in pairs), keep, added)
 

@@ -157,15 +157,15 @@ class TAE(nn.Module):
 
     def decode(self, latent: Tensor, num_frames: int | None = None) -> Tensor:
         """Latent [B, C, t, h, w] of unit variance -> pixels [B, 3, num_frames or 8 t, 8 h, 8 w] about [-1, 1]."""
+        self._check_latent(latent)
         return self.decode_raw(
             latent * _per_channel(self.latent_std, latent) + _per_channel(self.latent_mean, latent), num_frames
         )
 
     def decode_raw(self, latent: Tensor, num_frames: int | None = None) -> Tensor:
         """`decode` for latents as `posterior` gives them; ShapeError where they hold fewer frames than asked for."""
-        channels, stride = self.config.latent_channels, self.config.temporal_stride
-        if latent.ndim != 5 or latent.shape[1] != channels or latent.shape[2] < 1:
-            raise ShapeError(f"the latent is {list(latent.shape)}; give [batch, {channels}, frames, rows, columns]")
+        self._check_latent(latent)
+        stride = self.config.temporal_stride
         batch, available = latent.shape[0], stride * latent.shape[2]
         wanted = available if num_frames is None else num_frames
         if not 1 <= wanted <= available:
@@ -182,6 +182,11 @@ class TAE(nn.Module):
         clip = unfold(as_clip(self.decoder(frames, batch, still=still), batch), self.config.stem_fold)
         pixels = clip.permute(0, 4, 1, 2, 3)
         return pixels.expand(-1, -1, wanted, -1, -1) if still else pixels[:, :, :wanted]
+
+    def _check_latent(self, latent: Tensor) -> None:
+        channels = self.config.latent_channels
+        if latent.ndim != 5 or latent.shape[1] != channels or latent.shape[2] < 1:
+            raise ShapeError(f"the latent is {list(latent.shape)}; give [batch, {channels}, frames, rows, columns]")
 
 
 class Head(nn.Module):

@@ -79,6 +79,10 @@ def load_text_encoder(
     names = _own_names(header.files, config.family)
     wanted = dataclasses.replace(header, files={key: header.files[key] for key in names})
     tensors = loading.read_tensors(wanted, dtype=dtype, rename=names)
+    if config.family == "t5" and dtype == torch.float16:
+        # What a large T5's feed-forward gives exceeds half precision: its last layer stays in single, as its library
+        # keeps it too.
+        tensors = {key: value.float() if key.endswith(".wo.weight") else value for key, value in tensors.items()}
     network, config = _built(tensors, config, role, path, positions, dtype)
     return TextEncoder(role, config, network, tokenizer).to(device=device)
 

@@ -50,6 +50,11 @@ def load_vision_tower(
 ) -> tuple[nn.Module, dict[str, Tensor]]:
     """Frozen tower and its projections; CheckpointError for any other file."""
     header = loading.read_header(Path(path))
+    if header.network is None:
+        raise CheckpointError(
+            f"{path} is no file of ours; make one of its vision tower with `moviegen convert --network vision`, which "
+            f"reads the Hugging Face layout ({_PREFIX}*) in the sizes of {', '.join(PRESETS)}"
+        )
     if header.network != "vision":
         raise CheckpointError(f"{path} holds {header.network!r}, but a vision tower is needed; choose that file")
     config = from_dict(VisionConfig, header.config)
@@ -68,6 +73,11 @@ def convert(
     if preset not in PRESETS:
         raise ConfigError(f"a vision tower is converted with --preset {', '.join(PRESETS)}; given was {preset!r}")
     own = {key: value for key, value in tensors.items() if key.startswith(_PREFIX) and not key.endswith("position_ids")}
+    if not own:
+        raise CheckpointError(
+            f"{source} holds no vision tower in the Hugging Face layout ({_PREFIX}*), but "
+            f"{loading.some_of(tensors)}; give such a file"
+        )
     return save_vision_tower(target, PRESETS[preset], _built(PRESETS[preset], own, source), {}, dtype=dtype)
 
 

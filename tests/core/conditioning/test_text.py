@@ -80,6 +80,12 @@ def test_a_camera_prefix_is_added_found_and_replaced():
         add_camera("a red ball", "wobble")
 
 
+def test_shot_type_stands_beside_a_camera_motion():
+    both = add_camera(add_camera("a red ball", "pan left"), "close-up")
+    assert both == "Close-up. Pan left. a red ball"
+    assert add_camera(both, "wide shot") == "Wide shot. Pan left. a red ball"
+
+
 def test_whole_prompt_carries_the_frame_rate_and_byt5_reads_only_the_quotation(encoders):
     condition = encode_prompt(encoders, 'A sign says "GO"', fps=24)
     features, mask = encoders.ul2.encode(['FPS-24 A sign says "GO"'])

@@ -43,6 +43,19 @@ def test_ssim_forgives_a_shift_in_brightness_more_than_noise_of_equal_power():
     assert metrics.ssim(clip() * 0.5 + 0.1, clip() * 0.5) > metrics.ssim(clip() * 0.5 + 0.1 * noise, clip() * 0.5)
 
 
+def test_ssim_of_a_single_window_is_the_formula():
+    axis = torch.arange(-5, 6, dtype=torch.float64)
+    weights = torch.exp(-axis.square() / (2 * 1.5**2))
+    weights = torch.outer(weights, weights) / weights.sum() ** 2
+    a, b = torch.rand(2, 11, 11, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    mean = lambda image: float((weights * image).sum())
+    variances = [mean(image.square()) - mean(image) ** 2 for image in (a, b)]
+    brightness = (2 * mean(a) * mean(b) + 1e-4) / (mean(a) ** 2 + mean(b) ** 2 + 1e-4)
+    structure = (2 * (mean(a * b) - mean(a) * mean(b)) + 9e-4) / (sum(variances) + 9e-4)
+    given, wanted = (2 * image.expand(3, 1, 11, 11) - 1 for image in (a, b))
+    assert metrics.ssim(given, wanted) == pytest.approx(brightness * structure, abs=1e-9)
+
+
 def test_clips_of_different_lengths_are_refused():
     with pytest.raises(ShapeError, match="crop the longer"):
         metrics.psnr(clip(), clip()[:, :2])

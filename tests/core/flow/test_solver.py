@@ -36,6 +36,13 @@ def test_network_is_asked_at_the_scheduled_times():
     torch.testing.assert_close(torch.stack(asked), points[:-1, None].expand(4, 3))
 
 
+def test_midpoint_asks_half_way_between_the_scheduled_times():
+    points, asked = times.linear_quadratic(4), []
+    integrate(lambda x, t: asked.append(float(t[0])) or torch.zeros_like(x), torch.zeros(1, 1), points, "midpoint")
+    assert asked[::2] == pytest.approx(points[:-1].tolist())
+    assert asked[1::2] == pytest.approx(((points[:-1] + points[1:]) / 2).tolist())
+
+
 def test_on_step_counts_from_1_and_sees_the_clean_estimate():
     data, noise = torch.randn(2, 1, 5)
     seen = []

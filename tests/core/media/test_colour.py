@@ -25,6 +25,15 @@ def test_one_map_gives_the_clip_the_references_mean_and_covariance():
     torch.testing.assert_close(moved.covariance, wanted.covariance, atol=1e-3, rtol=0)
 
 
+def test_mean_std_gives_each_channel_the_references_contrast():
+    clip = 0.5 + 0.05 * torch.randn(4, 24, 20, 3, generator=GENERATOR).clamp(-2.5, 2.5)
+    moved, wanted = (
+        colour_statistics(one).pooled().covariance.diagonal(dim1=1, dim2=2)
+        for one in (anchor_colour(clip, REFERENCE, smoothing=0, method="mean_std"), REFERENCE)
+    )
+    torch.testing.assert_close(moved, wanted, atol=1e-3, rtol=0)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_slow_drift_is_taken_out(method):
     clip = drifting()

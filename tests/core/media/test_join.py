@@ -91,6 +91,18 @@ def test_every_fit_gives_the_size_asked_for(fit):
     assert fit_window[:, :, 8].min() > 0.99
 
 
+@pytest.mark.parametrize(("fit", "first"), [("crop", 8), ("pad", 0)])
+def test_pictures_are_fitted_around_their_middle(fit, first):
+    ramp = torch.linspace(0.0, 1.0, 32).expand(3, 1, 16, 32)
+    [made] = fitted([ramp], 16, 16, fit)
+    columns = made[0, 0, 8]
+    assert float(columns.mean()) == pytest.approx(0.5, abs=0.02)
+    assert float(columns[0]) == pytest.approx(first / 31, abs=0.03)
+    if fit == "pad":
+        assert bool((made[:, :, :4] == -1).all())
+        assert bool((made[:, :, 12:] == -1).all())
+
+
 def test_sounds_stay_with_their_pictures():
     tone = torch.full((1, 12000), 0.5)  # 1.5 s at 8 kHz: as long as 12 frames at 8 fps
     joined = join_clips(clip(), clip(sound=tone), 0.5)
@@ -112,6 +124,14 @@ def test_sounds_fade_with_equal_power():
     mixed = joined_sound(first, second, 20000)
     assert mixed.shape[1] == 60000
     assert abs(float(mixed[:, 20000:40000].std() / first.std()) - 1) < 0.03
+
+
+def test_first_sound_fades_out_while_the_second_fades_in():
+    high, low = torch.full((1, 100), 0.5), torch.full((1, 100), -0.5)
+    fade = joined_sound(high, low, 40)[0, 60:100]
+    assert bool((fade.diff() < 0).all())
+    assert fade[0] > 0.45
+    assert fade[-1] < -0.45
 
 
 def test_crossfade_longer_than_a_clip_is_refused():

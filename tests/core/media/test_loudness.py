@@ -105,13 +105,14 @@ def test_true_peak_lies_between_the_samples():
 
 def test_true_peak_of_pieces_is_that_of_the_whole(monkeypatch):
     sound = speech(1.0)
+    sound[:, 3000] = 2.0  # where the second piece begins
     whole = 20 * math.log10(float(resample(sound, 1, 4).abs().max()))
-    monkeypatch.setattr(loudness, "PIECE_SECONDS", 0.13)
+    monkeypatch.setattr(loudness, "PEAK_SECONDS", 0.0625)
     assert loudness.true_peak(sound, 48000) == pytest.approx(whole, abs=1e-4)
 
 
 def test_limiter_touches_only_what_is_near_a_peak(monkeypatch):
-    monkeypatch.setattr(loudness, "PIECE_SECONDS", 0.2)
+    monkeypatch.setattr(loudness, "PEAK_SECONDS", 0.4995)  # a piece ends just before the peak
     sound = tone(1.0, 440.0, level=0.5).float()
     sound[:, 24000:24100] *= 3.0
     limited = loudness.limit(sound, 48000, -3.0)

@@ -130,6 +130,49 @@ def test_weights_that_were_changed_since_they_were_loaded_stay_changed(network, 
     assert all(torch.equal(value, own[name]) for name, value in changed.state_dict().items())
 
 
+@pytest.mark.parametrize("kept", [False, True])
+@torch.no_grad()
+def test_file_that_is_interrupted_changes_nothing(network, tmp_path, monkeypatch, kept):
+    source = loading.save(network, tmp_path / "plain.safetensors")
+    file = weak(network, tmp_path / "lora.safetensors", 0.1)
+    plain, changed = loading.load(source), loading.load(source)
+    added = adapters.Added(changed, None if kept else source)
+    products = iter([adapters.Gain.product] * 2)
+
+    def product(gain, device):
+        try:
+            return next(products)(gain, device)
+        except StopIteration:
+            raise MemoryError from None
+
+    with monkeypatch.context() as patch:
+        patch.setattr(adapters.Gain, "product", product)
+        with pytest.raises(MemoryError):
+            added.add(file)
+    assert same_weights(changed, plain)
+    added.add(file)
+    assert not same_weights(changed, plain)
+    added.add(file, -1.0)
+    assert same_weights(changed, plain)
+
+
+def same_weights(one, other):
+    return all(torch.equal(value, other.state_dict()[name]) for name, value in one.state_dict().items())
+
+
+def test_checkpoint_that_was_replaced_since_is_not_read_again(network, tmp_path):
+    source = loading.save(network, tmp_path / "plain.safetensors")
+    file = weak(network, tmp_path / "lora.safetensors", 0.1)
+    changed = loading.load(source)
+    added = adapters.Added(changed, source)
+    added.add(file)
+    before = {name: value.clone() for name, value in changed.state_dict().items()}
+    loading.save(changed, source)
+    with pytest.raises(CheckpointError, match=r"plain\.safetensors was replaced since .* load the network anew"):
+        added.add(file, -1.0)
+    assert all(torch.equal(value, before[name]) for name, value in changed.state_dict().items())
+
+
 def test_one_product_at_a_time_is_made(network, tmp_path):
     plain = loading.load(loading.save(network, tmp_path / "plain.safetensors"))
     path = adapters.save(disturb(adapters.adapt(network, 3)), tmp_path / "lora.safetensors")

@@ -84,3 +84,15 @@ def test_plain_pickle_is_converted_through_a_key_map(model, tmp_path):
 def test_file_of_ours_needs_no_conversion(model, tmp_path):
     with pytest.raises(CheckpointError, match="use it as it is"):
         conversion.convert(loading.save(model, tmp_path / "video.safetensors"), tmp_path / "again.safetensors")
+
+
+def test_average_of_a_training_is_taken_where_it_is_of_the_same_weights(model, tmp_path, caplog):
+    mean = {name: value + 1.0 for name, value in model.state_dict().items()}
+    for name, ema in (("mean", mean), ("other", {"shadow": mean})):
+        path = tmp_path / f"{name}.pth"
+        torch.save({"model": model.state_dict(), "ema": ema}, path)
+        conversion.convert(path, tmp_path / f"{name}.safetensors", network="video_dit", config=CONFIG)
+    taken = {name: loading.load(tmp_path / f"{name}.safetensors").patch_in.weight for name in ("mean", "other")}
+    assert torch.equal(taken["mean"], model.patch_in.weight + 1.0)
+    assert torch.equal(taken["other"], model.patch_in.weight)
+    assert "mean.pth holds model and ema; ema is converted" in caplog.text

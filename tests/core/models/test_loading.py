@@ -57,16 +57,21 @@ def test_half_precision_file_loads_in_the_requested_dtype(model, tmp_path, store
     torch.testing.assert_close(wide.patch_in.weight, model.patch_in.weight.to(stored).float())
 
 
-def test_sharded_index_and_its_folder_load_like_one_file(model, file, tmp_path):
+@pytest.mark.parametrize("where", ["shards", "index", "first shard"])
+def test_sharded_index_and_its_folder_load_like_one_file(model, file, tmp_path, where):
     folder = tmp_path / "sharded"
     folder.mkdir()
     weights, header = model.state_dict(), loading.read_header(file)
     names = sorted(weights)
     shards = {"a.safetensors": names[::2], "b.safetensors": names[1::2]}
     for name, keys in shards.items():
-        save_file({key: weights[key] for key in keys}, folder / name, metadata=header.metadata)
+        ours = where == "shards" or (where == "first shard" and name == "a.safetensors")
+        metadata = header.metadata if ours else {"format": "pt"}  # as the Hugging Face library writes them
+        save_file({key: weights[key] for key in keys}, folder / name, metadata=metadata)
     index = folder / "video.safetensors.index.json"
-    index.write_text(json.dumps({"weight_map": {key: name for name, keys in shards.items() for key in keys}}))
+    told = {"metadata": {"total_size": 1, **header.metadata}} if where == "index" else {}
+    places = {key: name for name, keys in shards.items() for key in keys}
+    index.write_text(json.dumps({**told, "weight_map": places}))
     assert same(model, loading.load(index))
     assert same(model, loading.load(folder))
     (folder / "b.safetensors").unlink()

@@ -113,6 +113,16 @@ def test_our_own_file_holds_config_and_tokenizer(role, config, tmp_path):
     torch.testing.assert_close(encoder.encode(PROMPTS)[0], expected)
 
 
+def test_last_layers_of_t5_stay_exact_in_half_precision(tmp_path):
+    path = tmp_path / "encoder.safetensors"
+    save_text_encoder(path, "ul2", T5, network(T5), tokenizer("t5"), dtype=torch.float32)
+    half = load_text_encoder("ul2", path, dtype=torch.float16)
+    dtypes = {name.rpartition(".wo.")[1]: value.dtype for name, value in half.network.named_parameters()}
+    assert dtypes == {".wo.": torch.float32, "": torch.float16}
+    exact = load_text_encoder("ul2", path).encode(PROMPTS)[0]
+    torch.testing.assert_close(half.encode(PROMPTS)[0].float(), exact, rtol=0.02, atol=0.02)
+
+
 def test_encoders_are_frozen_and_in_eval_mode(tmp_path):
     save_text_encoder(tmp_path / "b.safetensors", "byt5", NANO["byt5"], network(NANO["byt5"]), ByteTokenizer())
     encoder = load_text_encoder("byt5", tmp_path / "b.safetensors")

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from moviegen_core.errors import CheckpointError, ConfigError
 from moviegen_core.models import conversion, loading
@@ -45,3 +46,13 @@ def test_tower_of_a_pickled_clip_file_is_converted(tower, tmp_path):
     torch.testing.assert_close(features(load_vision_tower(path)[0]), features(tower))
     with pytest.raises(ConfigError, match="with --preset l14, nano"):
         conversion.convert(tmp_path / "pytorch_model.bin", tmp_path / "other.safetensors", network="vision")
+
+
+def test_foreign_file_is_pointed_to_its_conversion(tower, tmp_path):
+    save_file({"visual.conv1.weight": torch.zeros(2)}, tmp_path / "open_clip.safetensors")
+    with pytest.raises(CheckpointError, match="make one of its vision tower with `moviegen convert --network vision`"):
+        load_vision_tower(tmp_path / "open_clip.safetensors")
+    with pytest.raises(CheckpointError, match=r"no vision tower in the Hugging Face layout .* but visual\.conv1"):
+        conversion.convert(
+            tmp_path / "open_clip.safetensors", tmp_path / "ours.safetensors", network="vision", config="nano"
+        )

@@ -106,6 +106,12 @@ def test_joining_the_two_halves_of_a_tensor_gives_it_back(overlap, curve):
     torch.testing.assert_close(join(first, second, overlap, 2, curve), whole)
 
 
+@pytest.mark.parametrize("curve", ["linear", "cosine"])
+def test_joined_tensors_go_over_from_the_first_to_the_second(curve):
+    mixed = join(torch.zeros(1, 8), torch.ones(1, 8), 5, 1, curve)[0]
+    assert bool((mixed[2:9].diff() > 0).all())
+
+
 def test_joining_refuses_other_sizes_and_long_overlaps():
     with pytest.raises(ShapeError, match="same width, height and batch size"):
         join(torch.zeros(1, 4, 3), torch.zeros(1, 5, 3), 1, 2)

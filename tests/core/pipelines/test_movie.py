@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from moviegen_core.devices import visit
 from moviegen_core.errors import CheckpointError, ConfigError, MediaError, ShapeError
 from moviegen_core.media.movie import read_movie
 from moviegen_core.models import loading
+from moviegen_core.models.tae.model import TAE
 from moviegen_core.pipelines.movie import Film, MovieGenPipeline
 
 SMALL = {"num_frames": 9, "height": 32, "width": 48, "steps": 2, "guidance_scale": 3.0}
@@ -189,6 +191,21 @@ def test_single_file_is_refused_with_what_is_needed(folder):
         MovieGenPipeline.from_pretrained(folder / "video.safetensors")
 
 
+def test_autoencoder_of_another_model_is_refused(folder, tmp_path):
+    for part in ("video", "ul2"):
+        (tmp_path / f"{part}.safetensors").symlink_to(folder / f"{part}.safetensors")
+    tae = loading.load(folder / "tae.safetensors")
+    other = TAE(replace(tae.config, latent_channels=4))
+    other.reset_parameters()
+    loading.save(other, tmp_path / "tae.safetensors")
+    with pytest.raises(
+        CheckpointError, match=r"has 4 latent channels and strides of .*, the transformer needs 16, 8 and"
+    ):
+        MovieGenPipeline.from_pretrained(tmp_path)
+    with pytest.raises(ShapeError, match=r"give \[batch, 4, frames, rows, columns\]"):
+        other.decode(torch.zeros(1, 16, 1, 2, 2))
+
+
 def test_swapped_parts_are_refused(folder, tmp_path):
     for part, other in (("video", "tae"), ("tae", "video"), ("ul2", "ul2")):
         (tmp_path / f"{part}.safetensors").symlink_to(folder / f"{other}.safetensors")
@@ -262,6 +279,12 @@ def test_sound_without_weights_or_length_is_refused_before_the_work(pipeline, so
 
     with pytest.raises(CheckpointError, match=r"has no weights for sound: it lacks audio"):
         pipeline("a ball", **SMALL, audio_length=1, on_step=stop)
+    for options, remedy in (
+        ({"solver": "heun"}, "use one of"),
+        ({"sovler": "euler"}, "no option sovler; it has prompt"),
+    ):
+        with pytest.raises(ConfigError, match=remedy):
+            sounding("a ball", **SMALL, audio_length=1, on_step=stop, sound_options=options)
     for seconds in (0, float("nan")):
         with pytest.raises(ConfigError, match="use seconds above 0"):
             sounding("a ball", **SMALL, audio_length=seconds, on_step=stop)

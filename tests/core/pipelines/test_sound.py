@@ -10,7 +10,7 @@ import torch
 from moviegen_core.conditioning.sound import SoundConditioning
 from moviegen_core.errors import ConfigError, ShapeError
 from moviegen_core.models.audio_dit.model import AudioDiT, AudioDiTConfig
-from moviegen_core.pipelines.sound import crossed, joins, long_sound, make_noise, sample_sound, standing, triangle
+from moviegen_core.pipelines.sound import crossed, grow, joins, long_sound, make_noise, sample_sound, standing, triangle
 
 CONFIG = AudioDiTConfig(dim=16, num_heads=2, num_layers=1, mlp_dim=24, latent_channels=4, text_dim=5, frame_dim=3)
 FAST = {"steps": 3}
@@ -175,6 +175,18 @@ def test_sound_that_fits_one_window_is_sampled_at_once(model, method):
     assert torch.allclose(long, whole, atol=1e-5)
 
 
+def test_multidiffusion_weighs_what_each_window_makes_of_its_own_pictures(model):
+    asked = {"window_seconds": 1, "context_seconds": 0.4, "guidance_scale": 1.0, "steps": 1, "solver": "euler"}
+    made = long_sound(model, conditioning(40), 40, method="multidiffusion", seed=3, **asked)
+    begun, total, weight = make_noise(1, 4, 40, 3), torch.zeros(1, 4, 40), torch.zeros(40)
+    for start, stop in ((0, 25), (15, 40)):
+        with torch.no_grad():
+            part = model(begun[:, :, start:stop], torch.zeros(1), conditioning(40).window(start, stop))
+        total[:, :, start:stop] += triangle(25) * part
+        weight[start:stop] += triangle(25)
+    assert torch.allclose(made, begun + total / weight, atol=1e-4)
+
+
 @pytest.mark.parametrize("method", ["extend", "multidiffusion"])
 @pytest.mark.parametrize("length", [101, 250])
 def test_network_never_sees_more_than_a_window(model, method, length):
@@ -251,6 +263,16 @@ def test_beams_find_a_sound_at_least_as_good_as_the_first_one(model):
         return sum(float(loudest(latent[:, :, start : start + 25], None)) for start in (0, 15, 30))
 
     assert total(found) >= total(plain) - 1e-4
+
+
+def test_beams_are_judged_by_the_sum_of_all_their_windows():
+    scores = {0: 5.0, 1: 4.0, 2: 0.0, 3: 1.0, 4: 1.5, 5: 0.5}
+
+    def window(own, begun):
+        return lambda seed: (torch.full((1, 1, own.stop - own.start), float(seed)), scores[seed])
+
+    found = grow(window, [slice(0, 2), slice(2, 4)], torch.zeros(1, 1, 0), 2, 2, 0)
+    assert found[0, 0].tolist() == [0, 0, 3, 3]
 
 
 @pytest.mark.parametrize(

@@ -91,3 +91,11 @@ def test_other_layouts_are_refused(shape):
 def test_odd_number_of_latents_is_no_stereo():
     with pytest.raises(ShapeError, match="as many sides as mids"):
         decode_sound(build(LAPPED), torch.randn(3, 8, 4), channels=2)
+
+
+def test_latents_may_be_trained_on():
+    codec = build(LAPPED)
+    latent = encode_sound(codec, torch.rand(1, 1, 960) - 0.5)
+    weight = torch.nn.Parameter(torch.ones(1))
+    (weight * latent).sum().backward()
+    assert weight.grad is not None

@@ -28,6 +28,12 @@ def test_batches_hold_one_size_and_keep_to_the_token_budget():
         assert len(indices) == 1 or len(indices) * np.prod(size) <= 1024
 
 
+def test_batches_are_as_full_as_the_token_budget_allows():
+    buckets = Buckets(SIZES, tokens_per_batch=1024)
+    found = [buckets.indices(position) for position in range(buckets.batches_per_epoch)]
+    assert sorted(map(len, found)) == sorted([*[4] * 5, 3, *[16] * 3, 2, *[1] * 7])
+
+
 def test_order_is_the_same_again_and_differs_between_epochs_and_seeds():
     def orders(seed, epoch):
         buckets = Buckets(SIZES, 1024, seed)
@@ -38,6 +44,11 @@ def test_order_is_the_same_again_and_differs_between_epochs_and_seeds():
     assert orders(1, 0) != orders(2, 0)
 
 
+def test_samples_of_one_batch_draw_for_themselves():
+    source = Bucketed(lambda index, rng: {"x": torch.tensor(rng.random())}, [(1, 1, 1)] * 8, 8, seed=9)
+    assert len(set(source.batch(0)["x"].tolist())) == 8
+
+
 def test_positions_may_be_asked_in_any_order():
     source = Bucketed(lambda index, rng: {"x": torch.tensor([index, rng.random()])}, SIZES, 1024, seed=9)
     forward = [source.batch(position)["x"] for position in range(200)]
@@ -45,18 +56,30 @@ def test_positions_may_be_asked_in_any_order():
     assert all(torch.equal(a, b) for a, b in zip(forward, reversed(backward), strict=True))
 
 
+class Counting:
+    """A source whose batches tell its name and their position."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def batch(self, position):
+        return {"from": torch.tensor([self.name, position])}
+
+
 def test_mixture_keeps_its_weights_and_skips_no_batch_of_a_source():
-    class Counting:
-        def __init__(self, name):
-            self.name = name
-
-        def batch(self, position):
-            return {"from": torch.tensor([self.name, position])}
-
     mixture = Mixture([Counting(0), Counting(1)], [1, 10])
     drawn = [tuple(mixture.batch(position)["from"].tolist()) for position in range(44)]
     assert [position for name, position in drawn if name == 0] == list(range(4))
     assert [position for name, position in drawn if name == 1] == list(range(40))
+
+
+def test_batches_of_a_mixture_are_spread_evenly_over_a_round():
+    def order(weights):
+        mixture = Mixture([Counting(0), Counting(1)], weights)
+        return [int(mixture.batch(position)["from"][0]) for position in range(sum(weights))]
+
+    assert order([3, 3]) == [0, 1, 0, 1, 0, 1]
+    assert order([1, 4]) == [1, 1, 0, 1, 1]
 
 
 def test_empty_data_set_is_refused():

@@ -209,23 +209,34 @@ def test_negative_seed_is_refused():
         LoopConfig(name="tiny", steps=1, seed=-1)
 
 
-def test_accumulated_gradient_is_the_mean_over_the_batches(tmp_path):
+def one_step(folder, batch_size, accumulate, clip_norm=1e9):
+    """How far one step of plain gradient descent at rate 1 moves the weights [2, 4 + 1]."""
+
     def plain(module, batch, generator):
         return {"loss": (module(batch["x"]) - batch["y"]).square().mean()}
 
-    def one_step(batch_size, accumulate):
-        module = nn.Linear(4, 2)
-        nn.init.constant_(module.weight, 0.1)
-        nn.init.zeros_(module.bias)
-        config = LoopConfig(name="one", steps=1, accumulate=accumulate)
-        trainer = Trainer(
-            module, plain, Collated(sample, batch_size, 1), config, tmp_path, PLACEMENT, out=io.StringIO()
-        )
-        trainer.optimizer = torch.optim.SGD([{"params": module.parameters(), "scale": 1.0}], lr=1.0)
-        trainer.run()
-        return module.weight.detach()
+    module = nn.Linear(4, 2)
+    nn.init.constant_(module.weight, 0.1)
+    nn.init.zeros_(module.bias)
+    # Warmed up and unclipped: a step of 3e-6 would pass whatever the gradient is.
+    optim = OptimConfig(learning_rate=1.0, warmup_steps=0, schedule="constant", clip_norm=clip_norm)
+    config = LoopConfig(name="one", steps=1, accumulate=accumulate, optim=optim)
+    source = Collated(sample, batch_size, 1)
+    trainer = Trainer(module, plain, source, config, folder, PLACEMENT, out=io.StringIO())
+    trainer.optimizer = torch.optim.SGD([{"params": module.parameters(), "scale": 1.0}], lr=1.0)
+    trainer.run()
+    return torch.cat([module.weight.detach() - 0.1, module.bias.detach()[:, None]], 1)
 
-    assert torch.allclose(one_step(8, 1), one_step(4, 2), atol=1e-6)
+
+def test_accumulated_gradient_is_the_mean_over_the_batches(tmp_path):
+    whole = one_step(tmp_path, 8, 1)
+    assert whole.norm() > 0.1
+    assert torch.allclose(whole, one_step(tmp_path, 4, 2), atol=1e-6)
+    assert not torch.allclose(whole, one_step(tmp_path, 4, 1), atol=1e-2)
+
+
+def test_gradient_is_clipped_to_its_norm(tmp_path):
+    assert one_step(tmp_path, 4, 1, clip_norm=0.01).norm() == pytest.approx(0.01, rel=1e-3)
 
 
 def test_hooks_see_the_averaged_weights_and_leave_no_trace(tmp_path):

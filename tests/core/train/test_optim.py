@@ -19,6 +19,12 @@ def test_schedule_values_after_the_warmup(schedule, middle):
     assert rate_scale(config, 100, 1.0) == pytest.approx(1.0 if schedule == "constant" else 0.0)
 
 
+def test_cosine_leaves_slowly_and_arrives_slowly():
+    config = OptimConfig(schedule="cosine", warmup_steps=1, final_scale=0.0)
+    assert rate_scale(config, 9, 0.25) == pytest.approx(0.5 + 0.5**1.5)
+    assert rate_scale(config, 9, 0.75) == pytest.approx(0.5 - 0.5**1.5)
+
+
 def test_warmup_rises_in_equal_steps():
     config = OptimConfig(schedule="constant", warmup_steps=4)
     assert [rate_scale(config, step, 0.0) for step in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
