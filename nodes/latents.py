@@ -104,7 +104,7 @@ class TakeLatentTail(io.ComfyNode):
             ],
             outputs=[
                 io.Latent.Output("tail", tooltip="The last latent frames."),
-                io.Latent.Output("rest", tooltip="Everything before; its last frame alone if nothing would be left."),
+                io.Latent.Output("rest", tooltip="Everything before; the first frame alone if nothing would be left."),
             ],
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +36,16 @@ def sound_picture(estimate: Tensor) -> Any:
     return Image.fromarray(levels.to(torch.uint8).flip(0).numpy()).resize(SOUND_SIZE, Image.Resampling.BILINEAR)
 
 
-def picture(estimate: Tensor) -> Any:
-    """Latent [B, C, T, h, w] -> PIL image of a few frames of the first sample, or None for other latents."""
-    if estimate.ndim != 5 or estimate.shape[1] != len(FACTORS):
+def picture(estimate: Tensor, factors: Sequence[Sequence[float]] = FACTORS, bias: Sequence[float] = BIAS) -> Any:
+    """Latent [B, C, T, h, w] -> PIL image of a few frames of the first sample, or None for other latents.
+
+    `factors` [C][3] and `bias` [3] are those of the model whose latent it is.
+    """
+    if estimate.ndim != 5 or estimate.shape[1] != len(factors):
         return None
     from PIL import Image
 
     frames = strip(estimate)[0].detach().to("cpu", torch.float32)
-    colours = torch.einsum("chw,ck->hwk", frames, torch.tensor(FACTORS)) + torch.tensor(BIAS)
+    colours = torch.einsum("chw,ck->hwk", frames, torch.tensor(factors)) + torch.tensor(bias)
     pixels = colours.add(1.0).mul(127.5).clamp(0, 255).to(torch.uint8)
     return Image.fromarray(pixels.numpy()).resize((pixels.shape[1] * 8, pixels.shape[0] * 8), Image.Resampling.BILINEAR)

@@ -152,7 +152,7 @@ class EmptySoundLatent(io.ComfyNode):
                 io.Video.Input("video", optional=True, tooltip="The video whose length it gets. Any frame rate."),
                 io.Image.Input("images", optional=True, tooltip="Or frames, whose length is their number over fps."),
                 io.Float.Input(
-                    "fps", default=24.0, min=0.0, max=1000.0, step=0.001, tooltip="Frames a second of the images."
+                    "fps", default=24.0, min=0.001, max=1000.0, step=0.001, tooltip="Frames a second of the images."
                 ),
                 io.Float.Input(
                     "seconds",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -18,8 +18,9 @@ from moviegen_core.shapes import SOUND_SAMPLE_RATE, sound_latent_frames
 from .runtime import host
 from .sockets import FrameEncoders, io
 from .sound_convert import FRAMES, pack_frames
-from .sound_latent import empty_sound, length_of, with_known
+from .sound_latent import LATENT_CHANNELS, empty_sound, length_of, with_known
 from .sound_tools import ALIASES, CATEGORY, clip_seconds, single, trim, whole_file
+from .sound_windows import check_sound_latent
 
 WATCHED_FRAMES = 16  # that are looked at together
 CONTEXT = {"default": 5.0, "min": 0.0, "max": 60.0, "step": 0.1}  # seconds; the paper's
@@ -50,7 +51,7 @@ class VideoToSound(io.ComfyNode):
                 io.Float.Input(
                     "fps",
                     default=24.0,
-                    min=0.0,
+                    min=0.001,
                     max=1000.0,
                     step=0.001,
                     tooltip="Frames a second of the images; 23.976 and 29.97 mean 24000/1001 and 30000/1001.",
@@ -185,6 +186,7 @@ class ExtendSound(io.ComfyNode):
         own = clip_samples(Fraction(waveform.shape[1], rate), SOUND_SAMPLE_RATE)
         if latent is None:
             latent = empty_sound(check_length(own + clip_samples(seconds, SOUND_SAMPLE_RATE)))
+        check_sound_latent(latent, LATENT_CHANNELS)
         whole = length_of(latent)
         if own >= whole:
             raise ConfigError(
@@ -236,8 +238,9 @@ class FillSound(io.ComfyNode):
         waveform, rate = single(audio)
         if latent is None:
             latent = empty_sound(check_length(clip_samples(Fraction(waveform.shape[1], rate), SOUND_SAMPLE_RATE)))
+        check_sound_latent(latent, LATENT_CHANNELS)
         known = known_sound(*_start_of(waveform, rate, length_of(latent)), gaps=[(start, end)])
-        return io.NodeOutput(with_known(latent, vae, known, context_seconds))
+        return io.NodeOutput(with_known(latent, vae, known, context_seconds, gap=(start, end)))
 
 
 def _start_of(waveform: Tensor, rate: int, num_samples: int) -> tuple[Tensor, int]:
@@ -256,9 +259,10 @@ def _watch(eyes: Any, video: Any, images: Any, fps: float, num_latents: int) -> 
         film = timeline(source)
         start, seconds = trim(video)
         windows: Any = timed_windows(source, film=film, shorter_side=2 * encoders.image_size)
-        if start or seconds:
-            windows = _part(windows, start, seconds or float(film.seconds))
         progress, rate = host.Progress(film.num_frames), None
+        if start or seconds:
+            windows = _part(windows, start, seconds or float(film.seconds), progress)
+            progress = None  # what is skipped counts too
     else:
         if video is not None:
             parts = video.get_components()
@@ -279,12 +283,15 @@ def _windows(images: Tensor) -> Iterator[Tensor]:
 
 
 def _part(
-    windows: Iterator[tuple[Tensor, list[float]]], start: float, seconds: float
+    windows: Iterator[tuple[Tensor, list[float]]], start: float, seconds: float, on_frames: Callable[[int], Any]
 ) -> Iterator[tuple[Tensor, list[float]]]:
-    """The frames shown from `start` on for `seconds`, on the part's own clock."""
+    """The frames shown from `start` on for `seconds`, on the part's own clock; `on_frames` counts skipped ones too."""
+    done = 0
     for pixels, moments in windows:
         if moments[0] >= start + seconds:
             return
         inside = [index for index, moment in enumerate(moments) if start <= moment < start + seconds]
         if inside:
             yield pixels[:, inside], [moments[index] - start for index in inside]
+        done += len(moments)
+        on_frames(done)

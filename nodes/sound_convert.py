@@ -80,7 +80,12 @@ def check_frames(frames: Tensor, frame_dim: int, length: int) -> None:
             f"the video's features are {frames.shape[1] - 1} wide, this model reads {frame_dim}; load the frame "
             "encoders that belong to the model"
         )
-    if frames.shape[2] != length:
+    check_length(frames, length)
+
+
+def check_length(frames: Tensor | None, length: int) -> None:
+    """Refuse what is seen [B, 1 + F, L] of a video of another length than the sound's `length`."""
+    if frames is not None and frames.shape[2] != length:
         raise ShapeError(
             f"the video has {frames.shape[2]} sound frames, the latent {length}; connect the latent that Video to "
             "Sound gave for this video"

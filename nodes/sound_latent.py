@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 
-from moviegen_core.pipelines.known_sound import Known, check_known, encode_known
-from moviegen_core.shapes import SOUND_HOP, sound_latent_frames
+from moviegen_core.pipelines.known_sound import Known, check_known, encode_known, without
+from moviegen_core.shapes import SOUND_HOP, SOUND_SAMPLE_RATE, sound_latent_frames
 
 from .runtime import host
-from .sound_windows import CONTEXT_KEY
+from .sound_windows import CONTEXT_KEY, noise_rows
 
 LATENT_CHANNELS = 128
 LENGTH_KEY, PIECES_KEY = "num_samples", "moviegen_known_sound"
@@ -57,19 +57,27 @@ def _described(num_samples: int, pieces: list[Known]) -> dict[str, Any]:
 
 
 def with_known(
-    latent: Mapping[str, Any], vae: Any, known: Sequence[Known], context_seconds: float | None = None
-) -> dict[str, Any]:
-    """The LATENT with known pieces in their places, which samplers leave as they are and the model hears."""
+    latent: Mapping[str, Any], vae: Any, known: Sequence[Known], context_seconds: float | None = None,
+    gap: tuple[float, float] | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """The LATENT with known pieces in their places, which samplers leave as they are and the model hears.
+
+    In the `gap`, (from, to) in seconds, nothing is known any more, whatever was before.
+    """
     samples, length = latent["samples"], length_of(latent)
     check_known(known, length)
-    filled = {**latent, LENGTH_KEY: length, PIECES_KEY: [*latent.get(PIECES_KEY, ()), *known]}
+    begin, end = (0, 0) if gap is None else (round(moment * SOUND_SAMPLE_RATE) for moment in gap)
+    older = [rest for piece in latent.get(PIECES_KEY, ()) for rest in without(piece, begin, end)]
+    filled = {**latent, LENGTH_KEY: length, PIECES_KEY: [*older, *known]}
+    free = noise_rows(latent).to(samples.device, copy=True)
+    free[:, max(0, begin) // SOUND_HOP : -(-end // SOUND_HOP)] = 1.0
     if context_seconds is not None:
         filled[CONTEXT_KEY] = context_seconds
     found = encode_known(host.sound_codec(vae, samples.shape[2]), known, length)
-    if found is None:
+    if found is not None:
+        context, mask = (part.to(samples.device) for part in found)
+        free[:, mask[0]] = 0.0
+        filled["samples"] = torch.where(mask[:, None], context, samples)
+    elif latent.get("noise_mask") is None:
         return filled
-    context, mask = found
-    given = latent.get("noise_mask")
-    free = torch.ones(1, 1, samples.shape[2]) if given is None else given.reshape(-1, 1, samples.shape[2]).clone()
-    free[:, :, mask[0]] = 0.0
-    return {**filled, "samples": torch.where(mask[:, None], context, samples), "noise_mask": free}
+    return {**filled, "noise_mask": free.unsqueeze(1)}

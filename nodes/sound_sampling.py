@@ -9,16 +9,17 @@ import torch
 from torch import Tensor
 
 from moviegen_core.conditioning.sound import SoundConditioning
-from moviegen_core.errors import ConfigError
+from moviegen_core.errors import ConfigError, ShapeError
 from moviegen_core.flow import solver as solvers
 from moviegen_core.pipelines.sound import GUIDANCE_SCALE, METHODS
-from moviegen_core.pipelines.sound_scoring import MatchScorer
+from moviegen_core.pipelines.sound_scoring import match_scorer
 from moviegen_core.pipelines.soundtrack import finish_sound
 from moviegen_core.shapes import SOUND_SAMPLE_RATE
 
 from .convert import TEMPERATURE, USUAL_TEMPERATURE
 from .runtime import host
 from .sockets import FrameEncoders, io, ui
+from .sound_convert import FRAMES
 from .sound_latent import LATENT_CHANNELS, PIECES_KEY, length_of
 from .sound_tools import ALIASES, CATEGORY
 from .sound_windows import check_sound_latent
@@ -177,7 +178,7 @@ class SoundSampler(io.ComfyNode):
                 raise ConfigError(
                     "candidates and beams are ranked by ear; connect frame_encoders and vae, or set them to 1"
                 )
-            scorer = _Ears(frame_encoders, vae)
+            scorer = _Ears(frame_encoders, vae, host.words_width(model), positive[0][1].get(FRAMES))
         samples = host.sample_sound(
             model, positive, negative, latent,
             seed=seed, steps=steps, guidance_scale=cfg, picture_guidance=picture_cfg, solver=solver,
@@ -229,17 +230,24 @@ class SoundDecode(io.ComfyNode):
 class _Ears:
     """Ranks candidates by the sound match, with every network on its device when it is its turn."""
 
-    def __init__(self, eyes: Any, vae: Any) -> None:
-        self.eyes, self.vae = eyes, vae
-        if host.frame_encoders(eyes).motion is None:
+    def __init__(self, eyes: Any, vae: Any, text_dim: int, frames: Tensor | None) -> None:
+        """Words are `text_dim` wide, `frames` [1, 1 + F, L] is what the video shows."""
+        self.eyes, self.vae, encoders = eyes, vae, host.frame_encoders(eyes)
+        if encoders.motion is None:
             raise ConfigError("candidates are ranked by the sound match; choose a motion encoder in the frame encoders")
+        if frames is not None and frames.shape[1] - 1 != encoders.dim:
+            raise ShapeError(
+                f"the video's features are {frames.shape[1] - 1} wide, those that candidates are ranked by "
+                f"{encoders.dim}; connect the frame encoders that Video to Sound read, or set candidates and beams to 1"
+            )
+        codec = _OnDevice(host.sound_codec(vae, 1))
+        self.scorer = match_scorer(encoders.motion, codec, text_dim, sees=frames is not None)
 
     def __call__(self, latent: Tensor, conditioning: SoundConditioning) -> Tensor:
         """latent [B, C, L] and its conditions -> scores [B]."""
-        codec = host.sound_codec(self.vae, latent.shape[2])
-        match = host.frame_encoders(self.eyes).motion
-        scores = MatchScorer(match=match, codec=_OnDevice(codec))(latent, conditioning)
-        return scores.to(latent.device)
+        host.sound_codec(self.vae, latent.shape[2])
+        host.frame_encoders(self.eyes)
+        return self.scorer(latent, conditioning).to(latent.device)
 
 
 class _OnDevice:

@@ -99,7 +99,7 @@ class FitAudio(io.ComfyNode):
                 io.Float.Input(
                     "fps",
                     default=24.0,
-                    min=0.0,
+                    min=0.001,
                     max=1000.0,
                     step=0.001,
                     tooltip="Frames a second of the images; 23.976 and 29.97 mean 24000/1001 and 30000/1001.",
@@ -110,7 +110,7 @@ class FitAudio(io.ComfyNode):
                     min=0.0,
                     max=86400.0,
                     step=0.01,
-                    tooltip="Or a length in seconds, used when neither video nor images are connected.",
+                    tooltip="Or a length in seconds, when neither video nor images are connected. 0: not set.",
                 ),
                 io.Combo.Input(
                     "mode", options=list(sound_edit.FITS), tooltip="Shorter sounds: silence after them, or again."
@@ -368,7 +368,7 @@ def _set_in_memory(
     audio = None
     if waveform is not None:
         tracks = [sound_edit.Track(waveform=waveform, sample_rate=rate, gain_db=gain_db)]
-        if mode == "mix" and parts.audio is not None:
+        if mode == "mix" and parts.audio is not None and parts.audio["waveform"].numel():
             original, original_rate = single(parts.audio)
             rate = max(rate, original_rate)
             tracks.append(sound_edit.Track(waveform=original, sample_rate=original_rate, gain_db=original_gain_db))

@@ -51,16 +51,21 @@ def recommended(sampling: Mapping[str, Any]) -> Windows:
 
 def kept_frames(latent: Mapping[str, Any]) -> Tensor:
     """Which sound frames of a LATENT are known: bool [B, L], from its noise mask (0 keeps)."""
+    return (noise_rows(latent) < 0.5).cpu()
+
+
+def noise_rows(latent: Mapping[str, Any]) -> Tensor:
+    """The noise mask of a sound's LATENT, one row a sound [B, L]; ones where it has none."""
     samples, mask = latent["samples"], latent.get("noise_mask")
     if mask is None:
-        return torch.zeros(samples.shape[0], samples.shape[2], dtype=torch.bool)
+        return torch.ones(samples.shape[0], samples.shape[2])
     if mask.shape[-1] != samples.shape[2]:
         raise ShapeError(
             f"the noise mask has {mask.shape[-1]} frames, the latent {samples.shape[2]}; connect Extend Sound or Fill "
             "Sound (Movie Gen)"
         )
-    rows = mask.reshape(-1, mask.shape[-1]) < 0.5
-    return (rows if len(rows) == samples.shape[0] else rows[:1].expand(samples.shape[0], -1)).cpu()
+    rows = mask.reshape(-1, mask.shape[-1])
+    return rows if len(rows) == samples.shape[0] else rows[:1].expand(samples.shape[0], -1)
 
 
 def span(kept: Tensor, context_seconds: float) -> slice:

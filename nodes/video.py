@@ -9,7 +9,7 @@ import torch
 from moviegen_core.errors import ConfigError
 from moviegen_core.flow import solver as solvers
 from moviegen_core.flow import times
-from moviegen_core.shapes import clip_latent, decoded_frames
+from moviegen_core.shapes import SPATIAL_STRIDE, TEMPORAL_STRIDE, clip_latent, decoded_frames
 
 from . import convert
 from .runtime import host
@@ -49,7 +49,9 @@ class EmptyVideoLatent(io.ComfyNode):
     def execute(cls, width: int, height: int, length: int, batch_size: int = 1) -> io.NodeOutput:
         """Zeros of the right shape."""
         shape = clip_latent(length, height, width, batch=batch_size)
-        return io.NodeOutput(convert.latent(torch.zeros(shape.as_tuple()), length))
+        # Samplers of other flow models fit an empty latent's size by these.
+        ratios = dict(zip(convert.EMPTY_RATIOS, (SPATIAL_STRIDE, TEMPORAL_STRIDE), strict=True))
+        return io.NodeOutput({**convert.latent(torch.zeros(shape.as_tuple()), length), **ratios})
 
 
 class LinearQuadraticSigmas(io.ComfyNode):

@@ -61,7 +61,7 @@ def known_sound(
                 f"the gap from {begin:g} to {end:g} s lies outside of the known sound, which goes from "
                 f"{start_seconds:g} to {start_seconds + sound.shape[1] / SOUND_SAMPLE_RATE:g} s; leave it out"
             )
-        pieces = [rest for piece in pieces for rest in _without(piece, *hole)]
+        pieces = [rest for piece in pieces for rest in without(piece, *hole)]
     return pieces
 
 
@@ -134,8 +134,10 @@ def check_known(known: Sequence[Known], num_samples: int) -> None:
         )
 
 
-def _without(piece: Known, begin: int, end: int) -> list[Known]:
+def without(piece: Known, begin: int, end: int) -> list[Known]:
     """What is left of a piece outside of the samples from `begin` to `end`."""
+    if begin >= end:
+        return [piece]
     rest = []
     if begin > piece.start:
         rest.append(Known(piece.waveform[:, : begin - piece.start], piece.start))

@@ -123,6 +123,13 @@ def set_windows(model: Any, windows: Any) -> Any:
     return set_windows(model, windows)
 
 
+def words_width(model: Any) -> int:
+    """Width of the words that a sound MODEL reads; BackendError for one whose sounds cannot be ranked."""
+    from .comfy_sound import words_width
+
+    return words_width(model)
+
+
 def sample_sound(
     model: Any, positive: list[Any], negative: list[Any] | None, latent: dict[str, Any], **how: Any
 ) -> Any:
@@ -160,18 +167,30 @@ def sample(
     guider = comfy.samplers.CFGGuider(model)
     guider.set_conds(positive, null_condition(model, positive) if negative is None else negative)
     guider.set_cfg(guidance_scale)
-    progress = Progress(steps)
+    progress, picture = Progress(steps), previewer(model)
     samples = guider.sample(
         noise,
         start,
         comfy.samplers.KSAMPLER(along_the_flow(solver)),
         convert.sigmas(times.schedule(schedule, steps)),
         denoise_mask=latent.get("noise_mask"),
-        callback=lambda step, estimate, current, total: progress(step + 1, preview.picture(estimate)),
+        callback=lambda step, estimate, current, total: progress(step + 1, picture(estimate)),
         disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
         seed=seed,
     )
     return samples.to(comfy.model_management.intermediate_device())
+
+
+def previewer(model: Any) -> Callable[[Tensor], Any]:
+    """What makes pictures of a video MODEL's latents in its own colours, or None where none are known."""
+    shape = model.get_model_object("latent_format")
+    factors, bias = shape.latent_rgb_factors, shape.latent_rgb_factors_bias or (0.0, 0.0, 0.0)
+    if factors is None:
+        return lambda estimate: None
+    if is_ours(model):
+        return preview.picture
+    fit = shape.latent_rgb_factors_reshape or (lambda estimate: estimate)
+    return lambda estimate: preview.picture(fit(estimate), factors, bias)
 
 
 def check_flow(model: Any) -> None:

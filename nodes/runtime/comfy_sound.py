@@ -69,7 +69,7 @@ class Eyes:
 
     def bring(self) -> FrameEncoders:
         """The encoders, on the device where they work."""
-        comfy.model_management.load_models_gpu([self.patcher])
+        comfy.model_management.load_models_gpu([self.patcher], force_full_load=True)
         return self.encoders
 
 
@@ -114,22 +114,32 @@ def set_windows(model: Any, windows: Windows) -> Any:
     return patched
 
 
+def words_width(model: Any) -> int:
+    """Width of the words that a sound MODEL reads; BackendError for one whose sounds cannot be ranked."""
+    from .comfy import is_ours
+
+    _sound_channels(model)
+    if not is_ours(model):
+        raise BackendError(
+            "only Movie Gen's own sounds can be ranked; connect Load Movie Gen Audio Model, or set candidates and "
+            "beams to 1"
+        )
+    return int(model.model.diffusion_model.config.text_dim)
+
+
 def sample_sound(
     model: Any, positive: list[Any], negative: list[Any] | None, latent: dict[str, Any], *,
     seed: int, steps: int, guidance_scale: float, picture_guidance: float, solver: str, temperature: float,
     candidates: int, scorer: Scorer | None,
 ) -> Tensor:  # fmt: skip
     """Fill the unknown part of a LATENT with any sound MODEL -> samples [B, C, L]; each item in windows of its own."""
-    from .comfy import check_flow, is_ours
+    from .comfy import check_flow
 
     windows, channels = windows_of(model), _sound_channels(model)
     check_flow(model)
-    if scorer is not None and not is_ours(model):
-        raise BackendError(
-            "only Movie Gen's own sounds can be ranked; connect Load Movie Gen Audio Model, or set candidates and "
-            "beams to 1"
-        )
     samples, kept = check_sound_latent(latent, channels), kept_frames(latent)
+    for _, values in [*positive, *(negative or [])]:
+        sound_convert.check_length(values.get(FRAMES), samples.shape[2])
     part = span(kept, float(latent.get(CONTEXT_KEY, windows.context_seconds)))
     length = part.stop - part.start
     blended = windows.method == "multidiffusion"
@@ -221,8 +231,7 @@ class _Run:
         if scorer is None:
             return latent, 0.0
         tensor, values = positive[0]
-        text_dim = self.model.model.diffusion_model.config.text_dim
-        conditioning = sound_convert.conditioning(tensor, values.get(FRAMES), None, 1, text_dim)
+        conditioning = sound_convert.conditioning(tensor, values.get(FRAMES), None, 1, words_width(self.model))
         return latent, float(scorer(latent, conditioning)[0])
 
 
@@ -266,9 +275,13 @@ def _window_by_window(windows: Windows) -> Callable[..., Tensor]:
         **rest: Any,
     ) -> Tensor:  # fmt: skip
         slices = windows.slices(noise.shape[2]) if noise.ndim == 3 else [slice(0)]
+        guider = executor.class_obj
+        if noise.ndim == 3:
+            for cond in (one for entries in guider.conds.values() for one in entries or ()):
+                sound_convert.check_length(cond.get(FRAMES), noise.shape[2])
         if len(slices) == 1:
             return executor(noise, latent_image, sampler, sigmas, denoise_mask, callback, disable_pbar, seed, **rest)
-        guider, made = executor.class_obj, latent_image.clone()
+        made = latent_image.clone()
         conds, steps = guider.conds, len(sigmas) - 1
         # A user's mask is on the model's device already, where the latent comes only later.
         device = guider.model_patcher.load_device

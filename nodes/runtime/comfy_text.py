@@ -12,6 +12,7 @@ from typing import Any
 import comfy.model_management
 import comfy.ops
 import comfy.sd
+import comfy.utils
 import torch
 from torch import Tensor, nn
 
@@ -102,8 +103,20 @@ class HostedEncoders(nn.Module):
                     module.bias = None  # ComfyUI's classes all have one
 
     def set_clip_options(self, options: dict[str, Any]) -> None:
-        """ComfyUI says where to work; skipping layers has no meaning here."""
-        self.place.device = options.get("execution_device", self.place.device)
+        """ComfyUI says where to work, when it has loaded what fits there; skipping layers has no meaning here."""
+        if "execution_device" in options:
+            self.place.device = options["execution_device"]
+            self._bring_what_is_not_streamed()
+
+    def _bring_what_is_not_streamed(self) -> None:
+        """ComfyUI casts weights of its own layers where they are used; all else of a part left behind must follow."""
+        for module in self.encoders.modules():
+            for name, buffer in module.named_buffers(recurse=False):
+                setattr(module, name, buffer.to(self.place.device))
+            if not hasattr(module, "comfy_cast_weights"):
+                for name, parameter in module.named_parameters(recurse=False):
+                    if parameter.device != self.place.device:
+                        comfy.utils.set_attr_param(module, name, parameter.to(self.place.device))
 
     def reset_clip_options(self) -> None:
         """Nothing to undo: the device is said before each run."""

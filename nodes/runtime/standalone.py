@@ -36,6 +36,7 @@ from .standalone_sound import (  # noqa: F401 - part of this side of the seam
     set_windows,
     sound_codec,
     windows_of,
+    words_width,
 )
 from .streams import STREAM_FRAMES, moved_windows
 

@@ -61,6 +61,12 @@ def set_windows(model: Any, windows: Windows) -> Any:
     return replace(model, windows=windows)
 
 
+def words_width(model: Any) -> int:
+    """Width of the words that a sound MODEL reads; BackendError for one whose sounds cannot be ranked."""
+    _check_model(model)
+    return int(model.network.config.text_dim)
+
+
 def sample_sound(
     model: Any, positive: list[Any], negative: list[Any] | None, latent: dict[str, Any], *,
     seed: int, steps: int, guidance_scale: float, picture_guidance: float, solver: str, temperature: float,

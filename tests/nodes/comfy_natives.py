@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import inspect
 import os
 import sys
 import weakref
@@ -21,9 +22,11 @@ import comfy_kit  # noqa: E402 - before anything of ComfyUI
 from comfy_kit import SCALE, SEED, STEPS, WEIGHTS, Kit, call, core, custom, gap, held_context, late_layers, pressed  # noqa: E402  # noqa: E402
 
 # isort: split
+import comfy.latent_formats  # noqa: E402
 import comfy.model_base  # noqa: E402
 import comfy.model_management  # noqa: E402
 import comfy.model_patcher  # noqa: E402
+import comfy.sample  # noqa: E402
 import comfy.sampler_helpers  # noqa: E402
 import comfy.sd  # noqa: E402
 import comfy.utils  # noqa: E402
@@ -96,6 +99,17 @@ class Checks(Kit):
                 dtype = next(clip.cond_stage_model.parameters()).dtype
                 found.setdefault(flag, []).append([str(dtype), bool(context.isfinite().all())])
         return found
+
+    def text_loaded_in_part(self):
+        """Devices of what is streamed, and of all else, when ComfyUI has loaded nothing and says where to work."""
+        clip = self.host.load_clip({"metaclip": WEIGHTS / "metaclip.safetensors", "ul2": WEIGHTS / "ul2.safetensors"})
+        module = clip.cond_stage_model
+        module.set_clip_options({"execution_device": torch.device("meta")})
+        streamed, rest = set(), {one.device.type for one in module.buffers()}
+        for part in module.modules():
+            places = {one.device.type for one in part.parameters(recurse=False)}
+            (streamed if hasattr(part, "comfy_cast_weights") else rest).update(places)
+        return [sorted(streamed), sorted(rest)]
 
     def zero_out_is_null(self):
         zeroed = core.ConditioningZeroOut().zero_out(self.positive)[0]
@@ -193,6 +207,18 @@ class Checks(Kit):
         asked = self.vae.memory_of_windows(self.vae.memory_used_decode, shape, 256, 256)
         return asked / self.vae.memory_used_decode(shape, self.vae.vae_dtype)
 
+    def our_empty_latent_for_another_model(self):
+        """Size of ours as core fits it to latents of 16 x 16 pixels and 4 frames."""
+        model = self.model.clone()
+        coarse = SimpleNamespace(
+            latent_channels=48, latent_dimensions=3, spacial_downscale_ratio=16, temporal_downscale_ratio=4
+        )
+        model.add_object_patch("latent_format", coarse)
+        known = inspect.signature(comfy.sample.fix_empty_latent_channels).parameters
+        ratios = {name: self.latent[name] for name in self.convert.EMPTY_RATIOS if name in known}
+        empty = comfy.sample.fix_empty_latent_channels(model, self.latent["samples"], **ratios)
+        return [list(ratios), list(empty.shape)]
+
     def empty_latent_of_a_picture_model(self):
         return list(self.advanced(latent={"samples": torch.zeros(2, 4, 4, 6)}).shape)
 
@@ -202,6 +228,19 @@ class Checks(Kit):
         except Exception as error:
             return str(error)
         return "accepted"
+
+    def previews(self):
+        """Pictures that our sampler draws: of our MODEL, in the colours of another, with none known."""
+        other, blank = self.model.clone(), self.model.clone()
+        other.model, blank.model = SimpleNamespace(), SimpleNamespace()
+        red = SimpleNamespace(
+            latent_rgb_factors=[[1.0, -1.0, -1.0]] * 16, latent_rgb_factors_bias=None, latent_rgb_factors_reshape=None
+        )
+        other.add_object_patch("latent_format", red)
+        blank.add_object_patch("latent_format", comfy.latent_formats.LatentFormat())
+        estimate = torch.ones(1, 16, 2, 4, 6)
+        ours, red, unknown = (self.host.previewer(one)(estimate) for one in (self.model, other, blank))
+        return [list(ours.size), list(red.getpixel((0, 0))), unknown]
 
     def stock_preview(self):
         """Size of the picture that core's own samplers show."""

@@ -268,6 +268,17 @@ class Checks:
         deaf = gap(wanted, self.pipeline())
         return {"ours": gap(mine, wanted), "stock": gap(stock, wanted), "kept": kept, "heard": deaf}
 
+    def whole_encoders(self):
+        """How the frame encoders ask ComfyUI for their place."""
+        manage, asked = comfy.model_management, []
+        load = manage.load_models_gpu
+        manage.load_models_gpu = lambda *given, **named: asked.append(named) or load(*given, **named)
+        try:
+            self.host.frame_encoders(self.eyes)
+        finally:
+            manage.load_models_gpu = load
+        return asked
+
     def candidates(self):
         """The best of three is one of the three that the seeds give."""
         three = [self.sampled(seed=SEED + number) for number in range(3)]
@@ -301,6 +312,12 @@ class Checks:
         asked = {
             "video latent": lambda: self.advanced(latent={"samples": torch.zeros(1, 16, 2, 3, 4)}, noise=drawn),
             "another length": lambda: self.advanced(latent={"samples": torch.zeros(1, 128, 9)}, noise=drawn),
+            "another length with ours": lambda: self.sampled(latent={"samples": torch.zeros(1, 128, 9)}),
+            "another length in windows": lambda: self.advanced(
+                self.ours("LongSound", self.model, "extend", 1.0, 0.4),
+                latent={"samples": torch.zeros(1, 128, 40)},
+                noise=drawn,
+            ),
             "other text": lambda: self.advanced(positive=[[torch.randn(1, 77, 768), {}]]),
             "video model": lambda: self.sampled(self.host.load_model(WEIGHTS / "video.safetensors", "auto")),
         }

@@ -68,6 +68,10 @@ def test_text_is_read_in_bf16_where_the_device_has_it_and_in_fp32_elsewhere(meas
     assert measured["text_precision"] == wanted
 
 
+def test_what_comfyui_does_not_stream_follows_the_text_encoders(measured):
+    assert measured["text_loaded_in_part"] == [["cpu"], ["meta"]]
+
+
 def test_other_stock_samplers_and_conditioning_nodes_work(measured):
     assert measured["other_samplers_are_finite"]
     assert measured["averaged_conditioning_is_finite"]
@@ -142,6 +146,15 @@ def test_memory_figures_count_the_keys_and_values_that_are_held(measured):
     context = measured["held_context"]
     assert context["sizes"]
     assert 0 < context["held"] <= context["said"] == context["estimated"] < 1.2 * context["held"]
+
+
+def test_pictures_have_the_models_own_colours(measured):
+    assert measured["previews"] == [[2 * 6 * 8, 4 * 8], [255, 0, 0], None]
+
+
+def test_our_empty_latent_fits_other_models(measured):
+    ratios, shape = measured["our_empty_latent_for_another_model"]
+    assert shape == [1, 48, 6 if len(ratios) == 2 else 3, 2, 3]
 
 
 def test_any_sampler_shows_a_strip_of_the_clip(measured):

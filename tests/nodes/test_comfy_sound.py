@@ -183,6 +183,10 @@ def test_known_sound_stays_and_is_heard_with_ours_and_stock_samplers(measured):
     assert max(known["ours"], known["stock"]) <= LIMIT * max(1.0, measured["scale"]) < known["heard"]
 
 
+def test_frame_encoders_are_loaded_whole(measured):
+    assert measured["whole_encoders"] == [{"force_full_load": True}]
+
+
 def test_best_candidate_is_kept(measured):
     assert measured["candidates"] == 0.0
 
@@ -206,7 +210,8 @@ def test_weights_can_be_held_in_a_quarter_of_the_memory(measured):
 def test_wrong_connections_are_answered_in_one_line(measured):
     said = measured["refusals"]
     assert "Empty Sound Latent" in said["video latent"]
-    assert "for this video" in said["another length"]
+    for name in ("another length", "another length with ours", "another length in windows"):
+        assert "for this video" in said[name]
     assert "Load Text Encoders" in said["other text"]
     assert "Load Movie Gen Audio Model" in said["video model"]
     assert all(len(text.splitlines()) == 1 for text in said.values())

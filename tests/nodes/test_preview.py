@@ -28,3 +28,9 @@ def test_latents_without_time_stay_as_they_are(part):
 
 def test_picture_is_the_strip_in_pixels(part):
     assert part("preview").picture(torch.randn(1, 16, 8, 4, 6)).size == (4 * 6 * 8, 4 * 8)
+
+
+def test_picture_has_the_colours_of_the_model(part):
+    red = part("preview").picture(torch.ones(1, 48, 1, 4, 6), [[1.0, -1.0, -1.0]] * 48, [0.0, 0.0, 0.0])
+    assert red.getpixel((0, 0)) == (255, 0, 0)
+    assert part("preview").picture(torch.ones(1, 48, 1, 4, 6)) is None

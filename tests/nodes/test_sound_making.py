@@ -14,7 +14,9 @@ from moviegen_core.errors import BackendError, ConfigError, MediaError, MovieGen
 from moviegen_core.media.movie import write_movie
 from moviegen_core.media.sound import read_sound
 from moviegen_core.media.timeline import exact_fps
-from moviegen_core.pipelines.known_sound import FADE_SAMPLES
+from moviegen_core.models.audio_dit.model import AudioDiTConfig
+from moviegen_core.models.sound_match.model import SoundMatchConfig
+from moviegen_core.pipelines.known_sound import FADE_SAMPLES, Known
 from moviegen_core.pipelines.sound import long_sound, sample_sound
 from moviegen_core.pipelines.sound_scoring import MatchScorer
 from moviegen_core.pipelines.soundtrack import watch_video
@@ -193,6 +195,43 @@ def test_filled_gap_is_new_and_the_rest_is_not(parts):
     assert (whole - given)[..., 38400:57600].std() > 0.01
 
 
+def free_in(latent):
+    """Sound frames that are to be made."""
+    return latent["noise_mask"][0, 0].nonzero().flatten().tolist()
+
+
+def test_gap_in_sound_that_is_known_already_is_made_anew(parts):
+    audio, positive = noise(2.0), parts.asked(text="rain")[0]
+    first = parts.run("FillSound", audio, parts.vae, None, 0.4, 0.8)[0]
+    second = parts.run("FillSound", audio, parts.vae, first, 1.2, 1.6)[0]
+    assert free_in(second) == list(range(30, 40))
+    whole, given = parts.decoded(parts.sampled(positive, second)), audio["waveform"]
+    assert (whole - given)[..., 57600:76800].std() > 0.01
+    edge = FADE_SAMPLES + 1920
+    assert torch.equal(whole[..., edge : 57600 - edge], given[..., edge : 57600 - edge])
+    begun = parts.asked(text="rain", seconds=2.0, context_audio=noise(1.0, seed=1), vae=parts.vae)[2]
+    assert free_in(parts.run("FillSound", audio, parts.vae, begun, 0.4, 0.8)[0]) == list(range(10, 20))
+    short = parts.run("FillSound", noise(1.0), parts.vae, begun, 0.4, 0.8)[0]
+    assert free_in(short) == [*range(10, 20), *range(25, 50)]
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "left"),
+    [(0, 3, [(3, 10)]), (4, 6, [(2, 4), (6, 10)]), (8, 99, [(2, 8)]), (0, 99, []), (5, 5, [(2, 10)])],
+)
+def test_known_pieces_lose_what_lies_in_the_gap(part, begin, end, left):
+    piece = Known(torch.arange(2.0, 10.0)[None], 2)
+    rest = part("sound_latent").without(piece, begin, end)
+    assert [(one.start, one.stop) for one in rest] == left
+    assert all(one.waveform[0].tolist() == list(range(one.start, one.stop)) for one in rest)
+
+
+def test_known_sound_goes_to_the_device_of_the_latent(parts):
+    latent = {"samples": torch.zeros(1, 128, 50, device="meta"), "noise_mask": torch.ones(1, 1, 50)}
+    filled = parts.run("FillSound", noise(2.0), parts.vae, latent, 0.4, 0.8)[0]
+    assert filled["samples"].device.type == filled["noise_mask"].device.type == "meta"
+
+
 def test_context_audio_begins_the_sound_of_a_video(parts):
     audio = noise(1.0, rate=8000, channels=8)
     latent = parts.asked(images=pictures(32), fps=16.0, context_audio=audio, vae=parts.vae)[2]
@@ -231,6 +270,72 @@ def test_best_of_the_candidates_is_kept(parts, part):
     best = parts.sampled(positive, latent, candidates=4, **ears)["samples"]
     assert torch.equal(best, single[scores.index(max(scores))])
     assert steps_of(lambda: parts.sampled(positive, latent, candidates=4, **ears)) == 4 * STEPS
+
+
+def write_match(tmp_path, text_dim):
+    """A sound match whose words have another width."""
+    from moviegen_core.models import catalog, loading
+
+    config = SoundMatchConfig(image_size=16, channels=(8, 8), dim=16, feature_dim=8, shared_dim=8, text_dim=text_dim)
+    network = catalog.build("sound_match", config, device="cpu")
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    return str(loading.save(network.eval(), tmp_path / "match.safetensors"))
+
+
+def test_match_that_reads_other_words_ranks_by_the_pictures_alone(parts, part, sound_weights, tmp_path):
+    match = write_match(tmp_path, 24)
+    eyes = parts.run("FrameEncodersLoader", sound_weights["metaclip_vision"], match)[0]
+    positive, _, latent = parts.run("VideoToSound", parts.clip, eyes, images=pictures(20), fps=16.0, text="a red ball")
+    given = part("sound_convert").conditioning(positive[0][0], positive[0][1]["moviegen_frames"], None, 1, 32)
+    scorer = MatchScorer(match=eyes.motion, codec=parts.vae.network, text_weight=0.0)
+    single = [parts.sampled(positive, latent, seed=5 + number)["samples"] for number in range(3)]
+    scores = [float(scorer(one, given)[0]) for one in single]
+    ears = {"candidates": 3, "frame_encoders": eyes, "vae": parts.vae}
+    assert torch.equal(parts.sampled(positive, latent, **ears)["samples"], single[scores.index(max(scores))])
+    with pytest.raises(ConfigError, match="ask for 1 candidate"):
+        parts.sampled(parts.asked(text="rain")[0], latent, **ears)
+
+
+def test_candidates_seen_by_other_encoders_are_refused_before_any_is_made(parts, sound_weights, tmp_path):
+    from moviegen_core.models import catalog, loading
+
+    config = AudioDiTConfig(dim=32, num_heads=2, num_layers=1, mlp_dim=48, text_dim=32, frame_dim=16)
+    path = loading.save(catalog.build("audio_dit", config, device="cpu"), tmp_path / "tower_alone.safetensors")
+    model = parts.run("AudioModelLoader", str(path))[0]
+    tower = parts.run("FrameEncodersLoader", sound_weights["metaclip_vision"], "none")[0]
+    positive, _, latent = parts.run("VideoToSound", parts.clip, tower, images=pictures(8), fps=8.0)
+    assert parts.sampled(positive, latent, model)["samples"].isfinite().all()
+    seen = []
+    with active(Session(on_progress=seen.append)), pytest.raises(ShapeError, match="that Video to Sound read"):
+        parts.sampled(positive, latent, model, candidates=2, frame_encoders=parts.eyes, vae=parts.vae)
+    assert seen == []
+
+
+class Cut(VideoFromFile):
+    """A film of which only a part is shown."""
+
+    def get_active_trim_window(self):
+        return 2.0, 0.5
+
+
+def test_what_is_skipped_of_a_cut_video_counts_and_can_be_cancelled(parts, tmp_path):
+    write_movie(torch.zeros(3, 80, 16, 16), tmp_path / "film.mp4", 16, preset="ultrafast")
+    seen, cancel = [], threading.Event()
+    with active(Session(on_progress=seen.append)):
+        parts.asked(video=Cut(tmp_path / "film.mp4"))
+    values = [one.value for one in seen]
+    assert values == sorted(set(values))
+    assert values[0] < 32 < 40 <= values[-1] <= 80
+
+    def report(progress):
+        seen.append(progress)
+        cancel.set()
+
+    seen.clear()
+    with active(Session(on_progress=report, cancel=cancel)), pytest.raises(Cancelled):
+        parts.asked(video=Cut(tmp_path / "film.mp4"))
+    assert [one.value for one in seen] == values[:1]
 
 
 def test_each_sound_of_a_batch_has_noise_of_its_own(parts):
@@ -387,6 +492,23 @@ REFUSED = {
         ShapeError,
         "Empty Sound Latent",
         lambda parts: parts.sampled(parts.asked(text="rain")[0], {"samples": torch.zeros(1, 16, 2, 4, 4)}),
+    ),
+    "video latent to extend": (
+        ShapeError,
+        "Empty Sound Latent",
+        lambda parts: parts.run("ExtendSound", noise(1.0), parts.vae, {"samples": torch.zeros(1, 16, 2, 4, 4)}),
+    ),
+    "latent of another codec to fill": (
+        ShapeError,
+        "Empty Sound Latent",
+        lambda parts: parts.run("FillSound", noise(3.0), parts.vae, {"samples": torch.zeros(1, 64, 50)}),
+    ),
+    "mask of another length": (
+        ShapeError,
+        "connect Extend Sound or Fill Sound",
+        lambda parts: parts.run(
+            "FillSound", noise(2.0), parts.vae, {"samples": torch.zeros(1, 128, 50), "noise_mask": torch.ones(1, 1, 9)}
+        ),
     ),
     "another length": (
         ShapeError,

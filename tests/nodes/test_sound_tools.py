@@ -106,6 +106,22 @@ def test_set_audio_on_frames_in_memory_loses_no_picture_and_fits_the_sound(run):
     assert run("SetVideoAudio", video, mode="remove")[0].get_components().audio is None
 
 
+def test_own_track_without_samples_mixes_as_silence(run):
+    video = VideoFromComponents(VideoComponents(torch.rand(12, 8, 8, 3), Fraction(24), audio(0.0)))
+    mixed, replaced = (
+        run("SetVideoAudio", video, audio(0.5), mode)[0].get_components().audio["waveform"]
+        for mode in ("mix", "replace")
+    )
+    assert torch.equal(mixed, replaced)
+
+
+@pytest.mark.parametrize("name", ["EmptySoundLatent", "VideoToSound", "FitAudio"])
+def test_no_frame_rate_can_be_chosen_that_is_refused(registry, name):
+    fps = next(one for one in registry.schema(f"MovieGen{name}").inputs if one.id == "fps")
+    assert exact_fps(fps.min) > 0
+    assert exact_fps(fps.max) <= 1000
+
+
 def test_set_audio_works_for_films_in_a_buffer(run, tmp_path):
     import io
 

@@ -53,6 +53,10 @@ def test_empty_latent_rounds_the_length_up_and_remembers_it(latent):
     assert latent["num_frames"] == 20
 
 
+def test_empty_latent_says_what_one_latent_stands_for(latent):
+    assert (latent["downscale_ratio_spacial"], latent["downscale_ratio_temporal"]) == (8, 8)
+
+
 def test_size_that_gives_no_whole_tokens_is_refused(nodes):
     with pytest.raises(ShapeError, match="use 48"):
         nodes["MovieGenEmptyVideoLatent"].execute(50, 48, 8)
@@ -73,7 +77,7 @@ def test_sampler_node_gives_what_the_pipeline_gives(nodes, weights, model, posit
 
 def test_what_else_a_latent_holds_travels_on_but_not_what_is_true_of_empty_ones(nodes, model, positive, latent):
     mask = torch.ones(2, 1, 3, 6, 4)
-    given = {**latent, "noise_mask": mask, "downscale_ratio_spacial": 8, "downscale_ratio_temporal": 8}
+    given = {**latent, "noise_mask": mask}
     sampled = sample(nodes, model, positive, given, seed=3, steps=1, cfg=1.0)
     assert set(sampled) == {"samples", "num_frames", "noise_mask"}
     assert sampled["noise_mask"] is mask
