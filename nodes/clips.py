@@ -69,9 +69,8 @@ class AnchorColour(io.ComfyNode):
         cls, images: Tensor, reference: Tensor, strength: float, smoothing: float, method: str = colour.METHODS[0]
     ) -> io.NodeOutput:
         """One affine colour map a frame."""
-        return io.NodeOutput(
-            colour.anchor_colour(images, reference, strength=strength, smoothing=smoothing, method=method)
-        )
+        how = {"strength": strength, "smoothing": smoothing, "method": method}
+        return io.NodeOutput(colour.anchor_colour(images, reference, **how, on_frames=host.Progress(2 * len(images))))
 
 
 class JoinClips(io.ComfyNode):

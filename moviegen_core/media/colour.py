@@ -6,6 +6,7 @@ Shape letters: T frames, H rows, W columns. Frames are float [T, H, W, 3] in 0..
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -17,6 +18,7 @@ from ..errors import ConfigError, ShapeError
 
 Method = Literal["covariance", "mean_std", "mean"]
 METHODS: tuple[str, ...] = get_args(Method)
+OnFrames = Callable[[int], None]  # frames done so far
 FLOOR = 1e-4  # variance below which a colour direction counts as flat; its contrast is left alone
 MAX_GAIN = 4.0  # times; more would turn the noise of flat pictures into colours
 CHUNK = 8  # frames worked on at a time
@@ -53,35 +55,42 @@ class ColourStatistics:
         return ColourStatistics(mean, second - mean.unsqueeze(2) * mean.unsqueeze(1))
 
 
-def colour_statistics(frames: Tensor) -> ColourStatistics:
-    """Frames [T, H, W, C >= 3] in 0..1 -> statistics of each, a few frames at a time."""
+def colour_statistics(frames: Tensor, on_frames: OnFrames | None = None) -> ColourStatistics:
+    """Frames [T, H, W, C >= 3] in 0..1 -> statistics of each, a few frames at a time; NaN counts as black.
+
+    `on_frames(frames done)` may raise to cancel.
+    """
     if frames.ndim != 4 or frames.shape[-1] < 3 or not frames.numel():
         raise ShapeError(f"pictures of shape {tuple(frames.shape)} were given; colours need [frames, H, W, 3]")
     means, covariances = [], []
     for chunk in frames.split(CHUNK):
-        colours = chunk[..., :3].flatten(1, 2).double()
+        colours = chunk[..., :3].flatten(1, 2).double().nan_to_num(0.0, 1.0, 0.0)
         mean = colours.mean(1)
         centred = colours - mean.unsqueeze(1)
         means.append(mean)
         covariances.append(centred.transpose(1, 2) @ centred / colours.shape[1])
+        if on_frames is not None:
+            on_frames(CHUNK * len(means) - CHUNK + len(chunk))
     return ColourStatistics(torch.cat(means).cpu(), torch.cat(covariances).cpu())
 
 
 def anchor_colour(
-    frames: Tensor, reference: Tensor, *, strength: float = 1.0, smoothing: float = 24.0, method: Method = "covariance"
-) -> Tensor:
+    frames: Tensor, reference: Tensor, *, strength: float = 1.0, smoothing: float = 24.0, method: Method = "covariance",
+    on_frames: OnFrames | None = None,
+) -> Tensor:  # fmt: skip
     """Frames [T, H, W, C] in 0..1, their colours moved towards those of `reference` [R, h, w, C]; same shape.
 
     One affine map a frame, from statistics that are averaged over `smoothing` frames (standard deviation of a
     Gaussian): slow drift is taken out, quick changes stay, nothing flickers. 0 gives the whole clip one map.
     "covariance" matches mean and covariance (Pitié and Kokaram 2007, the linear Monge-Kantorovich map), "mean_std" each
     channel's mean and contrast, "mean" the tint alone. Channels beyond the third, such as alpha, stay as they are.
+    Every frame is looked at, then painted: `on_frames` counts to 2 T, and may raise to cancel.
     """
     if method not in METHODS:
         raise ConfigError(f"method {method!r} is unknown; use one of {', '.join(METHODS)}")
     if not 0.0 <= strength <= 1.0:
         raise ConfigError(f"strength {strength} is outside of 0..1; 0 changes nothing, 1 matches the reference")
-    own = colour_statistics(frames)
+    own = colour_statistics(frames, on_frames)
     own = own.smoothed(smoothing) if smoothing > 0 else own.pooled()
     target = colour_statistics(reference).pooled()
     matrix = torch.lerp(torch.eye(3, dtype=torch.float64), _matrix(own, target, method), strength)
@@ -93,6 +102,8 @@ def anchor_colour(
         centred = frames[chunk, ..., :3] - mean[chunk, None, None]
         moved = torch.einsum("thwc,tkc->thwk", centred, matrix[chunk]) + pivot[chunk, None, None]
         result[chunk, ..., :3] = moved.clamp_(0.0, 1.0)
+        if on_frames is not None:
+            on_frames(len(frames) + min(start + CHUNK, len(frames)))
     return result
 
 

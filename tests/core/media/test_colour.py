@@ -81,3 +81,19 @@ def test_impossible_requests_are_refused():
         anchor_colour(clip, clip, strength=2.0)
     with pytest.raises(ShapeError, match="colours need"):
         anchor_colour(clip[..., :1], clip)
+
+
+def test_frames_are_counted_twice_and_a_broken_one_spoils_no_other():
+    clip, counted = drifting(20), []
+    whole = anchor_colour(clip, REFERENCE, on_frames=counted.append)
+    assert counted == [8, 16, 20, 28, 36, 40]
+    clip[7] = float("nan")
+    broken = anchor_colour(clip, REFERENCE, smoothing=1.0)
+    assert bool(broken[torch.arange(20) != 7].isfinite().all())
+    assert whole.shape == broken.shape
+    with pytest.raises(KeyboardInterrupt):
+        anchor_colour(clip, REFERENCE, on_frames=lambda done: raise_(KeyboardInterrupt()))
+
+
+def raise_(error):
+    raise error
