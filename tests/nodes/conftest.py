@@ -97,3 +97,9 @@ def part(registry) -> Callable[[str], ModuleType]:
     package = str(ROOT).replace(".", "_x_")
     assert package in sys.modules
     return lambda name: importlib.import_module(f"{package}.nodes.{name}")
+
+
+@pytest.fixture(scope="module")
+def parts(nodes, weights, sound_weights):
+    """tests/nodes/sound_parts.py on the tiny weights."""
+    return beside("sound_parts").Parts(nodes, weights, sound_weights)
