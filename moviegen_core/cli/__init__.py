@@ -67,14 +67,11 @@ def _answered(given: Sequence[str], heard: Heard) -> int:
         return FAILED
     except MovieGenError as error:
         return fail(str(error))
-    except MemoryError:
-        return fail("memory ran out; make the clip shorter or smaller")
     except OSError as error:
         return fail(told(error))
     except Exception as error:
         if heard.code:  # libraries take an interrupt while they are loaded for an error of their own
             return fail("interrupted; no unfinished file was left", heard.code)
-        # torch.OutOfMemoryError is a RuntimeError, and so is what its CPU allocator raises.
         if is_memory(error):
             return fail("memory ran out; make the clip shorter or smaller, or use another --device")
         return fail(f"{type(error).__name__}: {error}; MOVIEGEN_DEBUG=1 shows where")

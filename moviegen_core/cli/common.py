@@ -54,9 +54,10 @@ def check_new(path: Path, force: bool, given: Sequence[Path] = (), targets: Sequ
 @contextmanager
 def claimed(path: Path, force: bool = False) -> Iterator[None]:
     """Refuses a name that another command is about to write, and keeps it from others until the block ends."""
-    # Not beside the file, whose folder may not be there yet.
+    # Not beside the file, whose folder may not be there yet; a lock that another user left could not be opened.
+    user = getattr(os, "getuid", int)()
     name = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]
-    with at_once(Path(tempfile.gettempdir()) / f"moviegen-{name}") as ours:
+    with at_once(Path(tempfile.gettempdir()) / f"moviegen-{user}-{name}") as ours:
         if not ours:
             raise ConfigError(f"{path} is being made by another command; choose another name, or wait for it")
         check_new(path, force)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
@@ -27,7 +26,15 @@ from ..models.text import load_text_encoder
 from ..models.video_dit.model import VideoDiT
 from ..ops.attention import Attend, resolve
 from ..ops.memory import keep_large_buffers
-from ..shapes import SIZE_MULTIPLE, SPATIAL_STRIDE, TEMPORAL_STRIDE, LatentShape, check_whole, clip_latent
+from ..shapes import (
+    SIZE_MULTIPLE,
+    SPATIAL_STRIDE,
+    TEMPORAL_STRIDE,
+    LatentShape,
+    check_duration,
+    check_whole,
+    clip_latent,
+)
 from .decode import decode_video, encode_video
 from .parts import find_parts, recommended
 from .sample import EMULATED_STEPS, GUIDANCE_SCALE, STEPS, check_guidance, check_temperature, sample_video
@@ -237,7 +244,7 @@ class MovieGenPipeline:
         check_settings(prompt, negative, fps, seed, steps, guidance_scale)
         shape = self.check_size(num_frames, height, width)
         if audio_length is not None:
-            check_audio_length(audio_length)
+            check_duration(audio_length)
             # What cannot be heard is told before the work.
             self.sound.check(sound_prompt or "", **{"seed": seed, "music": music, **(sound_options or {})})
         if not prompt.strip():
@@ -285,7 +292,7 @@ class MovieGenPipeline:
         clip = film.num_frames / exact_fps(film.fps)
         length = clip
         if seconds is not None:
-            check_audio_length(seconds)
+            check_duration(seconds)
             # A length that was rounded means the clip's own, which is exact to the sample.
             if seconds < clip - 1 / exact_fps(film.fps):
                 length = Fraction(seconds)
@@ -372,12 +379,6 @@ def check_settings(prompt: str, negative: str, fps: float, seed: int, steps: int
     if not 1 <= steps <= 1000:
         raise ConfigError(f"steps {steps} is outside of 1 to 1000; the paper uses {STEPS}")
     check_guidance(guidance_scale)
-
-
-def check_audio_length(seconds: float) -> None:
-    """ConfigError unless a sound can last `seconds`."""
-    if not math.isfinite(seconds) or seconds <= 0:
-        raise ConfigError(f"audio_length {seconds:g} is no duration; use seconds above 0, such as the clip's")
 
 
 def check_fps(fps: float) -> None:

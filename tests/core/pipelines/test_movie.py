@@ -286,7 +286,7 @@ def test_sound_without_weights_or_length_is_refused_before_the_work(pipeline, so
         with pytest.raises(ConfigError, match=remedy):
             sounding("a ball", **SMALL, audio_length=1, on_step=stop, sound_options=options)
     for seconds in (0, float("nan")):
-        with pytest.raises(ConfigError, match="use seconds above 0"):
+        with pytest.raises(ConfigError, match="use a number above 0"):
             sounding("a ball", **SMALL, audio_length=seconds, on_step=stop)
 
 
