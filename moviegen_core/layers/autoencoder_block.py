@@ -43,6 +43,25 @@ class ResBlock(nn.Module):
         return update.add_(kept) if not torch.is_grad_enabled() else update + kept
 
 
+class PointwiseMLP(nn.Module):
+    """norm, then two 1 x 1 convolutions with a swish between them, around which the input passes."""
+
+    def __init__(
+        self, channels: int, hidden: int, groups: int, *, ops: Any = nn,
+        device: torch.device | str | None = None, dtype: torch.dtype | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        factory: dict[str, Any] = {"device": device, "dtype": dtype}
+        self.norm = ops.GroupNorm(groups, channels, eps=NORM_EPS, **factory)
+        self.up = ops.Conv2d(channels, hidden, 1, **factory)
+        self.down = ops.Conv2d(hidden, channels, 1, **factory)
+
+    def forward(self, frames: Tensor, batch: int) -> Tensor:
+        """[B * T, C, H, W] -> the same shape."""
+        update = self.down(swish(self.up(self.norm(frames))))
+        return update.add_(frames) if not torch.is_grad_enabled() else update + frames
+
+
 class Attention(nn.Module):
     """One head over the rows [N, L, C] of a clip, after a group norm and with a residual."""
 

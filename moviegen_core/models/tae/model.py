@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import ConfigError, ShapeError
-from ...layers.autoencoder_block import NORM_EPS, ResBlock, SpatialAttention, TemporalAttention, swish
+from ...layers.autoencoder_block import NORM_EPS, PointwiseMLP, ResBlock, SpatialAttention, TemporalAttention, swish
 from ...layers.conv import Conv25D, Downsample, Upsample, as_clip, as_frames, fold, unfold
 
 LOG_VARIANCE_LIMITS = (-30.0, 20.0)
@@ -34,6 +34,7 @@ class TAEConfig:
     norm_groups: int = 32
     mid_attention: bool = True
     subpixel: bool = False  # steps up turn channels into pixels and frames, and narrow to the next level's channels
+    head_mlp: int = 0  # hidden channels per channel of a pointwise network before the decoder's head; 0: none
     linear_path: bool = False  # a 1 x 1 convolution round the last norm and swish of both halves
     latent_channels: int = 16
     latent_projections: bool = False  # the 1 x 1 convolutions around the latent that older image autoencoders have
@@ -55,6 +56,8 @@ class TAEConfig:
         for name in ("stem_fold", "norm_groups", "latent_channels"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if self.head_mlp < 0:
+            raise ConfigError(f"head_mlp is {self.head_mlp}; it must be at least 0")
         if min((*self.channels, *self.spatial_strides, *self.temporal_strides)) < 1:
             raise ConfigError(
                 f"channels {self.channels} and strides {self.spatial_strides}, {self.temporal_strides} must be at "
@@ -254,6 +257,8 @@ class Decoder(nn.Module):
                 incoming = outgoing
             levels.insert(0, nn.ModuleList(blocks))
         self.levels = nn.ModuleList(levels)
+        hidden = config.head_mlp * widths[0]
+        self.mlp = PointwiseMLP(widths[0], hidden, groups, **factory) if hidden else None
         self.head = Head(widths[0], 3 * config.stem_fold**2, config, **factory)
 
     def forward(self, frames: Tensor, batch: int, *, still: bool = False) -> Tensor:
@@ -261,7 +266,7 @@ class Decoder(nn.Module):
         frames = self.conv_in(frames, batch)
         for layer in _flat([self.mid], reversed(self.levels)):
             frames = layer(frames, batch, still=still) if isinstance(layer, Upsample) else layer(frames, batch)
-        return self.head(frames, batch)
+        return self.head(frames if self.mlp is None else self.mlp(frames, batch), batch)
 
 
 def _per_channel(values: Tensor, like: Tensor) -> Tensor:

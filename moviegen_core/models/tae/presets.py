@@ -9,10 +9,11 @@ NANO = TAEConfig(
     channels=(48, 96, 128, 160),
     spatial_strides=(2, 1, 1),
     stem_fold=4,
-    encoder_blocks=(0, 1, 1, 1),
+    encoder_blocks=(1, 1, 1, 1),
     decoder_blocks=(1, 1, 1, 1),
     norm_groups=8,
     subpixel=True,
+    head_mlp=8,
     linear_path=True,
 )
 

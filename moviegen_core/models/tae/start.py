@@ -1,20 +1,22 @@
-"""A closed-form start: the autoencoder begins as a linear code of blocks of pixels and frames.
+"""What an autoencoder's training starts from: a linear code of blocks of pixels and frames, or a smaller network.
 
-Every residual branch starts at zero, and the layers between them carry the leading principal components of the
-blocks. Training then starts from pictures instead of noise, which is worth many minutes on a CPU.
+For the closed-form start every residual branch is zero, and the layers between them carry the leading principal
+components of the blocks. Training then starts from pictures instead of noise, which is worth many minutes on a CPU.
 """
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ...errors import ConfigError
-from ...layers.autoencoder_block import ResBlock, SpatialAttention
+from ...layers.autoencoder_block import PointwiseMLP, ResBlock, SpatialAttention
 from ...layers.conv import Conv25D, Downsample, Upsample
-from .model import TAE, Head
+from .model import TAE, Head, TAEConfig
 
 START_LOG_VARIANCE = -6.0  # of the posterior, for latents of about unit variance
 SMALLEST_SCALE = 0.02  # of a component's standard deviation, so that none is amplified without bound
@@ -47,6 +49,37 @@ def linear_start(tae: TAE, pixels: Tensor) -> None:
     moments: Any = tae.encoder.head.linear
     moments.weight[latent:] = 0.0
     moments.bias[latent:] = START_LOG_VARIANCE
+
+
+@torch.no_grad()
+def grow(tae: TAE, small: TAE) -> None:
+    """Let a fresh `tae` do what `small` does, which may lack some of its blocks and the network before the head.
+
+    What is new begins silent, and learns from there. ConfigError where the two differ in anything else.
+    """
+    names = ("encoder_blocks", "decoder_blocks", "head_mlp")
+    if replace(small.config, **{name: getattr(tae.config, name) for name in names}) != tae.config:
+        raise ConfigError(
+            f"an autoencoder with {small.config} cannot grow into one with {tae.config}: only "
+            f"{', '.join(names)} may differ"
+        )
+    _pass_through(tae)
+    own, given = tae.state_dict(), small.state_dict()
+    moved = {_grown(key, small.config, tae.config): value for key, value in given.items()}
+    lost = [key for key, value in moved.items() if key not in own or own[key].shape != value.shape]
+    if lost:
+        raise ConfigError(f"the autoencoder to start from is larger: {lost[0]} has no place; choose a larger preset")
+    tae.load_state_dict({**own, **moved})
+
+
+def _grown(key: str, small: TAEConfig, large: TAEConfig) -> str:
+    """The name in a larger network of a tensor of a smaller one: new blocks come first in their level."""
+    match = re.fullmatch(r"(encoder|decoder)\.levels\.(\d+)\.(\d+)\.(.+)", key)
+    if match is None:
+        return key
+    half, level, index, leaf = match[1], int(match[2]), int(match[3]), match[4]
+    counts = [getattr(config, f"{half}_blocks")[level] for config in (small, large)]
+    return f"{half}.levels.{level}.{index + counts[1] - counts[0]}.{leaf}"
 
 
 def _start_space(down: Downsample, up: Upsample, pixels: Tensor, size: int) -> Tensor:
@@ -105,6 +138,9 @@ def _pass_through(tae: TAE) -> None:
             _silence(module.conv2)
             if module.shortcut is not None:
                 _identity(module.shortcut)
+        elif isinstance(module, PointwiseMLP):
+            nn.init.zeros_(module.down.weight)
+            nn.init.zeros_(module.down.bias)
         elif isinstance(module, SpatialAttention):
             nn.init.zeros_(module.out.weight)
             nn.init.zeros_(module.out.bias)

@@ -18,7 +18,7 @@ from ...errors import ConfigError
 from ...media.frames import contact_sheet, from_uint8
 from ...models.tae import presets
 from ...models.tae.model import TAE
-from ...models.tae.start import linear_start
+from ...models.tae.start import grow, linear_start
 from ..basis import basis_of
 from ..clips import ClipConfig, Clips, drawing
 from ..crops import CropConfig, crops, shrink
@@ -70,8 +70,9 @@ class TAERecipe:
     """Sizes, seeds, times and loss weights of nano/tae."""
 
     preset: str = "nano"
-    # Weights of the preset to train on from, a shipped name or a file; empty: from the closed form. Where the decoder
-    # alone learns on, what it reads stays as it was, and whatever was trained on these latents with it.
+    # Weights to train on from, a shipped name or a file, of the preset or of one that it adds blocks to; empty: from
+    # the closed form. Where the decoder alone learns on, what it reads stays as it was, and whatever was trained on
+    # these latents with it.
     start: str = ""
     seed: int = 11
     clips: ClipConfig = field(
@@ -109,7 +110,10 @@ def run(recipe: TAERecipe, workspace: Workspace) -> None:
     tae = TAE(presets.PRESETS[recipe.preset])
     anchor = anchor_of(recipe, workspace)
     if recipe.start:
-        tae.load_state_dict(workspace.begun(recipe.start, "tae", "nano-tae").state_dict())
+        begun = workspace.begun(recipe.start, "tae", "nano-tae")
+        assert isinstance(begun, TAE)
+        tae.reset_parameters()
+        grow(tae, begun)
     else:
         tae.reset_parameters()
         linear_start(tae, start_clips(clips, recipe.start_clips, recipe.seed))

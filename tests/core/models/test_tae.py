@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from moviegen_core.errors import CheckpointError, ConfigError, ShapeError
 from moviegen_core.models import catalog, conversion, loading
 from moviegen_core.models.tae.checkpoint import complete, image_keys, recognise
 from moviegen_core.models.tae.model import TAEConfig
-from moviegen_core.models.tae.start import linear_start
+from moviegen_core.models.tae.start import grow, linear_start
 
 IMAGE_LIKE = TAEConfig(
     channels=(8, 8, 16, 16), norm_groups=4, encoder_blocks=(1, 1, 1, 1), decoder_blocks=(2, 2, 2, 2), latent_channels=4
@@ -18,7 +19,8 @@ FOLDED = TAEConfig(
     channels=(48, 48, 56, 56), spatial_strides=(2, 1, 1), stem_fold=4, encoder_blocks=(0, 0, 1, 0),
     decoder_blocks=(1, 0, 0, 1), norm_groups=8, subpixel=True, linear_path=True,
 )  # fmt: skip
-CONFIGS = {"image_like": IMAGE_LIKE, "folded": FOLDED}
+GROWN = replace(FOLDED, encoder_blocks=(1, 0, 1, 1), decoder_blocks=(2, 0, 1, 1), head_mlp=2)
+CONFIGS = {"image_like": IMAGE_LIKE, "folded": FOLDED, "grown": GROWN}
 
 
 def build(config, seed=0, scramble=True):
@@ -211,6 +213,28 @@ def test_linear_start_already_reconstructs_smooth_clips():
     assert after < 1e-3 < before
 
 
+@torch.no_grad()
+def test_grown_network_does_what_the_smaller_did_until_its_new_parts_speak():
+    small, large = build(FOLDED), build(GROWN, seed=1, scramble=False)
+    small.set_statistics(torch.randn(16), torch.rand(16) + 0.5)
+    pixels = torch.rand(1, 3, 9, 16, 16) * 2 - 1
+    grow(large, small)
+    assert torch.equal(large.decode(large.encode(pixels)), small.decode(small.encode(pixels)))
+    for part in (large.encoder.levels[0][0].conv2.spatial, large.decoder.mlp.down):
+        part.bias.add_(0.1)
+    assert not torch.allclose(large.encode(pixels), small.encode(pixels))
+    assert not torch.allclose(large.decode(small.encode(pixels)), small.decode(small.encode(pixels)))
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [(GROWN, "has no place"), (replace(FOLDED, latent_channels=8), "may differ"), (IMAGE_LIKE, "may differ")],
+)
+def test_only_a_smaller_network_of_the_same_kind_grows(given, reason):
+    with pytest.raises(ConfigError, match=reason):
+        grow(build(FOLDED), build(given))
+
+
 def test_linear_start_is_refused_without_a_linear_path():
     with pytest.raises(ConfigError, match="linear_path"):
         linear_start(build(IMAGE_LIKE), torch.zeros(1, 3, 8, 16, 16))
@@ -226,6 +250,8 @@ def test_sizes_and_lengths_that_do_not_fit_are_refused():
         tae.decode(torch.zeros(1, 4, 2, 2, 2), 17)
     with pytest.raises(ConfigError, match="strides"):
         TAEConfig(channels=(8, 8))
+    with pytest.raises(ConfigError, match="head_mlp is -1"):
+        replace(FOLDED, head_mlp=-1)
     with pytest.raises(ConfigError, match="at least one block"):
         TAEConfig(channels=(32, 32, 64, 64), encoder_blocks=(1, 1, 0, 1))
 
