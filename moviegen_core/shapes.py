@@ -20,6 +20,7 @@ PATCH_SIZE = (1, 2, 2)  # latent frames, rows, columns per token
 SIZE_MULTIPLE = SPATIAL_STRIDE * PATCH_SIZE[1]  # pixel sizes that give whole tokens
 SOUND_SAMPLE_RATE = 48_000  # Hz (paper, figure 28)
 SOUND_HOP = 1920  # samples per sound frame
+SOUND_LATENT_CHANNELS = 128
 SOUND_LATENT_RATE = SOUND_SAMPLE_RATE // SOUND_HOP  # sound frames a second: 25
 
 MAX_SECONDS = 1e6  # of anything: eleven days
@@ -84,16 +85,16 @@ class LatentShape:
         return self.batch, self.channels, self.frames, self.rows, self.columns
 
 
-def latent_frames(num_frames: int, temporal_stride: int = TEMPORAL_STRIDE) -> int:
+def latent_frames(num_frames: int) -> int:
     """Pixel frames -> latent frames, rounded up: 1 -> 1, 8 -> 1, 9 -> 2, 256 -> 32."""
     if num_frames < 1:
         raise ShapeError(f"a clip of {num_frames} frames was asked for; it needs at least 1")
-    return -(-num_frames // temporal_stride)
+    return -(-num_frames // TEMPORAL_STRIDE)
 
 
-def decoded_frames(frames: int, temporal_stride: int = TEMPORAL_STRIDE) -> int:
+def decoded_frames(frames: int) -> int:
     """Latent frames -> frames that the decoder gives before spurious ones are dropped."""
-    return frames * temporal_stride
+    return frames * TEMPORAL_STRIDE
 
 
 def clip_latent(num_frames: int, height: int, width: int, *, batch: int = 1) -> LatentShape:

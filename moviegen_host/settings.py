@@ -112,8 +112,9 @@ def _unknown(name: str, known: list[Setting], workflow: Workflow) -> str:
             return f"--set {name}: this input of {label(node_id, node)} comes from {source}; set it there"
     names = list(dict.fromkeys(filter(None, (text for one in known for text in (one.alias, one.name, one.full_name)))))
     close = difflib.get_close_matches(name, names, 3)
-    listed = close or names[:LISTED]
-    hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(listed)}"
+    listed = list(dict.fromkeys(one.alias or one.name for one in known))
+    rest = "; --list-settings shows all" if len(listed) > LISTED else ""
+    hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(listed[:LISTED])}{rest}"
     return f"--set {name}: no input has this name; {hint}" if names else f"--set {name}: the workflow has no inputs"
 
 

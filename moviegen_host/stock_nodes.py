@@ -12,7 +12,8 @@ from . import io, session, ui
 from .video import VideoCodec, VideoComponents, VideoContainer, VideoFromComponents, VideoFromFile, refuse_unwritable
 
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
-FILMS = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v"})
+# What moviegen_core.media.formats reads; the host loads the core only where a node works.
+FILMS = frozenset({".mp4", ".m4v", ".mov", ".webm", ".mkv", ".ts", ".m2ts", ".mts", ".m2t", ".avi"})
 SOUNDS = frozenset({".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac"})
 ANY_SIZE = (64, 64)  # rows, columns of the mask of a picture without transparency, as ComfyUI gives it
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from moviegen_core.media import colour, join
@@ -16,8 +15,8 @@ from moviegen_core.ops.windows import CURVES
 
 from . import convert
 from .runtime import host
+from .runtime.media import single, whole_file
 from .sockets import InputImpl, io
-from .sound_tools import single, whole_file
 
 CATEGORY = "MovieGen/tools"
 ALIASES = ["movie gen", "moviegen"]
@@ -165,11 +164,11 @@ def as_clip(video: Any) -> join.Clip:
         refuse_hdr(source)
         return join.clip_of(source)
     parts = video.get_components()
-    images = parts.images[..., :3]
+    images = parts.images
     silent = parts.audio is None or not parts.audio["waveform"].numel()
     waveform, rate = (None, 48000) if silent else single(parts.audio)
     return join.Clip(
-        windows=lambda: (part.to("cpu", torch.float32).movedim(-1, 0) * 2.0 - 1.0 for part in images.split(WINDOW)),
+        windows=lambda: (convert.pixels(part.to("cpu")) for part in images.split(WINDOW)),
         num_frames=len(images),
         height=images.shape[1],
         width=images.shape[2],

@@ -10,6 +10,7 @@ and stock nodes may concatenate, average and pad conditionings without knowing a
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,11 +22,13 @@ from moviegen_core.errors import ShapeError
 from moviegen_core.pipelines.sample import MAX_TEMPERATURE
 from moviegen_core.shapes import LATENT_CHANNELS, SIZE_MULTIPLE, latent_frames
 
+logger = logging.getLogger(__name__)
+
 USUAL_TEMPERATURE = 0.8  # of a sampler's noise: what the shipped models, the only ones at hand, are best sampled with
 TEMPERATURE = {"default": USUAL_TEMPERATURE, "min": 0.0, "max": MAX_TEMPERATURE, "step": 0.05}
 # Of an empty LATENT: pixels and frames per latent of the model that it was made for, until a sampler has filled it.
 EMPTY_RATIOS = ("downscale_ratio_spacial", "downscale_ratio_temporal")
-ENCODERS = ("ul2", "metaclip", "byt5")
+ENCODERS = ("ul2", "metaclip", "byt5")  # in the order in which CONDITIONINGs hold them, which files store
 NO_VIDEO = "this MODEL makes no video; connect Load Movie Gen Model"
 NO_TAE = "this VAE is no temporal autoencoder of Movie Gen; connect Load Temporal Autoencoder, or use VAE {verb}"
 
@@ -36,18 +39,33 @@ def to_images(pixels: Tensor) -> Tensor:
     return frames.to("cpu", torch.float32).add(1.0).div_(2.0).clamp_(0.0, 1.0)
 
 
+def pixels(images: Tensor) -> Tensor:
+    """IMAGE [T, H, W, C] in 0..1 -> pixels [3, T, H, W] in [-1, 1], fp32; one channel is grey, a fourth is left out.
+
+    What lies outside of 0..1 is moved to its ends, what is no number becomes black.
+    """
+    _check_images(images)
+    frames = images[..., :3].expand(-1, -1, -1, 3).movedim(-1, 0).float()
+    if bool(frames.isnan().any()):
+        logger.warning("of %d pictures some hold values that are no numbers; they are black there", len(images))
+    return frames.nan_to_num(0.0).clamp_(0.0, 1.0).mul_(2.0).sub_(1.0)
+
+
+def _check_images(images: Tensor) -> None:
+    if images.ndim != 4 or images.shape[-1] not in (1, 3, 4) or not images.shape[1] * images.shape[2]:
+        raise ShapeError(f"a picture batch of shape {tuple(images.shape)} was given; it must be [frames, H, W, 3]")
+
+
 def from_images(images: Tensor) -> Tensor:
     """IMAGE [T, H, W, C] in 0..1 -> pixels [1, 3, T, H, W] in [-1, 1], cut to multiples of 16 around the middle."""
-    if images.ndim != 4 or images.shape[-1] not in (1, 3, 4):
-        raise ShapeError(f"a picture batch of shape {tuple(images.shape)} was given; it must be [frames, H, W, 3]")
+    _check_images(images)
     height, width = (size - size % SIZE_MULTIPLE for size in images.shape[1:3])
     if not height or not width:
         raise ShapeError(
             f"pictures of {images.shape[2]} x {images.shape[1]} pixels are too small; use at least {SIZE_MULTIPLE}"
         )
     top, left = (images.shape[1] - height) // 2, (images.shape[2] - width) // 2
-    cut = images[:, top : top + height, left : left + width, :3].expand(-1, -1, -1, 3)
-    return cut.permute(3, 0, 1, 2).unsqueeze(0).float() * 2.0 - 1.0
+    return pixels(images[:, top : top + height, left : left + width]).unsqueeze(0)
 
 
 def sigmas(times: Tensor) -> Tensor:
@@ -72,10 +90,15 @@ def shown_frames(latent: Mapping[str, Any]) -> int | None:
     return known if fits else None
 
 
-def check_clip_latent(samples: Any) -> Tensor:
-    """The samples of a LATENT that is a clip of Movie Gen, [B, 16, T, h, w]; ShapeError for any other."""
+def refuse_nested(samples: Any) -> None:
+    """ShapeError for samples of picture and sound in one LATENT."""
     if getattr(samples, "is_nested", False):
         raise ShapeError("this latent holds picture and sound; separate them first, with LTXV Separate AV Latent")
+
+
+def check_clip_latent(samples: Any) -> Tensor:
+    """The samples of a LATENT that is a clip of Movie Gen, [B, 16, T, h, w]; ShapeError for any other."""
+    refuse_nested(samples)
     if samples.ndim != 5 or samples.shape[1] != LATENT_CHANNELS:
         raise ShapeError(
             f"a latent of shape {tuple(samples.shape)} is not of this video model, which reads [batch, "

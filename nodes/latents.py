@@ -54,7 +54,7 @@ class PlanFrames(io.ComfyNode):
                     max=256,
                     optional=True,
                     advanced=True,
-                    tooltip="For the family custom: lengths are a multiple of so many frames ...",
+                    tooltip="For the family custom: lengths are multiple * n + extra frames.",
                 ),
                 io.Int.Input(
                     "extra",
@@ -63,7 +63,7 @@ class PlanFrames(io.ComfyNode):
                     max=256,
                     optional=True,
                     advanced=True,
-                    tooltip="... and so many frames more.",
+                    tooltip="For the family custom: frames beyond the multiples, such as the first one.",
                 ),
             ],
             outputs=[
@@ -167,8 +167,7 @@ class JoinLatents(io.ComfyNode):
 def time_axis(latent: dict[str, Any]) -> int:
     """Axis of the latent that is time: video [B, C, T, h, w]; sound [B, C, T], [B, C, F, T] or LTX's [B, C, T, F]."""
     samples = latent["samples"]
-    if getattr(samples, "is_nested", False):
-        raise ShapeError("this latent holds picture and sound; separate them first, with LTXV Separate AV Latent")
+    convert.refuse_nested(samples)
     if samples.ndim in (3, 5):
         return 2
     if samples.ndim == 4 and latent.get("type") == "audio":

@@ -6,14 +6,15 @@ from typing import Any
 
 from moviegen_core.errors import ConfigError
 from moviegen_core.media.timeline import clip_samples
-from moviegen_core.pipelines.soundtrack import check_length
-from moviegen_core.shapes import SOUND_SAMPLE_RATE
+from moviegen_core.pipelines.sound_request import LONGEST_SECONDS, check_samples
+from moviegen_core.shapes import MAX_FPS, SOUND_SAMPLE_RATE
 
 from .runtime import files, host
+from .runtime.media import clip_seconds
 from .runtime.sound_eyes import MATCH, VISION
 from .sockets import FrameEncoders, io
 from .sound_latent import empty_sound
-from .sound_tools import ALIASES, CATEGORY, clip_seconds
+from .sound_tools import ALIASES, CATEGORY
 
 
 class AudioModelLoader(io.ComfyNode):
@@ -152,13 +153,13 @@ class EmptySoundLatent(io.ComfyNode):
                 io.Video.Input("video", optional=True, tooltip="The video whose length it gets. Any frame rate."),
                 io.Image.Input("images", optional=True, tooltip="Or frames, whose length is their number over fps."),
                 io.Float.Input(
-                    "fps", default=24.0, min=0.001, max=1000.0, step=0.001, tooltip="Frames a second of the images."
+                    "fps", default=16.0, min=0.001, max=MAX_FPS, step=0.001, tooltip="Frames a second of the images."
                 ),
                 io.Float.Input(
                     "seconds",
                     default=10.0,
                     min=0.01,
-                    max=1800.0,
+                    max=LONGEST_SECONDS,
                     step=0.1,
                     tooltip="Length, when neither video nor images are connected.",
                 ),
@@ -169,8 +170,8 @@ class EmptySoundLatent(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, video: Any = None, images: Any = None, fps: float = 24.0, seconds: float = 10.0, batch_size: int = 1
+        cls, video: Any = None, images: Any = None, fps: float = 16.0, seconds: float = 10.0, batch_size: int = 1
     ) -> io.NodeOutput:
         """Zeros that cover the clip; the last latent frame may reach beyond it."""
         samples = clip_samples(clip_seconds(video, images, fps, seconds), SOUND_SAMPLE_RATE)
-        return io.NodeOutput(empty_sound(check_length(samples), batch_size))
+        return io.NodeOutput(empty_sound(check_samples(samples), batch_size))

@@ -8,22 +8,25 @@ from typing import Any
 
 from torch import Tensor
 
-from moviegen_core.errors import ConfigError, ShapeError
+from moviegen_core.errors import ConfigError
 from moviegen_core.media.pictures import timed_windows
 from moviegen_core.media.timeline import clip_samples, timeline
 from moviegen_core.pipelines.known_sound import known_sound
-from moviegen_core.pipelines.soundtrack import check_length, request_caption, watch_frames
-from moviegen_core.shapes import SOUND_SAMPLE_RATE, sound_latent_frames
+from moviegen_core.pipelines.sound import CONTEXT_SECONDS
+from moviegen_core.pipelines.sound_request import LONGEST_SECONDS, check_samples, request_caption
+from moviegen_core.pipelines.watching import WATCH_FRAMES, watch_frames
+from moviegen_core.shapes import MAX_FPS, SOUND_LATENT_CHANNELS, SOUND_SAMPLE_RATE, sound_latent_frames
 
+from . import convert
 from .runtime import host
+from .runtime.media import clip_seconds, single, trim, whole_file
 from .sockets import FrameEncoders, io
 from .sound_convert import FRAMES, pack_frames
-from .sound_latent import LATENT_CHANNELS, empty_sound, length_of, with_known
-from .sound_tools import ALIASES, CATEGORY, clip_seconds, single, trim, whole_file
+from .sound_latent import empty_sound, length_of, with_known
+from .sound_tools import ALIASES, CATEGORY
 from .sound_windows import check_sound_latent
 
-WATCHED_FRAMES = 16  # that are looked at together
-CONTEXT = {"default": 5.0, "min": 0.0, "max": 60.0, "step": 0.1}  # seconds; the paper's
+CONTEXT = {"default": CONTEXT_SECONDS, "min": 0.0, "max": 60.0, "step": 0.1}
 
 
 class VideoToSound(io.ComfyNode):
@@ -50,9 +53,9 @@ class VideoToSound(io.ComfyNode):
                 io.Image.Input("images", optional=True, tooltip="Or its frames."),
                 io.Float.Input(
                     "fps",
-                    default=24.0,
+                    default=16.0,
                     min=0.001,
-                    max=1000.0,
+                    max=MAX_FPS,
                     step=0.001,
                     tooltip="Frames a second of the images; 23.976 and 29.97 mean 24000/1001 and 30000/1001.",
                 ),
@@ -60,7 +63,7 @@ class VideoToSound(io.ComfyNode):
                     "seconds",
                     default=8.0,
                     min=0.01,
-                    max=1800.0,
+                    max=LONGEST_SECONDS,
                     step=0.1,
                     tooltip="Length, when neither video nor images are connected.",
                 ),
@@ -101,24 +104,26 @@ class VideoToSound(io.ComfyNode):
             outputs=[
                 io.Conditioning.Output(display_name="positive", tooltip="What the sound is made from."),
                 io.Conditioning.Output(display_name="negative", tooltip="What guidance leads away from."),
-                io.Latent.Output(display_name="latent", tooltip="An empty latent of the clip's length."),
+                io.Latent.Output(
+                    display_name="latent", tooltip="A latent of the clip's length, empty but for context_audio."
+                ),
             ],
         )
 
     @classmethod
     def execute(
-        cls, clip: Any, frame_encoders: Any = None, video: Any = None, images: Any = None, fps: float = 24.0,
+        cls, clip: Any, frame_encoders: Any = None, video: Any = None, images: Any = None, fps: float = 16.0,
         seconds: float = 8.0, text: str = "", music: str = "", quality: float = 7.0, music_likelihood: float = 0.0,
         negative_text: str = "", context_audio: Any = None, vae: Any = None,
     ) -> io.NodeOutput:  # fmt: skip
         """The length comes from the video, else the images, else the seconds."""
-        samples = check_length(clip_samples(clip_seconds(video, images, fps, seconds), SOUND_SAMPLE_RATE))
+        samples = check_samples(clip_samples(clip_seconds(video, images, fps, seconds), SOUND_SAMPLE_RATE))
         seen: dict[str, Any] = {}
         if video is not None or images is not None:
             if frame_encoders is None:
                 raise ConfigError(
-                    "a video was given without frame encoders, so it cannot be heard; connect Load Frame Encoders "
-                    "(Movie Gen), or take its length alone with Empty Sound Latent (Movie Gen)"
+                    "a video was given without frame encoders, so no sound can be made for it; connect Load Frame "
+                    "Encoders (Movie Gen), or take its length alone with Empty Sound Latent (Movie Gen)"
                 )
             seen[FRAMES] = pack_frames(_watch(frame_encoders, video, images, fps, sound_latent_frames(samples)))
         said = bool(text.strip() or music.strip())
@@ -160,7 +165,7 @@ class ExtendSound(io.ComfyNode):
                     "seconds",
                     default=8.0,
                     min=0.01,
-                    max=1800.0,
+                    max=LONGEST_SECONDS,
                     step=0.1,
                     tooltip="Seconds that are added, when no latent is connected.",
                 ),
@@ -185,8 +190,8 @@ class ExtendSound(io.ComfyNode):
         waveform, rate = single(audio)
         own = clip_samples(Fraction(waveform.shape[1], rate), SOUND_SAMPLE_RATE)
         if latent is None:
-            latent = empty_sound(check_length(own + clip_samples(seconds, SOUND_SAMPLE_RATE)))
-        check_sound_latent(latent, LATENT_CHANNELS)
+            latent = empty_sound(check_samples(own + clip_samples(seconds, SOUND_SAMPLE_RATE)))
+        check_sound_latent(latent, SOUND_LATENT_CHANNELS)
         whole = length_of(latent)
         if own >= whole:
             raise ConfigError(
@@ -237,8 +242,8 @@ class FillSound(io.ComfyNode):
         """Known on both sides of the gap."""
         waveform, rate = single(audio)
         if latent is None:
-            latent = empty_sound(check_length(clip_samples(Fraction(waveform.shape[1], rate), SOUND_SAMPLE_RATE)))
-        check_sound_latent(latent, LATENT_CHANNELS)
+            latent = empty_sound(check_samples(clip_samples(Fraction(waveform.shape[1], rate), SOUND_SAMPLE_RATE)))
+        check_sound_latent(latent, SOUND_LATENT_CHANNELS)
         known = known_sound(*_start_of(waveform, rate, length_of(latent)), gaps=[(start, end)])
         return io.NodeOutput(with_known(latent, vae, known, context_seconds, gap=(start, end)))
 
@@ -267,19 +272,10 @@ def _watch(eyes: Any, video: Any, images: Any, fps: float, num_latents: int) -> 
         if video is not None:
             parts = video.get_components()
             images, fps = parts.images, parts.frame_rate
-        windows, rate = _windows(images), fps
+        windows, rate = (convert.pixels(part) for part in images.split(WATCH_FRAMES)), fps
         progress = host.Progress(max(1, len(images)))
     seen, _ = watch_frames(encoders, windows, rate, seconds=1, on_frames=progress)
     return seen.features(num_latents)
-
-
-def _windows(images: Tensor) -> Iterator[Tensor]:
-    """IMAGE [T, H, W, C] in 0..1 -> pixel windows [3, t, H, W] in [-1, 1]."""
-    if images.ndim != 4 or images.shape[-1] not in (1, 3, 4) or not images.shape[1] * images.shape[2]:
-        raise ShapeError(f"a picture batch of shape {tuple(images.shape)} was given; it must be [frames, H, W, 3]")
-    for window in images.split(WATCHED_FRAMES):
-        pixels = window[..., :3].expand(-1, -1, -1, 3).movedim(-1, 0).float()
-        yield pixels.nan_to_num(0.0).clamp(0.0, 1.0) * 2.0 - 1.0
 
 
 def _part(

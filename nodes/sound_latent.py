@@ -12,18 +12,17 @@ from typing import Any
 import torch
 
 from moviegen_core.pipelines.known_sound import Known, check_known, encode_known, without
-from moviegen_core.shapes import SOUND_HOP, SOUND_SAMPLE_RATE, sound_latent_frames
+from moviegen_core.shapes import SOUND_HOP, SOUND_LATENT_CHANNELS, SOUND_SAMPLE_RATE, sound_latent_frames
 
 from .runtime import host
 from .sound_windows import CONTEXT_KEY, noise_rows
 
-LATENT_CHANNELS = 128
 LENGTH_KEY, PIECES_KEY = "num_samples", "moviegen_known_sound"
 
 
 def empty_sound(num_samples: int, batch: int = 1) -> dict[str, Any]:
     """LATENT of `batch` sounds of which nothing is known."""
-    zeros = torch.zeros(batch, LATENT_CHANNELS, sound_latent_frames(num_samples))
+    zeros = torch.zeros(batch, SOUND_LATENT_CHANNELS, sound_latent_frames(num_samples))
     return {"samples": zeros, "type": "audio", LENGTH_KEY: num_samples}
 
 

@@ -11,16 +11,17 @@ from torch import Tensor
 from moviegen_core.conditioning.sound import SoundConditioning
 from moviegen_core.errors import ConfigError, ShapeError
 from moviegen_core.flow import solver as solvers
+from moviegen_core.pipelines.sample import MAX_GUIDANCE, MAX_STEPS
 from moviegen_core.pipelines.sound import GUIDANCE_SCALE, METHODS
 from moviegen_core.pipelines.sound_scoring import match_scorer
 from moviegen_core.pipelines.soundtrack import finish_sound
-from moviegen_core.shapes import SOUND_SAMPLE_RATE
+from moviegen_core.shapes import SOUND_LATENT_CHANNELS, SOUND_SAMPLE_RATE
 
 from .convert import TEMPERATURE, USUAL_TEMPERATURE
 from .runtime import host
 from .sockets import FrameEncoders, io, ui
 from .sound_convert import FRAMES
-from .sound_latent import LATENT_CHANNELS, PIECES_KEY, length_of
+from .sound_latent import PIECES_KEY, length_of
 from .sound_tools import ALIASES, CATEGORY
 from .sound_windows import check_sound_latent
 
@@ -115,14 +116,14 @@ class SoundSampler(io.ComfyNode):
                     "steps",
                     default=NANO_STEPS,
                     min=1,
-                    max=1000,
+                    max=MAX_STEPS,
                     tooltip="More steps, cleaner sound, more time. Paper: 64; 16 suit the shipped model.",
                 ),
                 io.Float.Input(
                     "cfg",
                     default=GUIDANCE_SCALE,
                     min=0.0,
-                    max=100.0,
+                    max=MAX_GUIDANCE,
                     step=0.1,
                     tooltip="How strictly video and text are followed. 1 is no guidance and takes half the time.",
                 ),
@@ -150,10 +151,10 @@ class SoundSampler(io.ComfyNode):
                     "picture_cfg",
                     default=0.0,
                     min=0.0,
-                    max=100.0,
+                    max=MAX_GUIDANCE,
                     step=0.1,
                     tooltip="How strictly the picture alone is followed; cfg is then the words' alone. Above cfg, hits "
-                    "keep closer to the picture. 0: both as one, a third faster.",
+                    "keep closer to the picture. 0: both as one, in a third less time.",
                 ),
                 FrameEncoders.Input(
                     "frame_encoders",
@@ -216,7 +217,7 @@ class SoundDecode(io.ComfyNode):
     @classmethod
     def execute(cls, samples: dict[str, Any], vae: Any, channels: str = "mono", audioUI: Any = None) -> io.NodeOutput:
         """Item by item; known pieces come back sample for sample but for up to 50 ms beside their joins."""
-        latent, length = check_sound_latent(samples, LATENT_CHANNELS), length_of(samples)
+        latent, length = check_sound_latent(samples, SOUND_LATENT_CHANNELS), length_of(samples)
         codec, known = host.sound_codec(vae, latent.shape[2]), samples.get(PIECES_KEY, ())
         progress, made = host.Progress(len(latent)), []
         for one in latent.split(1):

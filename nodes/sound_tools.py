@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import io as files
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -15,14 +12,15 @@ from torch import Tensor
 from moviegen_core.errors import MediaError, ShapeError
 from moviegen_core.media import loudness, mux, sound_edit
 from moviegen_core.media.timeline import clip_samples, frames_seconds, timeline
+from moviegen_core.shapes import MAX_FPS
 
 from .runtime import host
+from .runtime.media import as_audio, clip_seconds, single, sounds, whole_file
 from .sockets import InputImpl, io
 
 CATEGORY = "MovieGen/sound"
 ALIASES = ["movie gen", "moviegen", "sound"]
 CUSTOM = "custom"
-_copies: WeakKeyDictionary[files.BytesIO, Path] = WeakKeyDictionary()  # of films in memory, for what reads files
 GAIN = {"default": 0.0, "min": -60.0, "max": 24.0, "step": 0.5}  # dB
 
 
@@ -100,7 +98,7 @@ class FitAudio(io.ComfyNode):
                     "fps",
                     default=24.0,
                     min=0.001,
-                    max=1000.0,
+                    max=MAX_FPS,
                     step=0.001,
                     tooltip="Frames a second of the images; 23.976 and 29.97 mean 24000/1001 and 30000/1001.",
                 ),
@@ -134,11 +132,11 @@ class FitAudio(io.ComfyNode):
         fade_out: float = 0.0,
     ) -> io.NodeOutput:
         """The length comes from the video, else the images, else the seconds."""
-        waveform, rate = _batch(audio)
+        waveform, rate = sounds(audio)
         samples = clip_samples(clip_seconds(video, images, fps, seconds), rate)
         fades = {"fade_in": round(fade_in * rate), "fade_out": round(fade_out * rate)}
         fitted = sound_edit.fit(waveform, samples, mode, **fades, join=round(sound_edit.JOIN_SECONDS * rate))
-        return io.NodeOutput(_audio(fitted, rate))
+        return io.NodeOutput(as_audio(fitted, rate))
 
 
 class MixAudio(io.ComfyNode):
@@ -202,8 +200,8 @@ class MixAudio(io.ComfyNode):
         length: str = "longest",
     ) -> io.NodeOutput:
         """Item by item of the batch; a single sound goes with every item of the other."""
-        first, first_rate = _batch(audio)
-        second, second_rate = _batch(added)
+        first, first_rate = sounds(audio)
+        second, second_rate = sounds(added)
         count = max(len(first), len(second))
         if not {len(first), len(second)} <= {1, count}:
             raise ShapeError(f"batches of {len(first)} and {len(second)} sounds cannot be mixed; use one, or as many")
@@ -223,7 +221,7 @@ class MixAudio(io.ComfyNode):
                 leads=True,
             )
             mixed.append(sound_edit.mix([base, over], rate, samples))
-        return io.NodeOutput(_audio(torch.stack(mixed), rate))
+        return io.NodeOutput(as_audio(torch.stack(mixed), rate))
 
 
 class NormaliseLoudness(io.ComfyNode):
@@ -263,7 +261,7 @@ class NormaliseLoudness(io.ComfyNode):
     @classmethod
     def execute(cls, audio: Any, target: dict[str, Any]) -> io.NodeOutput:
         """Presets by name, or the custom numbers."""
-        waveform, rate = _batch(audio)
+        waveform, rate = sounds(audio)
         name = target["target"]
         if name == CUSTOM:
             aim = loudness.Target(float(target["lufs"]), float(target["true_peak_db"]))
@@ -273,7 +271,7 @@ class NormaliseLoudness(io.ComfyNode):
         first = done[0]
         # Minus infinity is no JSON, and widgets cannot show it.
         shown = max(first.lufs, -70.0), max(first.true_peak_db, -200.0)
-        return io.NodeOutput(_audio(torch.stack([one.waveform for one in done]), rate), *shown)
+        return io.NodeOutput(as_audio(torch.stack([one.waveform for one in done]), rate), *shown)
 
 
 class StereoFromMono(io.ComfyNode):
@@ -305,60 +303,8 @@ class StereoFromMono(io.ComfyNode):
     @classmethod
     def execute(cls, audio: Any, width: float = 0.5) -> io.NodeOutput:
         """Item by item."""
-        waveform, rate = _batch(audio)
-        return io.NodeOutput(_audio(torch.stack([sound_edit.widen(one, rate, width) for one in waveform]), rate))
-
-
-def _audio(waveform: Tensor, sample_rate: int) -> dict[str, Any]:
-    return {"waveform": waveform, "sample_rate": sample_rate}
-
-
-def _batch(audio: Any) -> tuple[Tensor, int]:
-    """AUDIO -> float32 [B, C, S] on the CPU without invalid samples, and its rate; MediaError for no sound at all."""
-    if audio is None:
-        raise MediaError("there is no sound: the video it comes from may be silent; connect another AUDIO")
-    waveform, rate = audio["waveform"], int(audio["sample_rate"])
-    if waveform.ndim == 2:
-        waveform = waveform.unsqueeze(0)
-    if waveform.ndim != 3 or not waveform.shape[0] * waveform.shape[1]:
-        raise ShapeError(f"a sound of shape {tuple(waveform.shape)} was given; AUDIO holds [batch, channels, samples]")
-    if not waveform.shape[2]:
-        raise MediaError("the sound is empty (0 samples); give one that lasts longer than 0 seconds")
-    return waveform.detach().float().cpu().nan_to_num(0.0, 0.0, 0.0), rate
-
-
-def single(audio: Any) -> tuple[Tensor, int]:
-    """AUDIO of one sound -> float32 [C, S] without invalid samples, and its rate."""
-    waveform, rate = _batch(audio)
-    if len(waveform) > 1:
-        raise ShapeError(f"a batch of {len(waveform)} sounds was given; one video takes one: mix or pick one before")
-    return waveform[0], rate
-
-
-def whole_file(video: Any, trimmed: bool = False) -> Path | None:
-    """The file that holds exactly this VIDEO; None for one in memory or, unless `trimmed`, cut out of a file."""
-    if not isinstance(video, InputImpl.VideoFromFile) or (any(trim(video)) and not trimmed):
-        return None
-    source = video.get_stream_source()
-    if isinstance(source, files.BytesIO):
-        path = _copies.get(source)
-        if path is None or not path.exists():
-            path = host.temporary_file(".mp4")
-            path.write_bytes(source.getbuffer())
-            _copies[source] = path
-        return path
-    return Path(source)
-
-
-def trim(video: Any) -> tuple[float, float]:
-    """Start and length in seconds of a cut-out VIDEO, zeros for a whole one."""
-    if hasattr(video, "get_active_trim_window"):
-        return video.get_active_trim_window()
-    # ComfyUI before that method keeps them private; there is no other way to know.
-    start = getattr(video, "_VideoFromFile__start_time", 0.0)
-    if start < 0:  # counted from the end
-        start = max(0.0, InputImpl.VideoFromFile(video.get_stream_source()).get_duration() + start)
-    return start, getattr(video, "_VideoFromFile__duration", 0.0)
+        waveform, rate = sounds(audio)
+        return io.NodeOutput(as_audio(torch.stack([sound_edit.widen(one, rate, width) for one in waveform]), rate))
 
 
 def _set_in_memory(
@@ -373,24 +319,8 @@ def _set_in_memory(
             rate = max(rate, original_rate)
             tracks.append(sound_edit.Track(waveform=original, sample_rate=original_rate, gain_db=original_gain_db))
         samples = clip_samples(frames_seconds(len(parts.images), float(parts.frame_rate)), rate)
-        audio = _audio(sound_edit.mix(tracks, rate, samples).unsqueeze(0), rate)
+        audio = as_audio(sound_edit.mix(tracks, rate, samples).unsqueeze(0), rate)
     components = dataclasses.replace(parts, audio=audio)
     depth = video.get_bit_depth() if hasattr(video, "get_bit_depth") else 8
     extra = {} if depth == 8 else {"bit_depth": depth}
     return InputImpl.VideoFromComponents(components, **extra)
-
-
-def clip_seconds(video: Any, images: Any, fps: float, seconds: float) -> Fraction | float:
-    """Exact length of the clip that a sound shall fit."""
-    if video is not None:
-        source = whole_file(video)
-        if source is not None:
-            return timeline(source).seconds
-        if isinstance(video, InputImpl.VideoFromFile):
-            return video.get_duration()
-        return frames_seconds(video.get_frame_count(), float(video.get_frame_rate()))
-    if images is not None:
-        return frames_seconds(len(images), float(fps))
-    if seconds <= 0:
-        raise MediaError("the sound has nothing to fit; connect a video or images, or set seconds above 0")
-    return seconds

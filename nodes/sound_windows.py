@@ -15,12 +15,22 @@ from torch import Tensor
 from moviegen_core.conditioning.sound import LATENT_RATE
 from moviegen_core.errors import ConfigError, ShapeError
 from moviegen_core.ops.windows import windows
-from moviegen_core.pipelines.sound import CONTEXT_SECONDS, METHODS, WINDOW_SECONDS, window_frames
+from moviegen_core.pipelines.sound import (
+    CONTEXT_SECONDS,
+    METHODS,
+    WINDOW_SECONDS,
+    check_method,
+    to_make,
+    window_frames,
+    window_runs,
+)
+from moviegen_core.pipelines.sound_scoring import Scorer, check_scorer
 
 CONTEXT_KEY = "context_seconds"  # of a LATENT: how much of the known sound is heard
-WINDOWS_KEY, SAMPLING_KEY = "moviegen_windows", "moviegen_sampling"  # of a MODEL: its long form, its file's advice
+WINDOWS_KEY = "moviegen_windows"  # of a MODEL: its long form
 
 NO_SOUND = "this model makes no sound; connect Load Movie Gen Audio Model"
+NO_CODEC = "this VAE is no Movie Gen sound codec; connect Load DAC-VAE (Movie Gen)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,19 +44,59 @@ class Windows:
 
     def __post_init__(self) -> None:
         window_frames(self.window_seconds, self.context_seconds)
-        if self.method not in METHODS:
-            raise ConfigError(f"long-form method {self.method!r} is unknown; use one of {', '.join(METHODS)}")
-        if self.method == "multidiffusion" and self.beams > 1:
-            raise ConfigError(f"multidiffusion has no {self.beams} beams; set beams to 1 or choose extend")
+        check_method(self.method, self.beams)
+
+    @classmethod
+    def recommended(cls, sampling: Mapping[str, Any]) -> Windows:
+        """Windows that a model's file recommends, else the paper's."""
+        return cls(**{name: sampling[name] for name in ("window_seconds", "context_seconds") if name in sampling})
 
     def slices(self, length: int) -> list[slice]:
         """Windows of `length` sound frames."""
         return windows(length, *window_frames(self.window_seconds, self.context_seconds))
 
 
-def recommended(sampling: Mapping[str, Any]) -> Windows:
-    """Windows that a model's file recommends, else the paper's."""
-    return Windows(**{name: sampling[name] for name in ("window_seconds", "context_seconds") if name in sampling})
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Plan:
+    """What is made of the sounds of a LATENT, and from which seeds: the same seed, the same sound on every host."""
+
+    samples: Tensor  # [B, C, L]
+    kept: Tensor  # bool [B, L]: sound frames that are known
+    part: slice  # of the sound frames: what is looked at; the windows are its own
+    slices: list[slice]  # windows; one where all of them are made at once
+    wanted: list[list[slice]]  # of each sound, those windows in which something is unknown
+    branches: int  # times that a window is made from each of the beginnings that go on
+    beams: int
+
+    @classmethod
+    def of(
+        cls, latent: Mapping[str, Any], channels: int, windows: Windows, candidates: int, scorer: Scorer | None
+    ) -> Plan:
+        """For a model of so many latent `channels`; ConfigError or ShapeError for what cannot be made."""
+        samples, kept = check_sound_latent(latent, channels), kept_frames(latent)
+        part = span(kept, float(latent.get(CONTEXT_KEY, windows.context_seconds)))
+        branches = max(candidates, windows.beams)
+        check_method(windows.method, branches)
+        check_scorer(branches, scorer)
+        length = part.stop - part.start
+        slices = windows.slices(length) if windows.method == "extend" else [slice(0, length)]
+        wanted = [to_make(slices, known) for known in kept[:, part]]
+        return cls(
+            samples=samples, kept=kept, part=part, slices=slices, wanted=wanted, branches=branches, beams=windows.beams
+        )
+
+    def runs(self, sounds: int | None = None) -> int:
+        """Windows that are made of all sounds, or of the first so many."""
+        return sum(window_runs(wanted, self.branches, self.beams) for wanted in self.wanted[:sounds])
+
+    def seed(self, first: int, item: int) -> int:
+        """Seed of a sound's first window; the others follow it, whatever is known of the sounds before."""
+        return first + item * window_runs(self.slices, self.branches, self.beams)
+
+    def put(self, made: Tensor, item: int, grown: Tensor) -> None:
+        """Write what was made of one sound's part, [1, C, l], into `made` [B, C, L], but for what is known."""
+        own, stays = made[item, :, self.part], self.kept[item, self.part].to(made.device)
+        made[item, :, self.part] = torch.where(stays, own, grown[0].to(made))
 
 
 def kept_frames(latent: Mapping[str, Any]) -> Tensor:

@@ -51,8 +51,8 @@ class TextEncode(io.ComfyNode):
                     options=[AS_TEXT, *CAMERA_MOTIONS, *SHOT_TYPES],
                     optional=True,
                     advanced=True,
-                    tooltip="The paper's camera words, put before the prompt; the text then says nothing of the "
-                    "camera.",
+                    tooltip="The paper's camera words, put before the prompt; a motion replaces what the text says of "
+                    "the camera.",
                 ),
             ],
             outputs=[io.Conditioning.Output(tooltip="The encoded prompt, for any sampler.")],

@@ -9,6 +9,7 @@ import torch
 from moviegen_core.errors import ConfigError
 from moviegen_core.flow import solver as solvers
 from moviegen_core.flow import times
+from moviegen_core.pipelines.sample import MAX_GUIDANCE, MAX_STEPS
 from moviegen_core.shapes import SPATIAL_STRIDE, TEMPORAL_STRIDE, clip_latent, decoded_frames
 
 from . import convert
@@ -67,7 +68,7 @@ class LinearQuadraticSigmas(io.ComfyNode):
             description="Small even steps at first, then growing ones: N steps imitated by few. For any flow model.",
             search_aliases=[*ALIASES, "scheduler", "sigmas", "linear quadratic schedule", "flow matching schedule"],
             inputs=[
-                io.Int.Input("steps", default=50, min=1, max=1000, tooltip="Steps taken. The paper takes 50."),
+                io.Int.Input("steps", default=50, min=1, max=MAX_STEPS, tooltip="Steps taken. The paper takes 50."),
                 io.Int.Input(
                     "emulated_steps",
                     default=1000,
@@ -139,12 +140,12 @@ class VideoSampler(io.ComfyNode):
                     control_after_generate=True,
                     tooltip="Another seed, another video; the same seed gives the same video on every device.",
                 ),
-                io.Int.Input("steps", default=50, min=1, max=1000, tooltip="More steps, finer motion, more time."),
+                io.Int.Input("steps", default=50, min=1, max=MAX_STEPS, tooltip="More steps, finer motion, more time."),
                 io.Float.Input(
                     "cfg",
                     default=3.0,
                     min=0.0,
-                    max=100.0,
+                    max=MAX_GUIDANCE,
                     step=0.1,
                     tooltip="How strictly the prompt is followed. 1 is no guidance and takes half the time. "
                     "The shipped nano model wants 3, the paper 7.5.",

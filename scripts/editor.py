@@ -22,27 +22,12 @@ SIZE = {"width": 1500, "height": 900}
 PATIENCE = 240_000  # ms; a busy machine draws a frame a second
 START = 600  # s for ComfyUI on a busy machine
 STUDIO = "import sys; from moviegen_core.cli import main; sys.exit(main())"
-# Without these, ComfyUI greets a new user with dialogs, and its page asks for files that are not there.
-FIRST_SETTINGS = {
-    "Comfy.TutorialCompleted": True,
-    "Comfy.Notification.ShowVersionUpdates": False,
-    "Comfy.Workflow.ShowMissingModelsWarning": False,
-    "Comfy.Execution.PreviewMethod": "auto",
-}
-FIRST_FILES = {"user.css": "", "comfy.templates.json": "[]"}
+PREVIEWS = {"Comfy.Execution.PreviewMethod": "auto"}
 # What the editor itself says of its own start, whatever the server.
 HARMLESS = re.compile(
     r"graph accessed before initialization|net::ERR_(INTERNET|NAME|CONNECTION)|comfy\.org|deprecated"
     r"|404 http://[\w.:]+/user\.css|huggingface\.co"  # ComfyUI's own first graph asks there for its models
 )
-
-SET_WIDGETS = """wanted => {
-    for (const [type, values] of Object.entries(wanted)) {
-        const node = app.rootGraph.nodes.find(one => one.type === type);
-        for (const [name, value] of Object.entries(values))
-            node.widgets.find(one => one.name === name).value = value;
-    }
-}"""
 
 LISTEN = """() => {
     window.heard = {};
@@ -65,48 +50,6 @@ LISTEN = """() => {
         }
     }, 50);
 }"""
-
-FAULTS = """() => {
-    const graph = app.rootGraph, problems = [];
-    for (const node of graph.nodes) {
-        if (node.has_errors || !LiteGraph.registered_node_types[node.type]) problems.push('node ' + node.type);
-        for (const input of node.inputs ?? [])
-            if (input.link != null && !graph.links.get(input.link)) problems.push('link into ' + node.type);
-    }
-    for (const link of graph.links.values()) {
-        const from = graph.getNodeById(link.origin_id), to = graph.getNodeById(link.target_id);
-        if (!from?.outputs[link.origin_slot] || !to?.inputs[link.target_slot]) problems.push('link ' + link.id);
-    }
-    const boxes = graph.nodes.map(one => [one.pos[0], one.pos[1] - 30, one.size[0], one.size[1] + 30]);
-    for (const [index, [x, y, width, height]] of boxes.entries())
-        for (const [other, [x2, y2, width2, height2]] of boxes.entries())
-            if (other > index && x + width > x2 && x2 + width2 > x && y + height > y2 && y2 + height2 > y)
-                problems.push(graph.nodes[index].type + ' covers ' + graph.nodes[other].type);
-    return problems;
-}"""
-
-DROP = """async source => {
-    const film = await (await fetch(source)).blob();
-    app.rootGraph.clear();
-    const carried = new DataTransfer();
-    carried.items.add(new File([film], 'film.mp4', {type: 'video/mp4'}));
-    const place = {dataTransfer: carried, bubbles: true, cancelable: true, clientX: 700, clientY: 600};
-    app.canvas.canvas.dispatchEvent(new DragEvent('drop', place));
-}"""
-
-
-def write_media(folder: Path) -> None:
-    """Films and a sound under the names that templates load."""
-    import torch
-
-    from moviegen_core.media.movie import write_movie
-    from moviegen_core.media.sound import write_sound
-
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ("film.mp4", "first.mp4", "second.mp4"):
-        write_movie(torch.zeros(3, 8, 64, 64), folder / name, 16, torch.zeros(1, 24000))
-    write_sound(torch.zeros(1, 4800), 48000, folder / "music.wav")
-    shutil.copy(ROOT / "workflows/bouncing_ball.mp4", folder)
 
 
 def write_model_names(folder: Path) -> None:
@@ -138,14 +81,14 @@ def studio(folder: Path) -> Iterator[str]:
 @contextmanager
 def comfyui(base: Path, program: Path, python: str) -> Iterator[str]:
     """The address of the ComfyUI in `program` over an empty `base` folder with this pack; it ends with the block."""
+    from moviegen_host.studio.userdata import FIRST_SETTINGS, UserRoutes
+
     (base / "custom_nodes").mkdir(parents=True)
     (base / "custom_nodes" / PACK).symlink_to(ROOT)
     write_model_names(base / "models")
-    user = base / "user" / "default"
-    for name in ("workflows", "subgraphs"):
-        (user / name).mkdir(parents=True)
-    for name, text in {**FIRST_FILES, "comfy.settings.json": json.dumps(FIRST_SETTINGS)}.items():
-        (user / name).write_text(text, encoding="utf-8")
+    # Else ComfyUI greets a new user with dialogs, and its page asks for files that are not there.
+    settings = UserRoutes(base / "user" / "default").settings_file
+    settings.write_text(json.dumps({**FIRST_SETTINGS, **PREVIEWS}), encoding="utf-8")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -231,18 +174,6 @@ def open_template(
         " && window.app.rootGraph?.nodes.length >= nodes",
         arg=[template, nodes],
     )
-
-
-def add_by_search(page: Any, name: str) -> None:
-    """Opens the search for nodes, types a node's name and takes what is found first."""
-    page.evaluate("app.extensionManager.command.execute('Workspace.SearchBox.Toggle')")
-    page.locator("input:focus").fill(name[:32])  # fuzzy search finds nothing for more characters
-    page.get_by_text(name).or_(page.get_by_text("Blueprint")).first.wait_for()
-    page.wait_for_timeout(2500)  # the list follows the typing
-    page.keyboard.press("Enter")
-    page.wait_for_timeout(300)
-    # A new node may follow the mouse until it is put down.
-    page.mouse.click(SIZE["width"] / 2, SIZE["height"] / 2)
 
 
 def run(page: Any) -> None:

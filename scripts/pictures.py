@@ -7,14 +7,13 @@ Nothing is chosen: each prompt gets one film, of the given seed.
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
-from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
+from drawing import draw_named, say
 from PIL import Image
 from torch import Tensor
 
@@ -38,34 +37,41 @@ CLIP_SEEDS = (0, 1, 2)  # of the toybox's test split, for the autoencoder
 THUMBNAIL = 384
 
 
-def gallery(pipeline: MovieGenPipeline, seed: int) -> Path:
+@cache
+def pipeline() -> MovieGenPipeline:
+    """The shipped models."""
+    return MovieGenPipeline.from_pretrained("nano")
+
+
+def gallery(seed: int) -> list[Path]:
     """docs/media/gallery.webp: the films of all prompts side by side, playing."""
     films = []
     for prompt in PROMPTS:
         say(prompt)
-        films.append(to_images(film(pipeline, prompt, seed)))
+        films.append(to_images(film(prompt, seed)))
     target = ROOT / "docs" / "media" / "gallery.webp"
     moments = [np.asarray(beside(list(moment))) for moment in zip(*films, strict=True)]
     save_webp(np.stack(moments), target, fps=FPS)
-    return target
+    return [target]
 
 
-def autoencoder(pipeline: MovieGenPipeline, seed: int) -> Path:
+def autoencoder(seed: int) -> list[Path]:
     """docs/media/autoencoder.jpg: clips that training never saw, each above what comes back."""
     rows = []
     for number in CLIP_SEEDS:
         scene = toybox.sample_scene(seed * 1000 + number, split="test", duration_seconds=SECONDS)
         frames = seconds_to_frames(SECONDS, FPS)
         pixels = from_uint8(toybox.render(scene, num_frames=frames, fps=FPS, height=128, width=128))
-        rebuilt = torch.cat(list(pipeline.reconstruct(pixels[None])), dim=2)[0]
+        rebuilt = torch.cat(list(pipeline().reconstruct(pixels[None])), dim=2)[0]
         rows += [pixels[:, :: frames // 8], rebuilt[:, :: frames // 8].clamp(-1, 1)]
     target = ROOT / "docs" / "media" / "autoencoder.jpg"
     contact_sheet(torch.cat(rows, dim=1), 8).save(target, quality=88)
-    return target
+    return [target]
 
 
-def thumbnails(pipeline: MovieGenPipeline, seed: int) -> Path:
+def thumbnails(seed: int) -> list[Path]:
     """workflows/NAME.jpg for every workflow that makes a video or a picture of a prompt: a frame of that prompt."""
+    drawn = []
     for path in sorted((ROOT / "workflows").glob("text_to_*.json")):
         settings = json.loads(path.read_text(encoding="utf-8"))
         prompt = prompt_of(settings)
@@ -74,10 +80,11 @@ def thumbnails(pipeline: MovieGenPipeline, seed: int) -> Path:
             continue  # sound_pictures.py draws those with sound
         say(f"{path.name}: {prompt}")
         temperature = None if "MovieGenVideoSampler" in types else 1.0  # stock samplers know no other
-        frames = to_images(film(pipeline, prompt, seed, temperature))
+        frames = to_images(film(prompt, seed, temperature))
         picture = frames[len(frames) // 2].resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BICUBIC)
-        picture.save(path.with_suffix(".jpg"), quality=88)
-    return ROOT / "workflows"
+        drawn.append(path.with_suffix(".jpg"))
+        picture.save(drawn[-1], quality=88)
+    return drawn
 
 
 def prompt_of(workflow: dict) -> str | None:
@@ -90,9 +97,9 @@ def prompt_of(workflow: dict) -> str | None:
     return node["widgets_values"][names.index(widget)]
 
 
-def film(pipeline: MovieGenPipeline, prompt: str, seed: int, temperature: float | None = None) -> Tensor:
+def film(prompt: str, seed: int, temperature: float | None = None) -> Tensor:
     """[3, T, H, W] in [-1, 1]."""
-    made = pipeline(prompt, num_frames=seconds_to_frames(SECONDS, FPS), fps=FPS, seed=seed, temperature=temperature)
+    made = pipeline()(prompt, num_frames=seconds_to_frames(SECONDS, FPS), fps=FPS, seed=seed, temperature=temperature)
     return torch.cat([window[0] for window in made.windows()], dim=1)
 
 
@@ -107,27 +114,6 @@ def beside(pictures: list[Image.Image]) -> Image.Image:
     return whole
 
 
-def say(line: str) -> None:
-    """One line on stderr."""
-    print(f"pictures: {line}", file=sys.stderr, flush=True)
-
-
-KINDS = {"gallery": gallery, "autoencoder": autoencoder, "thumbnails": thumbnails}
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Draw the kinds that were named, all by default."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"{', '.join(KINDS)}; all by default")
-    parser.add_argument("--seed", type=int, default=3)
-    arguments = parser.parse_args(argv)
-    unknown = sorted(set(arguments.kinds) - set(KINDS))
-    if unknown:
-        parser.error(f"{', '.join(unknown)} cannot be drawn; choose from {', '.join(KINDS)}")
-    pipeline = MovieGenPipeline.from_pretrained("nano")
-    for kind in arguments.kinds or KINDS:
-        print(KINDS[kind](pipeline, arguments.seed))
-
-
 if __name__ == "__main__":
-    main()
+    kinds = {"gallery": gallery, "autoencoder": autoencoder, "thumbnails": thumbnails}
+    draw_named(kinds, __doc__, seed=3)

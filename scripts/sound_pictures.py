@@ -7,14 +7,13 @@ Nothing is chosen: a thumbnail shows what its workflow writes as it is; every ot
 
 from __future__ import annotations
 
-import argparse
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from drawing import draw_named, say, titled
 from PIL import Image, ImageDraw
 from torch import Tensor
 
@@ -26,7 +25,8 @@ from moviegen_core.media.spectrogram import LEFT, sound_picture
 from moviegen_core.pipelines.known_sound import known_sound
 from moviegen_core.pipelines.sound import CONTEXT_SECONDS, LATENT_RATE, WINDOW_SECONDS, joins
 from moviegen_core.pipelines.sound_scoring import MatchScorer
-from moviegen_core.pipelines.soundtrack import SoundPipeline, condition_sound, watch_video
+from moviegen_core.pipelines.soundtrack import SoundPipeline, condition_sound
+from moviegen_core.pipelines.watching import watch_video
 from moviegen_core.shapes import SOUND_SAMPLE_RATE, sound_latent_frames
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,7 +37,7 @@ THUMBNAIL, FRAMES = 384, 3  # pixels a side; frames above the sound of a film
 WIDE, STRIP = 960, 8
 KNOWN_SECONDS, WHOLE_SECONDS, GAP = 4.0, 8.0, (3.0, 5.0)
 CANDIDATES = 4
-SAID = ("A ball bounces on stone.", "Rain.", "Wind, and a robot that rolls.")
+SAID = ("The sound of a ball bouncing on stone.", "Rain.", "The sound of a robot rolling. Wind can be heard.")
 MARK, BEST = "#ffffff", "#7bd88f"
 
 
@@ -80,9 +80,10 @@ def help_pages(seed: int) -> list[Path]:
 
     say("audio_model_loader")
     asked = [
-        sound_picture(pipeline(text, seconds=4, seed=seed).waveform, SOUND_SAMPLE_RATE, WIDE, 150) for text in SAID
+        (text, sound_picture(pipeline(text, seconds=4, seed=seed).waveform, SOUND_SAMPLE_RATE, WIDE, 150))
+        for text in SAID
     ]
-    drawn.append(save(contact_sheet(asked, 1, SAID), HELP / "audio_model_loader.jpg"))
+    drawn.append(save(titled(asked), HELP / "audio_model_loader.jpg"))
 
     say("long_sound")
     minute = pipeline("Rain and wind.", music="Quiet, dreamy music with long chords.", seconds=60, seed=seed).waveform
@@ -143,26 +144,5 @@ def save(picture: Image.Image, path: Path) -> Path:
     return path
 
 
-def say(line: str) -> None:
-    """One line on stderr."""
-    print(f"sound pictures: {line}", file=sys.stderr, flush=True)
-
-
-KINDS = {"thumbnails": thumbnails, "help": help_pages}
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Draw the kinds that were named, all by default."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"{', '.join(KINDS)}; all by default")
-    parser.add_argument("--seed", type=int, default=7)
-    arguments = parser.parse_args(argv)
-    unknown = sorted(set(arguments.kinds) - set(KINDS))
-    if unknown:
-        parser.error(f"{', '.join(unknown)} cannot be drawn; choose from {', '.join(KINDS)}")
-    for kind in arguments.kinds or KINDS:
-        print(*KINDS[kind](arguments.seed), sep="\n")
-
-
 if __name__ == "__main__":
-    main()
+    draw_named({"thumbnails": thumbnails, "help": help_pages}, __doc__, seed=7)

@@ -8,17 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError
+from ..media.formats import CONTAINERS
 from ..shapes import check_duration
 from .common import Progress, add_placement, check_new, check_target, claimed, say
 
 if TYPE_CHECKING:
     from ..media.timeline import Timeline
 
-FILMS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".ts")
+FILMS = tuple(CONTAINERS)
 SOUNDS = (".wav", ".flac")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 EXAMPLES = """examples:
-  moviegen sound clip.mp4 -o out.mp4                           hear a film; its pictures are copied bit for bit
+  moviegen sound clip.mp4 -o out.mp4                           make a film's sound; its pictures are copied bit for bit
   moviegen sound clip.mp4 --prompt "rain" --music "calm piano"
   moviegen sound --seconds 20 --prompt "rain on a roof" -o rain.wav
   moviegen sound --known rain.wav --seconds 60 -o longer.wav   go on from a sound
@@ -37,7 +38,7 @@ def add_sound(commands: Any) -> None:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    sound.add_argument("video", nargs="?", type=Path, help="the film to hear; any length, any frame rate")
+    sound.add_argument("video", nargs="?", type=Path, help="the film to make sound for; any length, any frame rate")
     sound.add_argument("--prompt", default="", help="what is heard, in plain English (default: the pictures decide)")
     sound.add_argument("--music", default="", help="which music is heard with it (default: none)")
     sound.add_argument("--seconds", type=float, help="length of a sound without a film")
@@ -110,11 +111,12 @@ def _made(arguments: argparse.Namespace, output: Path, film: Timeline | None, le
     """Make the sound, and save it alone or in its film."""
     video = arguments.video
     from ..media.timeline import clip_samples
-    from ..pipelines.soundtrack import SoundPipeline, check_length
+    from ..pipelines.sound_request import check_samples
+    from ..pipelines.soundtrack import SoundPipeline
     from ..shapes import SOUND_SAMPLE_RATE
 
     if length is not None:
-        check_length(clip_samples(length, SOUND_SAMPLE_RATE))
+        check_samples(clip_samples(length, SOUND_SAMPLE_RATE))
     seconds, known = _known(arguments, length)
     pipeline = SoundPipeline.from_pretrained(
         arguments.model, device=arguments.device, dtype=arguments.dtype, attend=arguments.attention
@@ -218,7 +220,7 @@ def _known(arguments: argparse.Namespace, film_seconds: float | None) -> tuple[f
         return arguments.seconds, []
     from ..media.sound import read_sound
     from ..pipelines.known_sound import known_sound
-    from ..pipelines.soundtrack import LONGEST_SECONDS
+    from ..pipelines.sound_request import LONGEST_SECONDS
 
     total = film_seconds if arguments.seconds is None else arguments.seconds
     begin = None if arguments.at == "end" else _place(arguments.at)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..errors import ConfigError, ShapeError
+from ..media.timeline import exact_fps
 from ..models.sound_match.model import MOMENT_RATE, SoundMatch
 from ..shapes import SOUND_LATENT_RATE
 from .text import Encodes
@@ -111,9 +112,9 @@ class SoundConditioning:
             context_mask=None if self.context_mask is None else self.context_mask[:, start:stop],
         )
 
-    def with_frames(self, frames: Tensor | None, mask: Tensor | None = None) -> SoundConditioning:
-        """The same for other pictures: features [B, L, F] and mask [B, L]."""
-        return replace(self, frames=frames, frames_mask=mask)
+    def with_frames(self, frames: Tensor) -> SoundConditioning:
+        """The same for other pictures: features [B, L, F], all of which count."""
+        return replace(self, frames=frames, frames_mask=None)
 
     def with_context(self, context: Tensor | None, mask: Tensor | None = None) -> SoundConditioning:
         """The same with other known sound: [B, C, L] and [B, L]."""
@@ -241,7 +242,7 @@ def watch(
     on_frames: Callable[[int], None] | None = None,
 ) -> Watched:  # fmt: skip
     """Shows a clip to the encoders, window by window; arguments as for `frame_features`."""
-    rate = None if fps is None else _rate(fps)
+    rate = None if fps is None else exact_fps(fps)
     sights: list[Tensor] = []
     sight_times: list[float] = []
     seen: list[Tensor] = []
@@ -319,12 +320,6 @@ def nearest(times: Tensor, wanted: Tensor) -> Tensor:
     after = torch.searchsorted(times, wanted).clamp(max=len(times) - 1)
     before = (after - 1).clamp(min=0)
     return torch.where((wanted - times[before]).abs() <= (times[after] - wanted).abs(), before, after)
-
-
-def _rate(fps: float | Fraction) -> Fraction:
-    if not (math.isfinite(fps) and fps > 0):
-        raise ConfigError(f"{fps} frames a second were given; use a number above 0, such as 24")
-    return Fraction(fps)
 
 
 def _timed(window: Window, rate: Fraction | None, before: int) -> tuple[Tensor, list[float]]:

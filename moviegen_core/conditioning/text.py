@@ -1,7 +1,7 @@
 """Prompt -> conditioning: UL2 and MetaCLIP read the whole prompt, ByT5 only the text to be shown.
 
 The frame rate rides in front of the prompt as a tag ("FPS-16"), as in the paper (section 3.4). The
-empty prompt has no valid token at all: it is the null condition of classifier-free guidance.
+empty prompt has no valid token at all: it is the null condition of classifier-free guidance (assumption).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ConfigError
+from ..models.text.model import ROLES
 from .types import Conditioning
 
 logger = logging.getLogger(__name__)
@@ -51,6 +52,8 @@ _QUOTED = re.compile(
     r"|(?<!\w)‘((?:[^‘’]|(?<=\w)’(?=\w))+)’(?!\w)"
     rf"|(?<![\w'])'(?=\S)(?!{_CLIPPINGS})((?:[^']|(?<=\w)'(?=\w))+)(?<=\S)'(?!\w)"
 )
+_SENTENCES = re.compile(r"(?<=[.!?])\s+")
+_OF_CAMERA = re.compile(r"(the camera|(static|still|steady|fixed) camera)\b[^\"]*$", re.IGNORECASE)
 _CAMERA = re.compile(rf"\s*({'|'.join(CAMERA_MOTIONS + SHOT_TYPES)})\s*(?:[.,:;]\s*|$)", re.IGNORECASE)
 
 
@@ -69,7 +72,7 @@ class TextEncoders:
     byt5: Encodes | None = None
 
     def __post_init__(self) -> None:
-        missing = [name for name in ("ul2", "metaclip", "byt5") if getattr(self, name) is None]
+        missing = [name for name in ROLES if getattr(self, name) is None]
         if len(missing) == 3:
             raise ConfigError("no text encoder was given; load at least one of ul2, metaclip, byt5")
         for name in missing:
@@ -94,16 +97,22 @@ def split_camera(prompt: str) -> tuple[str | None, str]:
 
 
 def add_camera(prompt: str, camera: str) -> str:
-    """Put a camera motion or shot type in front of the prompt, replacing the prefix of the same kind if it has one.
+    """Put a camera motion or shot type in front of the prompt, replacing what the prompt says of the same.
 
-    The paper prepends the class to the caption (section 3.2.1); the exact wording is an assumption.
+    That is its prefix, and for a motion also sentences about the camera ("The camera pans left."). The paper prepends
+    the class to the caption (section 3.2.1); the exact wording is an assumption.
     """
     camera = camera.strip().lower()
+    camera = "static shot" if camera == "static" else camera
     if camera not in CAMERA_MOTIONS + SHOT_TYPES:
         raise ConfigError(f"{camera!r} is no known camera motion; use one of {', '.join(CAMERA_MOTIONS + SHOT_TYPES)}")
     present, rest = split_camera(prompt)
     if present is not None and (present in CAMERA_MOTIONS) == (camera in CAMERA_MOTIONS):
         prompt = rest
+    if camera in CAMERA_MOTIONS:
+        sentences = _SENTENCES.split(prompt.strip())
+        kept = [sentence for sentence in sentences if not _OF_CAMERA.match(sentence)]
+        prompt = prompt if len(kept) == len(sentences) else " ".join(kept)
     return f"{camera.capitalize()}. {prompt}".strip()
 
 

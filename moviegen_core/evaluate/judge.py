@@ -25,9 +25,9 @@ from .rough import check_roughness, rough
 SEED = 6_000_000  # far from every training seed
 
 
-def load_judge(device: str = "cpu") -> Judge:
-    """The shipped judge."""
-    judge = loading.load(weights.path("nano/judge"), device=device, dtype=torch.float32, network="judge")
+def load_judge() -> Judge:
+    """The shipped judge, on the CPU."""
+    judge = loading.load(weights.path("nano/judge"), device="cpu", dtype=torch.float32, network="judge")
     assert isinstance(judge, Judge)
     return judge
 
@@ -78,9 +78,9 @@ def evaluate(
     return report
 
 
-def load_autoencoder(device: str = "cpu") -> TAE:
-    """The shipped autoencoder."""
-    tae = loading.load(weights.path("nano/tae"), device=device, dtype=torch.float32, network="tae")
+def load_autoencoder() -> TAE:
+    """The shipped autoencoder, on the CPU."""
+    tae = loading.load(weights.path("nano/tae"), device="cpu", dtype=torch.float32, network="tae")
     assert isinstance(tae, TAE)
     return tae
 

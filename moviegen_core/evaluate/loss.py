@@ -16,12 +16,15 @@ import torch
 from ..conditioning.text import encode_prompt
 from ..errors import ConfigError
 from ..flow import path
+from ..media.timeline import clip_samples
 from ..pipelines.decode import encode_video
 from ..pipelines.movie import MovieGenPipeline
 from ..pipelines.sample import make_noise
 from ..pipelines.sound import make_noise as make_sound_noise
-from ..pipelines.soundtrack import LONGEST_SECONDS, SoundPipeline, condition_sound, request_caption, watch_frames
-from ..shapes import LatentShape
+from ..pipelines.sound_request import check_samples, request_caption
+from ..pipelines.soundtrack import SoundPipeline, condition_sound
+from ..pipelines.watching import watch_frames
+from ..shapes import SOUND_SAMPLE_RATE, LatentShape
 from ..toybox import Scene, captions, sample_scene, sound, sound_captions
 from .path import path_times
 from .report import write_report
@@ -81,8 +84,7 @@ def asked_of(network: str, model: str, clip: dict[str, Any], seconds: float) -> 
     if network == "video":
         return partial(clip_errors, MovieGenPipeline.from_pretrained(model)), clip
     if network == "audio":
-        if not 0 < seconds <= LONGEST_SECONDS:
-            raise ConfigError(f"sounds of {seconds:g} s were asked for; use more than 0 and up to {LONGEST_SECONDS:g}")
+        check_samples(clip_samples(seconds, SOUND_SAMPLE_RATE))
         return partial(sound_errors, SoundPipeline.from_pretrained(model)), {"seconds": seconds}
     raise ConfigError(f"network {network!r} is unknown; use video or audio")
 

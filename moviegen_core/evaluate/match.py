@@ -18,8 +18,10 @@ from ..conditioning.sound import SoundConditioning
 from ..devices import choose
 from ..errors import ConfigError
 from ..pipelines.sound_parts import SoundParts, load_sound_parts
+from ..pipelines.sound_request import request_caption
 from ..pipelines.sound_scoring import MatchScorer
-from ..pipelines.soundtrack import condition_sound, request_caption, watch_frames
+from ..pipelines.soundtrack import condition_sound
+from ..pipelines.watching import watch_frames
 from ..shapes import SOUND_SAMPLE_RATE, sound_latent_frames
 from ..toybox import Scene, sound, sound_captions
 from .report import write_report

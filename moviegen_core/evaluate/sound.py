@@ -115,9 +115,9 @@ def long_joins(model: str, seconds: float) -> list[float]:
     return joins(sound_latent_frames(round(seconds * RATE)), asked["window_seconds"], asked["context_seconds"])
 
 
-def load_sound_judge(device: str = "cpu") -> SoundJudge:
-    """The shipped sound judge."""
-    judge = loading.load(weights.path("nano/sound_judge"), device=device, dtype=torch.float32, network="sound_judge")
+def load_sound_judge() -> SoundJudge:
+    """The shipped sound judge, on the CPU."""
+    judge = loading.load(weights.path("nano/sound_judge"), device="cpu", dtype=torch.float32, network="sound_judge")
     assert isinstance(judge, SoundJudge)
     return judge
 

@@ -21,6 +21,7 @@ from ..conditioning.text import Encodes
 from ..errors import ConfigError
 from ..media.frames import from_uint8
 from ..models.text import load_text_encoder
+from ..models.text.model import ROLES
 from ..models.vision.checkpoint import PROJECTIONS, load_vision_tower
 from ..pipelines.parts import find_parts
 from ..toybox import Scene, captions, render, sample_scene
@@ -49,11 +50,11 @@ def evaluate(
     """
     if fitted < 2 or clips < RIVALS:  # a single one has no spread
         raise ConfigError(f"{fitted} fitted and {clips} asked captions were given; at least 2 and {RIVALS} are needed")
-    files = find_parts(model, ("ul2", "metaclip", "byt5", "metaclip_vision"))
+    files = find_parts(model, (*ROLES, "metaclip_vision"))
     known = [sample_scene(SEED + number, split="train") for number in range(fitted)]
     asked = [sample_scene(SEED + fitted + number, split=("test", "heldout")[number % 2]) for number in range(clips)]
     report: dict[str, Any] = {"model": model, "fitted": fitted, "clips": clips}
-    roles = [role for role in ("ul2", "metaclip", "byt5") if role in files]
+    roles = [role for role in ROLES if role in files]
     if not roles:
         raise ConfigError(f"{model} holds no text encoder (ul2, metaclip, byt5); there is nothing to measure")
     for role in roles:

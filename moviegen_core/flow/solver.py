@@ -26,8 +26,7 @@ def integrate(
     `on_step(step, steps, estimate)` is called with step counted from 1; raising from it cancels. ConfigError where a
     velocity is not finite.
     """
-    if solver not in SOLVERS:
-        raise ConfigError(f"solver {solver!r} is unknown; use one of {', '.join(SOLVERS)}")
+    check_solver(solver)
     points = times.detach().to("cpu", torch.float64)
     if points.ndim != 1 or len(points) < 2 or not bool((points[1:] > points[:-1]).all()):
         raise ConfigError("times must be a rising list of at least two numbers; use flow.times to make one")
@@ -48,6 +47,12 @@ def integrate(
             on_step(step + 1, steps, estimate_data(sample, slope, torch.tensor(start)))
         sample = torch.add(sample, slope, alpha=end - start)
     return sample
+
+
+def check_solver(solver: str) -> None:
+    """ConfigError for an unknown solver."""
+    if solver not in SOLVERS:
+        raise ConfigError(f"solver {solver!r} is unknown; use one of {', '.join(SOLVERS)}")
 
 
 def _times(value: float, sample: Tensor) -> Tensor:

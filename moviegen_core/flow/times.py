@@ -33,7 +33,8 @@ def linear_quadratic(steps: int, emulated_steps: int = 1000, kind: Kind = "slope
         raise ConfigError(f"linear-quadratic kind {kind!r} is unknown; use one of {', '.join(KINDS)}")
     if emulated_steps < steps:
         raise ConfigError(
-            f"emulated_steps {emulated_steps} is fewer than the {steps} steps taken; use {steps} or more (paper: 1000)"
+            f"emulated_steps {emulated_steps} is fewer than the {steps} steps taken; use {steps} or more "
+            "(paper: 250 or 1000)"
         )
     straight = steps // 2
     curved = steps - straight

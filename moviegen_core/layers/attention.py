@@ -24,7 +24,7 @@ def merge_heads(x: Tensor) -> Tensor:
 
 
 class _Attention(nn.Module):
-    """Projections without bias, and the optional normalisation of queries and keys."""
+    """Projections without bias (assumption for sound), and the optional normalisation of queries and keys."""
 
     def __init__(
         self, dim: int, num_heads: int, *, qk_norm: bool = False, ops: Any = torch.nn, device: Any = None,

@@ -17,7 +17,7 @@ NORM_EPS = 1e-6
 
 
 class ResBlock(nn.Module):
-    """norm, swish, convolution, twice; the norms see one frame at a time.
+    """norm, swish, convolution, twice; the norms see one frame at a time (assumption).
 
     The 1 x 1 shortcut, and the other 1 x 1 convolutions of the autoencoder, have no temporal one behind them: the paper
     speaks of one after each spatial convolution, and these see no neighbours in space either (assumption).

@@ -11,9 +11,7 @@ from ..ops import kernels
 from ..ops.attention import Attend
 from .attention import CrossAttention, SelfAttention
 from .mlp import SwiGLU
-from .modulation import ModulationOffsets
-
-MODULATION_VECTORS = 6  # shift, scale, gate of self-attention, then of the feed-forward
+from .modulation import MODULATION_VECTORS, ModulationOffsets
 
 
 class TransformerBlock(nn.Module):
@@ -46,6 +44,7 @@ class TransformerBlock(nn.Module):
         self, x: Tensor, modulation: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, attend: Attend
     ) -> Tensor:
         """Self-attention and cross-attention; hosts put their patches between this and `mlp_half`."""
+        # Shift, scale and gate, of self-attention first.
         shift, scale, gate = modulation.chunk(MODULATION_VECTORS, dim=1)[:3]
         attended = self.self_attention(kernels.rms_modulate(x, scale, shift, self.norm_eps), attend)
         x = kernels.gated_residual(x, attended, gate)

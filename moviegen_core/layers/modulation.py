@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+MODULATION_VECTORS = 6  # of a block: three each round self-attention and feed-forward
+
+
+@dataclass(frozen=True, slots=True)
+class Modulation:
+    """What time gives to every block and to the last layer; made once per step by the network's `modulate`."""
+
+    blocks: tuple[Tensor, ...]  # per block [B, 6, D]
+    final: Tensor  # [B, 2, D]: shift, scale
+
+    @classmethod
+    def of(
+        cls, vector: Tensor, projection: nn.Module, blocks: Iterable[ModulationOffsets], final: ModulationOffsets
+    ) -> Modulation:
+        """From the time's vector [B, D]: one projection for all blocks, each with offsets of its own."""
+        shared = projection(F.silu(vector)).unflatten(-1, (MODULATION_VECTORS, -1))
+        return cls(tuple(offsets(shared) for offsets in blocks), final(vector[:, None]))
 
 
 class ModulationOffsets(nn.Module):

@@ -34,6 +34,7 @@ from .files import (
     reading,
     replacing,
 )
+from .formats import ENCODED_ENDINGS
 from .frames import from_uint8, to_uint8
 from .sound import read_sound
 from .timeline import exact_fps, picture_stream
@@ -78,8 +79,8 @@ def write_movie(
     """
     rate = exact_fps(fps)
     final = Path(path)
-    if final.suffix.lower() not in (".mp4", ".mov", ".m4v", ".mkv"):
-        raise MediaError(f"{final.name}: films are written as .mp4, .mov or .mkv; change the file's ending")
+    if final.suffix.lower() not in ENCODED_ENDINGS:
+        raise MediaError(f"{final.name}: films are written as {', '.join(ENCODED_ENDINGS)}; change the file's ending")
     if isinstance(windows, Tensor):
         windows = [windows]
     with replacing(final) as temporary, codec_errors(final):

@@ -29,6 +29,7 @@ from .files import (
     reading,
     replacing,
 )
+from .formats import CONTAINERS, MP4_ENDINGS, TS_ENDINGS
 from .sound import sound_blocks
 from .timeline import Timeline, picture_stream, timeline
 
@@ -41,8 +42,6 @@ MAX_GAIN_DB = 120.0  # either way
 AHEAD_SECONDS = 0.5  # how far the sound runs before the pictures in the file
 WEBM_PICTURES = ("vp8", "vp9", "av1")
 TS_PICTURES = ("mpeg1video", "mpeg2video", "h264", "hevc")  # those that can be read again
-TS_ENDINGS = (".ts", ".m2ts", ".mts", ".m2t")
-FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".webm": "webm", ".mkv": "matroska"}
 KEPT_RATES = (44100, 48000)  # Hz; every other rate becomes 48000
 
 
@@ -62,7 +61,7 @@ def container_ending(path: str | os.PathLike[str]) -> str:
     with reading(source) as container:
         kind, ending = container.format.name, source.suffix.lower()
         if "mp4" in kind.split(","):
-            return ending if ending in (".mp4", ".mov", ".m4v") else ".mp4"
+            return ending if ending in MP4_ENDINGS else ".mp4"
         codec = picture_stream(container, source).codec.canonical_name
         if kind == "mpegts" and codec in TS_PICTURES:
             return ".ts"
@@ -73,10 +72,8 @@ def check_container(source: str | os.PathLike[str], path: str | os.PathLike[str]
     """MediaError where a file of this name cannot hold the film's pictures as they are."""
     origin, final = existing(source), Path(path)
     ending = final.suffix.lower()
-    if ending not in (*FORMATS, *TS_ENDINGS):
-        raise MediaError(
-            f"{final.name}: films are written as {', '.join((*FORMATS, TS_ENDINGS[0]))}; change the file's ending"
-        )
+    if ending not in CONTAINERS:
+        raise MediaError(f"{final.name}: films are written as {', '.join(CONTAINERS)}; change the file's ending")
     with opened(origin) as given:
         pictures = picture_stream(given, origin)
         codec = pictures.codec.canonical_name
@@ -84,7 +81,7 @@ def check_container(source: str | os.PathLike[str], path: str | os.PathLike[str]
             remedy = "encode the film anew first" if ending == ".mkv" else "choose a name that ends in .mkv"
             raise MediaError(f"{final.name} cannot hold {codec} pictures; {remedy}")
         first = next((packet for packet in packets_of(given, pictures, origin) if packet.size), None)
-        if first is not None and not _takes(FORMATS.get(ending, "mpegts"), pictures, first):
+        if first is not None and not _takes(CONTAINERS[ending], pictures, first):
             raise MediaError(
                 f"the {codec} pictures of {origin} cannot be copied as they are, perhaps for want of time stamps; "
                 "convert it to an .mp4 first"
@@ -105,7 +102,7 @@ def _takes(format: str, pictures: Any, packet: Any) -> bool:
 
 
 def can_copy(source: str | os.PathLike[str], path: str | os.PathLike[str]) -> bool:
-    """Whether a file of this name, of FORMATS, can hold the film's pictures and sound as they are."""
+    """Whether a file of this name, of CONTAINERS, can hold the film's pictures and sound as they are."""
     origin = existing(source)
     with opened(origin) as given:
         named = [names_of(stream) for stream in known_streams(given)]
@@ -124,7 +121,7 @@ def held_codecs(ending: str) -> set[str]:
 
     if ending in TS_ENDINGS:
         return set(TS_PICTURES)
-    with av.open(io.BytesIO(), "w", format=FORMATS[ending]) as container:
+    with av.open(io.BytesIO(), "w", format=CONTAINERS[ending]) as container:
         return set(container.supported_codecs)
 
 
@@ -175,7 +172,7 @@ def set_audio(
     with replacing(final) as temporary, opened(origin) as given, codec_errors(final):
         pictures = picture_stream(given, origin)
         tags = {**given.metadata, **(metadata or {})}
-        options = MP4_OPTIONS if _is_mp4(final) else {}
+        options = MP4_OPTIONS if final.suffix.lower() in MP4_ENDINGS else {}
         with av.open(address(temporary), mode="w", options=options) as copy:
             for key, value in tags.items():
                 copy.metadata[key] = value if isinstance(value, str) else json.dumps(value)
@@ -297,7 +294,3 @@ def _original_channels(path: Path) -> int:
     with reading(path) as container:
         track = first_sound(container)
         return 0 if track is None else track.channels
-
-
-def _is_mp4(path: Path) -> bool:
-    return path.suffix.lower() in (".mp4", ".mov", ".m4v")

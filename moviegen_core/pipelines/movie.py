@@ -23,6 +23,7 @@ from ..media.timeline import exact_fps
 from ..models import adapters, loading
 from ..models.tae.model import TAE
 from ..models.text import load_text_encoder
+from ..models.text.model import ROLES
 from ..models.video_dit.model import VideoDiT
 from ..ops.attention import Attend, resolve
 from ..ops.memory import keep_large_buffers
@@ -37,7 +38,17 @@ from ..shapes import (
 )
 from .decode import decode_video, encode_video
 from .parts import find_parts, recommended
-from .sample import EMULATED_STEPS, GUIDANCE_SCALE, STEPS, check_guidance, check_temperature, sample_video
+from .sample import (
+    EMULATED_STEPS,
+    GUIDANCE_SCALE,
+    STEPS,
+    check_guidance,
+    check_seed,
+    check_steps,
+    check_temperature,
+    sample_video,
+    tell_size,
+)
 from .soundtrack import Sound, SoundPipeline
 
 if TYPE_CHECKING:
@@ -45,8 +56,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-ENCODERS = ("ul2", "metaclip", "byt5")
-PARTS = ("video", "tae", *ENCODERS)
+PARTS = ("video", "tae", *ROLES)
 FPS_RANGE = (1.0, 120.0)
 MAX_STRENGTH = 100.0  # of a LoRA, either way
 
@@ -55,7 +65,7 @@ MAX_STRENGTH = 100.0  # of a LoRA, either way
 class Film:
     """A sampled clip, with its sound if it has one; pixels are decoded window by window whenever they are asked for."""
 
-    latent: Tensor  # [1, C, T, H, W], on the CPU
+    latent: Tensor = field(repr=False)  # [1, C, T, H, W], on the CPU
     num_frames: int
     fps: float
     decode: Callable[[Tensor, int], Iterator[Tensor]] = field(repr=False)
@@ -120,7 +130,7 @@ class MovieGenPipeline:
         load_sound: Callable[[], SoundPipeline] | None = None,
         video_file: Path | None = None,
     ) -> None:
-        """`sampling` holds the checkpoint's own recommendation: guidance_scale, steps, temperature.
+        """`sampling` holds what the checkpoint recommends: guidance_scale, steps, temperature, largest_side (pixels).
 
         `load_sound` is called when a film is to have sound for the first time. `video_file` is what `video` was loaded
         from, if it was: LoRA files are added to weights as they stand there.
@@ -155,6 +165,7 @@ class MovieGenPipeline:
 
         Each is NAME.safetensors, NAME.safetensors.index.json or a folder NAME; text encoders may be absent,
         but not all three. What sound needs (see SoundPipeline.from_pretrained) is loaded when it is needed.
+        With `residency=devices.visit` networks wait in main memory and visit the device one by one.
         """
         placement = choose(device, dtype)
         if placement.device.type == "cpu":
@@ -174,7 +185,7 @@ class MovieGenPipeline:
         encoders = TextEncoders(
             **{
                 role: load_text_encoder(role, files[role], device=home, dtype=placement.dtype)
-                for role in ENCODERS
+                for role in ROLES
                 if role in files
             }
         )
@@ -243,6 +254,7 @@ class MovieGenPipeline:
         prompt = prompt if camera is None else add_camera(prompt, camera)
         check_settings(prompt, negative, fps, seed, steps, guidance_scale)
         shape = self.check_size(num_frames, height, width)
+        tell_size(self.sampling, shape)
         if audio_length is not None:
             check_duration(audio_length)
             # What cannot be heard is told before the work.
@@ -347,7 +359,7 @@ class MovieGenPipeline:
     def _encode(self, prompt: str, negative: str, fps: float, show_text: str | None) -> tuple[Any, Any]:
         """Positive and negative conditioning, with the encoders on the device meanwhile."""
         with ExitStack() as stack:
-            for role in ENCODERS:
+            for role in ROLES:
                 encoder: Any = getattr(self.encoders, role)
                 if encoder is not None:
                     stack.enter_context(self.residency(encoder, self.placement.device))
@@ -373,11 +385,8 @@ def check_settings(prompt: str, negative: str, fps: float, seed: int, steps: int
     if not isinstance(prompt, str) or not isinstance(negative, str):
         raise ConfigError("a prompt must be one string; call the pipeline once for each prompt")
     check_fps(fps)
-    check_whole(seed=seed, steps=steps)
-    if not 0 <= seed < 2**64:
-        raise ConfigError(f"seed {seed} is outside of 0 to 2^64 - 1; use a number in that range")
-    if not 1 <= steps <= 1000:
-        raise ConfigError(f"steps {steps} is outside of 1 to 1000; the paper uses {STEPS}")
+    check_seed(seed)
+    check_steps(steps)
     check_guidance(guidance_scale)
 
 
@@ -389,8 +398,8 @@ def check_fps(fps: float) -> None:
 
 def _need(files: Mapping[str, Path], where: str) -> None:
     missing = [part for part in ("video", "tae") if part not in files]
-    if not any(role in files for role in ENCODERS):
-        missing.append(f"at least one of {', '.join(ENCODERS)}")
+    if not any(role in files for role in ROLES):
+        missing.append(f"at least one of {', '.join(ROLES)}")
     if missing:
         raise CheckpointError(
             f"{where} lacks {' and '.join(missing)}; it holds {', '.join(sorted(files)) or 'none of the parts'} "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -13,10 +15,13 @@ from ..flow.solver import OnStep, Solver, integrate
 from ..models.video_dit.model import Context, VideoDiT, check_grid
 from ..ops.attention import Attend
 from ..ops.attention import resolve as resolve_attention
-from ..shapes import LatentShape
+from ..shapes import SPATIAL_STRIDE, LatentShape, check_whole
+
+logger = logging.getLogger(__name__)
 
 STEPS = 50  # paper 3.4.2
 GUIDANCE_SCALE = 7.5  # paper 3.4.2
+MAX_STEPS = 1000
 MAX_GUIDANCE = 100.0
 MAX_TEMPERATURE = 2.0
 EMULATED_STEPS = 1000  # paper 3.4.2, figure 10; its text also names 250
@@ -83,6 +88,20 @@ def sample_video(
     return integrate(velocity, begun, points, solver, on_step)
 
 
+def check_seed(seed: int) -> None:
+    """ConfigError for a seed that no generator takes."""
+    check_whole(seed=seed)
+    if not 0 <= seed < 2**64:
+        raise ConfigError(f"seed {seed} is outside of 0 to 2^64 - 1; use a number in that range")
+
+
+def check_steps(steps: int, usual: int = STEPS) -> None:
+    """ConfigError for a number of steps that nobody would wait for, or none."""
+    check_whole(steps=steps)
+    if not 1 <= steps <= MAX_STEPS:
+        raise ConfigError(f"steps {steps} is outside of 1 to {MAX_STEPS}; the paper uses {usual}")
+
+
 def check_guidance(scale: float, usual: float = GUIDANCE_SCALE, name: str = "guidance_scale") -> None:
     """ConfigError for a scale that leads nowhere."""
     if not 0.0 <= scale <= MAX_GUIDANCE:
@@ -95,6 +114,17 @@ def check_temperature(temperature: float) -> None:
         raise ConfigError(
             f"temperature {temperature} must lie from 0 to {MAX_TEMPERATURE:g}; 1 is the noise as trained"
         )
+
+
+def tell_size(recommended: Mapping[str, Any], shape: LatentShape) -> None:
+    """Say in the log that a clip is larger than any that the model learned from, where its file tells."""
+    largest = recommended.get("largest_side")
+    sides = SPATIAL_STRIDE * shape.columns, SPATIAL_STRIDE * shape.rows
+    if largest and max(sides) > largest:
+        logger.warning(
+            "%d x %d pixels were asked for; this model learned from up to %d x %d: what lies beyond may repeat itself",
+            *sides, largest, largest,
+        )  # fmt: skip
 
 
 def check_shape(model: VideoDiT, shape: LatentShape) -> None:

@@ -35,7 +35,8 @@ CROSSED = 10  # sound frames over which a window takes over from the one before 
 def make_noise(batch: int, channels: int, num_latents: int, seed: int) -> Tensor:
     """Standard normal [B, C, L], fp32 on the CPU, so that a seed means the same sound on any device.
 
-    Drawn frame by frame: a shorter sound of the same seed starts from the same noise. Seed 2**64 is seed 0 again.
+    Drawn frame by frame: a shorter sound of the same seed starts from the same noise (where batch times channels is a
+    multiple of 16, below which torch draws otherwise). Seed 2**64 is seed 0 again.
     """
     generator = torch.Generator("cpu").manual_seed(seed % 2**64)
     return torch.randn((num_latents, batch, channels), generator=generator, dtype=torch.float32).permute(1, 2, 0)

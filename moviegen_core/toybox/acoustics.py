@@ -87,15 +87,14 @@ GROUNDS = {
 }
 
 
-def ring(hertz: float, seconds: float, samples: int, *, cosine: bool = False) -> np.ndarray:
-    """[S]: exp(-t / seconds) sin(2 pi hertz t), or its cosine."""
+def ring(hertz: float, seconds: float, samples: int) -> np.ndarray:
+    """[S]: exp(-t / seconds) sin(2 pi hertz t)."""
     # Powers of one complex number by an outer product: two short tables instead of S exponentials.
     width = 256
     pole = complex(-1 / (seconds * RATE), math.tau * hertz / RATE)
     fine = np.exp(pole * np.arange(width)).astype(np.complex64)
     coarse = np.exp(pole * width * np.arange(-(-samples // width))).astype(np.complex64)
-    product = np.multiply.outer(coarse, fine).ravel()[:samples]
-    return product.real if cosine else product.imag
+    return np.multiply.outer(coarse, fine).ravel()[:samples].imag
 
 
 def strike(material: Material, ground: Ground, radius: float, speed: float, seed: tuple[int, ...]) -> np.ndarray:

@@ -20,8 +20,8 @@ def _eye(pen: Pen, x: float, y: float, radius: float, look: float = 0.25) -> Non
     pen.circle(x + look * radius + 0.15 * radius, y + 0.25 * radius, 0.2 * radius, WHITE)
 
 
-def _smile(pen: Pen, x: float, y: float, radius: float, width: float = 0.07) -> None:
-    pen.line(arc_points(x, y, radius, radius, -2.6, -0.54, 10), width, INK)
+def _smile(pen: Pen, x: float, y: float, radius: float) -> None:
+    pen.line(arc_points(x, y, radius, radius, -2.6, -0.54, 10), 0.07, INK)
 
 
 def ball(pen: Pen, colour: Rgb, phase: float) -> None:

@@ -1,4 +1,4 @@
-"""Averages of weights: along a training run (EMA) and over several checkpoints (paper 3.5, model averaging)."""
+"""Averages of weights: along a training run (EMA) and over several checkpoints (the paper's model averaging)."""
 
 from __future__ import annotations
 

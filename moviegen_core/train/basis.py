@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from ..config import to_dict
+from .stage import Stage
 
 # Limits, what LoopConfig tells by itself, and the start, whose weights are compared.
 TOLD_ELSEWHERE = (
@@ -19,7 +20,7 @@ def basis_of(recipe: Any, stage: Any = None, *, without: Collection[str] = (), *
 
     Left out are other stages, what is told elsewhere, and the fields `without`, which come after the training.
     """
-    stages = {name for name in to_dict(recipe) if hasattr(getattr(recipe, name), "steps")}
+    stages = {name for name in to_dict(recipe) if isinstance(getattr(recipe, name), Stage)}
     left_out = {*TOLD_ELSEWHERE, *without, *stages}
     told = {name: value for name, value in to_dict(recipe).items() if name not in left_out}
     if stage is not None:

@@ -9,12 +9,13 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from ..errors import ConfigError
 
 Batch = dict[str, Tensor]
+Objective = Callable[[nn.Module, Batch, torch.Generator], dict[str, Tensor]]  # (module, batch, draws) -> scalars
 Size = tuple[int, int, int]  # frames, rows, columns
 WORKER_NICENESS = 5
 

@@ -13,6 +13,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from ..errors import ConfigError
+from ..layers.attention import CrossAttention
 
 STRATEGIES = ("ddp", "fsdp")
 PATIENCE = timedelta(days=2)  # others wait while the first draws and encodes
@@ -64,9 +65,12 @@ def wrap(module: nn.Module, world: World, strategy: str = "ddp") -> nn.Module:
     from torch.distributed.fsdp import fully_shard
 
     for part in list(module.modules()):
-        # Blocks are the unit whose weights are gathered just before use.
         for block in getattr(part, "blocks", ()):
-            fully_shard(block)
+            for layer in block.children():
+                # Weights are gathered just before a layer is called. Cross-attention is not: its keys and values are
+                # asked for once for all blocks, so its weights stay with those of the whole.
+                if not isinstance(layer, CrossAttention):
+                    fully_shard(layer)
     fully_shard(module)
     return module
 

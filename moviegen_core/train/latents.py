@@ -17,6 +17,7 @@ from ..media.frames import from_uint8
 from ..models import loading
 from ..models.tae.model import TAE
 from ..models.text import load_text_encoder
+from ..models.text.model import ROLES
 from ..pipelines.decode import encode_video
 from ..shapes import PATCH_SIZE
 from .cache import ShardCache, pad_features
@@ -26,19 +27,18 @@ from .data import Batch, Bucketed, stack
 from .hints import HINTS, Hints, window
 from .workspace import Workspace
 
-ENCODERS = ("ul2", "metaclip", "byt5")
 LATENT = "latent"
 
 
-def load_encoders(workspace: Workspace) -> TextEncoders:
+def trained_encoders(workspace: Workspace) -> TextEncoders:
     """The text encoders that the recipe nano-text trained."""
     device = workspace.placement.device
     return TextEncoders(
-        **{name: load_text_encoder(name, workspace.weight_file(f"nano/{name}"), device=device) for name in ENCODERS}
+        **{name: load_text_encoder(name, workspace.weight_file(f"nano/{name}"), device=device) for name in ROLES}
     )
 
 
-def load_tae(workspace: Workspace) -> TAE:
+def trained_tae(workspace: Workspace) -> TAE:
     """The autoencoder that the recipe nano-tae trained."""
     file = workspace.weight_file("nano/tae")
     tae = loading.load(file, device=workspace.placement.device, dtype=torch.float32, network="tae")
@@ -53,7 +53,7 @@ def origin(clips: Clips, **parts: Any) -> dict[str, Any]:
 
 def latents(workspace: Workspace, clips: Clips, factor: int, name: str) -> ShardCache:
     """Latents [16, T, H, W] of every clip, averaged down by `factor` first; computed now where they are missing."""
-    tae = load_tae(workspace)
+    tae = trained_tae(workspace)
     cache = workspace.cache(name, len(clips), origin(clips, tae=encoder_hash(tae), factor=factor))
 
     def make(numbers: Sequence[int]) -> list[Batch]:
@@ -121,14 +121,14 @@ def channel_weights(tae: TAE, cache: ShardCache, *, count: int, power: float) ->
 
 def text_features(workspace: Workspace, clips: Clips, variants: int, name: str) -> ShardCache:
     """Features of `variants` captions a clip, short and long in turn: keys "ul2.0", "metaclip.0", ..."""
-    hashes = {role: workspace.sha256(f"nano/{role}") for role in ENCODERS}
+    hashes = {role: workspace.sha256(f"nano/{role}") for role in ROLES}
     facts = origin(clips, variants=variants, words=wording(), **hashes)
     cache = workspace.cache(name, len(clips), facts)
     loaded: list[TextEncoders] = []
 
     def make(numbers: Sequence[int]) -> list[Batch]:
         if not loaded:
-            loaded.append(load_encoders(workspace))
+            loaded.append(trained_encoders(workspace))
         return [encode_captions(loaded[0], clips, number, variants) for number in numbers]
 
     cache.fill(make, name, workspace.out)
@@ -203,7 +203,7 @@ def samples(
     def sample(index: int, rng: np.random.Generator) -> Batch:
         number = numbers[index]
         variant, held = int(rng.integers(variants)), text_cache.keys(number)
-        keys = {name: f"{name}.{variant}" for name in ENCODERS}
+        keys = {name: f"{name}.{variant}" for name in ROLES}
         features = {name: text_cache.get(number, wanted) for name, wanted in keys.items() if wanted in held}
         told = {} if hints is None else dict(hints.of(number, *shapes[number][2:]))
         if told and side:
@@ -212,7 +212,7 @@ def samples(
 
     def collate(items: Sequence[Batch]) -> Batch:
         even = [name for name in (LATENT, *HINTS, "shown") if name in items[0]]
-        return {**stack([{name: item[name] for name in even} for item in items]), **pad_features(items, ENCODERS)}
+        return {**stack([{name: item[name] for name in even} for item in items]), **pad_features(items, ROLES)}
 
     return Bucketed(sample, sizes, tokens_per_batch, seed, collate)
 

@@ -27,11 +27,10 @@ from ..devices import Placement, choose
 from ..errors import CheckpointError, ConfigError, MovieGenError
 from . import distributed, optim, state
 from .average import EMA
-from .data import Source, position_seed, stream
+from .data import Objective, Source, position_seed, stream
 from .progress import Progress
 from .ranges import at_least
 
-Objective = Callable[[nn.Module, dict[str, Tensor], torch.Generator], dict[str, Tensor]]
 Hook = Callable[[nn.Module, Path, int], None]  # (module with averaged weights, folder for sheets, step)
 
 CHECKPOINT, SNAPSHOT, SNAPSHOTS = "checkpoint.pt", "snapshot-{:.3f}.pt", "snapshot-*.pt"

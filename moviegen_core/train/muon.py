@@ -16,6 +16,7 @@ from torch import Tensor
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # steepest at zero; singular values end within about 0.7 to 1.2
 NEWTON_SCHULZ_STEPS = 5
+MOMENTUM = 0.95
 RMS_OF_ADAMW = 0.2  # updates scaled to it take AdamW's learning rates
 
 
@@ -30,14 +31,13 @@ class Muon(torch.optim.Optimizer):
         params: Iterable[Any],
         lr: float,
         *,
-        momentum: float = 0.95,
         betas: tuple[float, float] = (0.9, 0.95),
         eps: float = 1e-8,
         weight_decay: float = 0.01,
         dtype: torch.dtype | None = None,
     ) -> None:
         self.dtype = dtype
-        defaults = {"lr": lr, "momentum": momentum, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        defaults = {"lr": lr, "momentum": MOMENTUM, "betas": betas, "eps": eps, "weight_decay": weight_decay}
         super().__init__(params, {**defaults, "orthogonal": False})
 
     @torch.no_grad()

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..layers.modulation import Modulation
 from ..models.audio_dit.model import AudioDiT, Prepared
-from ..models.audio_dit.model import Modulation as SoundModulation
 from ..models.sound_match.model import SoundMatch
-from ..models.video_dit.model import Context, Modulation, VideoDiT
+from ..models.video_dit.model import Context, VideoDiT
 from ..ops.attention import Attend
 from .hints import ANSWERS, SOUND_ANSWERS
 from .whiten import folded, whitened
@@ -112,7 +112,7 @@ class AudioPupil(_Asked, AudioDiT):
         self.teller = silent(self.config.dim, SOUND_ANSWERS).to(self.device, self.dtype)
 
     def run_block(
-        self, index: int, x: Tensor, modulation: SoundModulation, conditioning: Prepared, table: Tensor, attend: Attend
+        self, index: int, x: Tensor, modulation: Modulation, conditioning: Prepared, table: Tensor, attend: Attend
     ) -> Tensor:
         """One block, and the question after it."""
         return self.ask(index, super().run_block(index, x, modulation, conditioning, table, attend))

@@ -28,7 +28,8 @@ from ..config import from_dict, to_dict
 from ..devices import choose
 from ..errors import ConfigError
 from ..ops.memory import keep_large_buffers
-from .distributed import STRATEGIES, join
+from .distributed import STRATEGIES, join, leave
+from .loop import Stopped
 from .ranges import at_least
 from .recipes import RECIPES
 from .workspace import Workspace
@@ -72,9 +73,15 @@ def run(
     keep_large_buffers()
     workspace.output.mkdir(parents=True, exist_ok=True)
     workspace.say(f"device: {workspace.placement}")
-    for name, config in configs.items():
-        workspace.say(f"recipe: {name}")
-        RECIPES[name].run(config, replace(workspace, settings=told[name]))
+    try:
+        for name, config in configs.items():
+            workspace.say(f"recipe: {name}")
+            RECIPES[name].run(config, replace(workspace, settings=told[name]))
+    except Stopped:  # in all processes, after the same step
+        leave()
+        raise
+    # Where one fails alone, the others may wait for it: it leaves by ending, upon which torchrun ends them.
+    leave()
     return workspace.output
 
 

@@ -20,6 +20,7 @@ from torch import Tensor
 from .. import toybox
 from ..config import to_dict
 from ..errors import ConfigError, MediaError
+from ..media.formats import READ_ENDINGS
 from ..media.frames import from_uint8
 from ..media.join import Clip, clip_of, fitted
 from ..media.movie import read_movie
@@ -31,7 +32,7 @@ from .ranges import at_least
 if TYPE_CHECKING:
     from PIL import Image
 
-FILMS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".gif")
+FILMS = (*READ_ENDINGS, ".gif")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 PATIENCE = 300  # scenes looked through for each that a word describes
 

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
 
-from .data import Source
-from .loop import Hook, LoopConfig, Objective
+from .data import Objective, Source
+from .loop import Hook, LoopConfig
+from .ranges import above
+from .stage import Stage
 from .workspace import Workspace
+
+
+@dataclass(frozen=True, kw_only=True)
+class SingleStage(Stage):
+    """A recipe of one stage, which cannot be left out."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        above(self, 0, "steps", "minutes")
 
 
 def train_and_ship(

@@ -94,7 +94,7 @@ def effects_of(workspace: Workspace, data: SoundClips) -> SoundClips:
     return SoundClips(data.clips, sounds, data.kind)
 
 
-def caption(scene: toybox.Scene, variant: int, *, subject: bool = True) -> str:
+def caption_of_sound(scene: toybox.Scene, variant: int, *, subject: bool = True) -> str:
     """Caption number `variant` of a scene's sound, in the paper's template."""
     words = toybox.sound_captions(scene, variant, subject=subject)
     return sound_caption(
@@ -102,9 +102,9 @@ def caption(scene: toybox.Scene, variant: int, *, subject: bool = True) -> str:
     )
 
 
-def text_features(workspace: Workspace, data: SoundClips, variants: int) -> ShardCache:
+def text_cache(workspace: Workspace, data: SoundClips, variants: int) -> ShardCache:
     """Features [T, E] of `variants` captions a sound: keys "text.0", "text.1", ..."""
-    facts = _origin(data, clips=False, variants=variants, words=wording(), encoder=workspace.sha256(TEXT_ENCODER))
+    facts = _origin(data, clips=False, variants=variants, words=sound_wording(), encoder=workspace.sha256(TEXT_ENCODER))
     cache = workspace.cache(folder_of("sound-text", data.kind), len(data), facts)
     encoder = load_text_encoder(
         "ul2", workspace.weight_file(TEXT_ENCODER), device=workspace.placement.device, dtype=torch.float32
@@ -113,9 +113,9 @@ def text_features(workspace: Workspace, data: SoundClips, variants: int) -> Shar
     def make(numbers: Sequence[int]) -> list[Batch]:
         found: list[Batch] = []
         for number in numbers:
-            scene = data.sounds.scene(number)
-            subject = data.sounds.config.subject
-            said = encode_captions(encoder, [caption(scene, variant, subject=subject) for variant in range(variants)])
+            scene, subject = data.sounds.scene(number), data.sounds.config.subject
+            captions = [caption_of_sound(scene, variant, subject=subject) for variant in range(variants)]
+            said = encode_captions(encoder, captions)
             assert said.text is not None
             assert said.text_mask is not None
             rows = zip(said.text, said.text_mask, strict=True)
@@ -127,14 +127,14 @@ def text_features(workspace: Workspace, data: SoundClips, variants: int) -> Shar
 
 
 @cache
-def wording() -> str:
+def sound_wording() -> str:
     """Fingerprint of the captions: a hash of those of some scenes, so that other words are noticed."""
     scenes = [toybox.sample_scene(seed) for seed in range(100)]
-    said = [caption(scene, 0, subject=subject) for scene in scenes for subject in (True, False)]
+    said = [caption_of_sound(scene, 0, subject=subject) for scene in scenes for subject in (True, False)]
     return hashlib.sha256("\n".join(said).encode()).hexdigest()[:16]
 
 
-def tokens_of(texts: ShardCache, count: int) -> Tensor:
+def text_tokens(texts: ShardCache, count: int) -> Tensor:
     """Text features [N, E] of the first `count` sounds, for statistics."""
     return torch.cat([texts.get(number, f"{TEXT}.0") for number in range(min(count, len(texts)))])
 
@@ -189,7 +189,7 @@ def band_cache(workspace: Workspace, data: SoundClips, bands: int, key: str = BA
 
 def frame_cache(workspace: Workspace, data: SoundClips) -> ShardCache:
     """Features [L, F] of every clip by the nano frame encoders, key "frames"."""
-    encoders = load_frame_encoders(workspace)
+    encoders = trained_frame_encoders(workspace)
     clips = data.seen
     facts = _origin(data, vision=workspace.sha256(VISION), match=workspace.sha256(MATCH), rate=NANO_APPEARANCE_RATE)
     cache = workspace.cache(folder_of("sound-frames", data.kind), len(data), facts)
@@ -208,7 +208,7 @@ def frame_cache(workspace: Workspace, data: SoundClips) -> ShardCache:
 
 def latent_cache(workspace: Workspace, data: SoundClips) -> ShardCache:
     """Latents [C, L] of every sound by the nano codec, key "latent"."""
-    codec = load_codec(workspace)
+    codec = trained_codec(workspace)
     facts = _origin(data, clips=False, codec=encoder_hash(codec))
     cache = workspace.cache(folder_of("sound-latents", data.kind), len(data), facts)
 
@@ -226,7 +226,7 @@ def encoder_hash(codec: AudioCodec) -> str:
     return weights_hash(codec, leaving_out=DECODING)
 
 
-def load_frame_encoders(workspace: Workspace) -> FrameEncoders:
+def trained_frame_encoders(workspace: Workspace) -> FrameEncoders:
     """The nano tower and the nano sound match."""
     device = workspace.placement.device
     vision, _ = load_vision_tower(workspace.weight_file(VISION), device=device)
@@ -235,7 +235,7 @@ def load_frame_encoders(workspace: Workspace) -> FrameEncoders:
     return FrameEncoders(vision=vision, motion=match, appearance_rate=NANO_APPEARANCE_RATE)
 
 
-def load_codec(workspace: Workspace) -> AudioCodec:
+def trained_codec(workspace: Workspace) -> AudioCodec:
     """The codec that the recipe nano-codec trained."""
     file = workspace.weight_file(CODEC)
     codec = loading.load(file, device=workspace.placement.device, dtype=torch.float32, network="audio_codec")

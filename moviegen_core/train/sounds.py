@@ -70,10 +70,9 @@ class Sounds(Rendered[SoundConfig]):
         """All but the count, and the synthesis itself."""
         return {**facts_of(config), "synthesis": synthesis()}
 
-    def waveform(self, number: int, first: int = 0, count: int | None = None) -> np.ndarray:
-        """float32 [channels, N] in [-1, 1]: sound `number`, or `count` samples of it from sample `first` on."""
-        part = self.stored(number)[:, first : None if count is None else first + count]
-        return np.array(part, dtype=np.float32) / np.float32(FULL_SCALE)
+    def waveform(self, number: int) -> np.ndarray:
+        """Sound `number`, float32 [channels, N] in [-1, 1]."""
+        return np.array(self.stored(number), dtype=np.float32) / np.float32(FULL_SCALE)
 
     def samples(self, number: int) -> int:
         """Length of sound `number` at 48 kHz."""

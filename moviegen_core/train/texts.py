@@ -39,7 +39,7 @@ def pad(rows: Sequence[Sequence[int]], limit: int = MAX_TOKENS) -> dict[str, Ten
     return {"ids": ids, "mask": mask}
 
 
-def caption(scene: toybox.Scene, rng: random.Random) -> str:
+def drawn_prompt(scene: toybox.Scene, rng: random.Random) -> str:
     """A short or long caption of a scene, as prompts are: tagged, and now and then disturbed."""
     captions = toybox.captions(scene, rng.randrange(2**31))
     text = captions.short if rng.random() < 0.5 else captions.long
@@ -62,7 +62,7 @@ def vocabulary_captions(count: int = 3000) -> tuple[str, ...]:
 
 
 @cache
-def wording() -> str:
+def vocabulary_wording() -> str:
     """Fingerprint of the captions: a hash of those of the vocabulary, so that other words are noticed."""
     return hashlib.sha256("\n".join(vocabulary_captions()).encode()).hexdigest()[:16]
 
@@ -78,7 +78,7 @@ class CaptionSource:
         rng = random.Random(f"captions {self.seed} {position}")
         first = self.seed * _SCENES_PER_SEED + position * self.batch_size
         scenes = [toybox.sample_scene(first + row, split="train") for row in range(self.batch_size)]
-        return pad([self.tokenizer.encode(caption(scene, rng)) for scene in scenes])
+        return pad([self.tokenizer.encode(drawn_prompt(scene, rng)) for scene in scenes])
 
 
 class FrameSource:
@@ -100,7 +100,7 @@ class FrameSource:
         first = position * self.batch_size
         epoch_size = self.pool * _MOMENTS
         drawn = [self._draw(self._number(*divmod(first + row, epoch_size))) for row in range(self.batch_size)]
-        rows = [self.tokenizer.encode(caption(scene, rng)) for scene, _ in drawn]
+        rows = [self.tokenizer.encode(drawn_prompt(scene, rng)) for scene, _ in drawn]
         return {"frames": torch.stack([frame for _, frame in drawn]).float() / 127.5 - 1.0, **pad(rows)}
 
     def _number(self, epoch: int, index: int) -> int:

@@ -24,8 +24,8 @@ from . import distributed, state
 from .average import EMA
 from .cache import ShardCache
 from .clips import ClipConfig, Clips
-from .data import Source
-from .loop import CHECKPOINT, Hook, LoopConfig, Objective, fit, forget
+from .data import Objective, Source
+from .loop import CHECKPOINT, Hook, LoopConfig, fit, forget
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,14 +21,14 @@ import torch
 from torch import Tensor
 
 from moviegen_core.config import from_dict
-from moviegen_core.errors import ShapeError
-from moviegen_core.models.audio_dit.model import AudioDiT, AudioDiTConfig, Modulation, Prepared
-from moviegen_core.shapes import SOUND_HOP
+from moviegen_core.layers.modulation import Modulation
+from moviegen_core.models.audio_dit.model import AudioDiT, AudioDiTConfig, Prepared
+from moviegen_core.shapes import SOUND_HOP, SOUND_LATENT_CHANNELS
 
 from .. import sound_convert
 from ..sound_convert import FRAMES, KNOWN, READ
-from ..sound_windows import SAMPLING_KEY
-from . import comfy_patches, files
+from ..sound_windows import check_sound_latent
+from . import comfy_patches
 from .comfy_model import TIMESTEPS, ContextCond, MovieGenModel, tokens_read
 from .comfy_patches import HostAttention
 from .comfy_weights import build_patcher
@@ -37,7 +37,7 @@ from .comfy_weights import build_patcher
 class MovieGenSoundLatent(comfy.latent_formats.LatentFormat):
     """128 channels of unit variance, 1920 samples each."""
 
-    latent_channels = 128
+    latent_channels = SOUND_LATENT_CHANNELS
     latent_dimensions = 1
     temporal_downscale_ratio = SOUND_HOP
 
@@ -109,12 +109,8 @@ class MovieGenSound(MovieGenModel):
 
     def extra_conds(self, **kwargs: Any) -> dict[str, Any]:
         """Text, what is seen and what is known; absent parts are zeros, so that all conditions share a batch."""
-        config, noise = self.diffusion_model.config, kwargs["noise"]
-        if noise.ndim != 3 or noise.shape[1] != config.latent_channels:
-            raise ShapeError(
-                f"a latent of shape {tuple(noise.shape)} was given; connect Video to Sound or Empty Sound Latent "
-                "(Movie Gen)"
-            )
+        config = self.diffusion_model.config
+        noise = check_sound_latent({"samples": kwargs["noise"]}, config.latent_channels)
         length, out = noise.shape[2], super().extra_conds(**kwargs)
         context = kwargs.get("cross_attn")
         if context is not None:
@@ -171,7 +167,6 @@ def load_patcher(path: str, dtype: str, disable_dynamic: bool = False) -> Any:
     """As ComfyUI calls it again for clones on other devices."""
     patcher = build_patcher(path, dtype, "audio_dit", _describe, disable_dynamic)
     patcher.cached_patcher_init = (load_patcher, (path, dtype))
-    patcher.set_attachments(SAMPLING_KEY, files.sampling(Path(path)))
     return patcher
 
 

@@ -23,7 +23,8 @@ from torch.nn import functional
 
 from moviegen_core.conditioning.types import Conditioning
 from moviegen_core.config import from_dict
-from moviegen_core.models.video_dit.model import Context, Modulation, VideoDiT, VideoDiTConfig
+from moviegen_core.layers.modulation import Modulation
+from moviegen_core.models.video_dit.model import Context, VideoDiT, VideoDiTConfig
 from moviegen_core.shapes import LATENT_CHANNELS, SPATIAL_STRIDE, TEMPORAL_STRIDE
 
 from .. import convert, preview

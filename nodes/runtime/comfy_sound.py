@@ -22,31 +22,15 @@ from torch import Tensor, nn
 from moviegen_core.conditioning.sound import FrameEncoders
 from moviegen_core.errors import BackendError
 from moviegen_core.flow import times
-from moviegen_core.pipelines.sound import (
-    check_method,
-    crossed,
-    grow,
-    make_noise,
-    standing,
-    to_make,
-    triangle,
-    window_runs,
-)
-from moviegen_core.pipelines.sound_scoring import Scorer, check_scorer
+from moviegen_core.pipelines.sound import crossed, grow, make_noise, standing, triangle
+from moviegen_core.pipelines.sound_scoring import Scorer
 
 from .. import convert, preview, sound_convert
 from ..sound_convert import FRAMES, KNOWN
-from ..sound_windows import (
-    CONTEXT_KEY,
-    NO_SOUND,
-    SAMPLING_KEY,
-    WINDOWS_KEY,
-    Windows,
-    check_sound_latent,
-    kept_frames,
-    recommended,
-    span,
-)
+from ..sound_windows import NO_CODEC, NO_SOUND, WINDOWS_KEY, Plan, Windows
+from .comfy_sampling import Progress, along_the_flow, check_flow, is_ours, null_condition
+from .comfy_sound_vae import MovieGenSoundVAE
+from .comfy_weights import SAMPLING_KEY
 from .sound_eyes import read_encoders
 
 
@@ -85,10 +69,8 @@ def frame_encoders(eyes: Eyes) -> FrameEncoders:
 
 def sound_codec(vae: Any, num_latents: int) -> Any:
     """The codec inside of a VAE, on its device; BackendError for other VAEs."""
-    from .comfy_sound_vae import MovieGenSoundVAE
-
     if not isinstance(vae, MovieGenSoundVAE):
-        raise BackendError("this VAE is no Movie Gen sound codec; connect Load DAC-VAE (Movie Gen)")
+        raise BackendError(NO_CODEC)
     memory = vae.memory_used_decode((1, 1, num_latents), vae.vae_dtype)
     comfy.model_management.load_models_gpu([vae.patcher], memory_required=memory)
     return vae.first_stage_model.codec
@@ -96,7 +78,7 @@ def sound_codec(vae: Any, num_latents: int) -> Any:
 
 def windows_of(model: Any) -> Windows:
     """The long form of a MODEL: the one it was given, else what its file recommends, else the paper's."""
-    return model.get_attachment(WINDOWS_KEY) or recommended(model.get_attachment(SAMPLING_KEY) or {})
+    return model.get_attachment(WINDOWS_KEY) or Windows.recommended(model.get_attachment(SAMPLING_KEY) or {})
 
 
 def set_windows(model: Any, windows: Windows) -> Any:
@@ -116,8 +98,6 @@ def set_windows(model: Any, windows: Windows) -> Any:
 
 def words_width(model: Any) -> int:
     """Width of the words that a sound MODEL reads; BackendError for one whose sounds cannot be ranked."""
-    from .comfy import is_ours
-
     _sound_channels(model)
     if not is_ours(model):
         raise BackendError(
@@ -133,40 +113,27 @@ def sample_sound(
     candidates: int, scorer: Scorer | None,
 ) -> Tensor:  # fmt: skip
     """Fill the unknown part of a LATENT with any sound MODEL -> samples [B, C, L]; each item in windows of its own."""
-    from .comfy import check_flow
-
     windows, channels = windows_of(model), _sound_channels(model)
     check_flow(model)
-    samples, kept = check_sound_latent(latent, channels), kept_frames(latent)
+    plan = Plan.of(latent, channels, windows, candidates, scorer)
     for _, values in [*positive, *(negative or [])]:
-        sound_convert.check_length(values.get(FRAMES), samples.shape[2])
-    part = span(kept, float(latent.get(CONTEXT_KEY, windows.context_seconds)))
-    length = part.stop - part.start
-    blended = windows.method == "multidiffusion"
-    branches = max(candidates, windows.beams)
-    check_method(windows.method, branches)
-    check_scorer(branches, scorer)
-    slices = [slice(0, length)] if blended else windows.slices(length)
-    runs = window_runs(slices, branches, windows.beams)
-    wanted = [to_make(slices, known) for known in kept[:, part]]
-    progress = Progress(steps * sum(window_runs(one, branches, windows.beams) for one in wanted))
+        sound_convert.check_length(values.get(FRAMES), plan.samples.shape[2])
+    part, progress = plan.part, StepsOfAll(steps * plan.runs())
     run = _Run(model, positive, negative, steps, guidance_scale, picture_guidance, solver, temperature, progress)
-    made = samples.clone().float()
-    for item in range(len(samples)):
+    made = plan.samples.clone().float()
+    for item in range(len(made)):
 
         def window(own: slice, begun: Tensor, item: int = item) -> Callable[[int], tuple[Tensor, float]]:
             whole = slice(part.start + own.start, part.start + own.stop)
-            start, mask = made[item : item + 1, :, whole].clone(), kept[item, whole].clone()
+            start, mask = made[item : item + 1, :, whole].clone(), plan.kept[item, whole].clone()
             start[:, :, : begun.shape[2]], mask[: begun.shape[2]] = begun.to(start), True
             return lambda seed: run(start, mask, whole, seed, scorer)
 
         def known(own: slice, item: int = item) -> Tensor | None:
-            return None if own in wanted[item] else made[item : item + 1, :, part][:, :, own]
+            return None if own in plan.wanted[item] else made[item : item + 1, :, part][:, :, own]
 
-        first = seed + item * runs
-        grown = grow(window, slices, made.new_zeros(1, channels, 0), branches, windows.beams, first, known)
-        stays = kept[item, part].to(made.device)
-        made[item, :, part] = torch.where(stays, made[item, :, part], grown[0].to(made))
+        nothing, first = made.new_zeros(1, channels, 0), plan.seed(seed, item)
+        plan.put(made, item, grow(window, plan.slices, nothing, plan.branches, plan.beams, first, known))
     return made.to(comfy.model_management.intermediate_device())
 
 
@@ -178,12 +145,10 @@ def _sound_channels(model: Any) -> int:
     return shape.latent_channels
 
 
-class Progress:
+class StepsOfAll:
     """Steps of all windows and candidates as one bar."""
 
     def __init__(self, total: int) -> None:
-        from .comfy import Progress
-
         self.bar, self.done = Progress(total), 0
 
     def step(self, estimate: Tensor) -> None:
@@ -197,10 +162,8 @@ class _Run:
 
     def __init__(
         self, model: Any, positive: list[Any], negative: list[Any] | None, steps: int, guidance_scale: float,
-        picture_guidance: float, solver: str, temperature: float, progress: Progress,
+        picture_guidance: float, solver: str, temperature: float, progress: StepsOfAll,
     ) -> None:  # fmt: skip
-        from .comfy import along_the_flow, null_condition
-
         self.model, self.positive = model, positive
         self.negative = null_condition(model, positive) if negative is None else negative
         self.sigmas = convert.sigmas(times.linear(steps))

@@ -19,7 +19,7 @@ from torch import Tensor
 from moviegen_core.config import from_dict
 from moviegen_core.models import loading
 from moviegen_core.models.tae.model import TAE, TAEConfig
-from moviegen_core.pipelines.decode import decode_video, encode_video
+from moviegen_core.pipelines.decode import WINDOW_FRAMES, decode_video, encode_video
 from moviegen_core.shapes import LATENT_CHANNELS, SPATIAL_STRIDE, TEMPORAL_STRIDE, decoded_frames, latent_frames
 
 from .. import convert
@@ -27,7 +27,6 @@ from .comfy_weights import prepare_device
 from .streams import moved_windows
 
 DTYPES = {"auto": None, "fp32": torch.float32, "bf16": torch.bfloat16}
-WINDOW_FRAMES = 32  # what decode_video holds at a time; the memory estimates count one window
 
 
 class WindowedTAE(torch.nn.Module):
@@ -82,7 +81,7 @@ class MovieGenVAE(comfy.sd.VAE):
         self, tae: TAE, weights: dict[str, Tensor], dtype: torch.dtype | None, disable_dynamic: bool = False
     ) -> None:
         manage = comfy.model_management
-        # Activations of one window at the finest level; the others hold a fraction of them.
+        # Activations of one window of decode_video at the finest level; the others hold a fraction of them.
         per_pixel = 12 * tae.config.channels[0] / tae.config.stem_fold**2 + 16
         self.memory_used_decode = lambda shape, dtype: (
             per_pixel * min(WINDOW_FRAMES, 8 * shape[-3]) * 64 * shape[-2] * shape[-1] * manage.dtype_size(dtype)

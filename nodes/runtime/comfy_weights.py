@@ -8,6 +8,7 @@ a weight may be packed, so its shape is ComfyUI's business; everything else is c
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import comfy.model_management
@@ -20,6 +21,7 @@ from moviegen_core.config import from_dict
 from moviegen_core.errors import CheckpointError
 from moviegen_core.models import catalog, loading
 from moviegen_core.ops.memory import keep_large_buffers
+from moviegen_core.pipelines.parts import recommended
 
 DTYPES = {
     "auto": None,
@@ -28,6 +30,7 @@ DTYPES = {
     "fp8_e4m3fn": torch.float8_e4m3fn,
 }
 FORMAT_KEY = ".comfy_quant"
+SAMPLING_KEY = "moviegen_sampling"  # of a MODEL: what its file recommends
 OLD_KEYS = ("scaled_fp8", ".scale_weight", ".scale_input")
 
 
@@ -66,6 +69,7 @@ def build_patcher(path: str, dtype: str, network: str, describe: Callable[[Any],
     if not manage.is_device_cpu(offload):
         model.to(offload)
     model.load_model_weights(weights, "", assign=patcher.is_dynamic())
+    patcher.set_attachments(SAMPLING_KEY, recommended(Path(path)))
     return patcher
 
 

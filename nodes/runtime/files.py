@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 from moviegen_core import weights
 from moviegen_core.errors import CheckpointError
-from moviegen_core.models import loading
 
 NONE = "none"
 _SHIPPED = " (shipped)"
@@ -29,14 +27,6 @@ def usable(files: Iterable[str]) -> list[str]:
     """The user's safetensors files; a sharded checkpoint is listed once, by its first shard."""
     found = [file for file in files if file.endswith(".safetensors")]
     return [file for file in found if not (match := _SHARD.search(file)) or int(match[1]) == 1]
-
-
-def sampling(path: Path) -> dict[str, Any]:
-    """Sampling settings that come with a weight file: the manifest's for shipped ones, else those inside the file."""
-    for entry in weights.shipped().values():
-        if weights.SHIPPED_FOLDER / entry.file == path:
-            return dict(entry.sampling)
-    return dict(loading.read_header(path).extra.get("sampling", {}))
 
 
 def locate(part: str, choice: str, find: Callable[[str], str | Path]) -> Path:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from comfy_api.latest import ComfyAPISync, InputImpl
+from comfy_api.latest import InputImpl
 from torch import Tensor, nn
 
 from moviegen_core import devices
@@ -23,11 +23,13 @@ from moviegen_core.models.text import TextEncoder, load_text_encoder
 from moviegen_core.models.video_dit.model import VideoDiT
 from moviegen_core.ops.memory import keep_large_buffers
 from moviegen_core.pipelines.decode import decode_video, encode_video
-from moviegen_core.pipelines.sample import sample_video
+from moviegen_core.pipelines.parts import recommended
+from moviegen_core.pipelines.sample import sample_video, tell_size
 from moviegen_core.shapes import LatentShape, decoded_frames
 
 from .. import convert, preview
 from . import files
+from .standalone_progress import Progress
 from .standalone_sound import (  # noqa: F401 - part of this side of the seam
     encode_caption,
     frame_encoders,
@@ -49,7 +51,7 @@ class NetworkHandle:
 
     network: nn.Module
     placement: devices.Placement
-    sampling: Mapping[str, Any] = field(default_factory=dict)  # what a sound model's file recommends
+    sampling: Mapping[str, Any] = field(default_factory=dict)  # what a transformer's file recommends
     windows: Any = None  # long form of a sound model, nodes.sound_windows.Windows
 
 
@@ -72,7 +74,7 @@ def locate(part: str, choice: str) -> Path:
 
 def load_model(path: Path, dtype: str) -> NetworkHandle:
     """Video transformer -> MODEL."""
-    return _load(path, dtype, "video_dit")
+    return replace(_load(path, dtype, "video_dit"), sampling=recommended(path))
 
 
 def load_vae(path: Path, dtype: str) -> NetworkHandle:
@@ -87,7 +89,7 @@ def load_sound_vae(path: Path, dtype: str) -> NetworkHandle:
 
 def load_audio_model(path: Path, dtype: str) -> NetworkHandle:
     """Sound transformer -> MODEL."""
-    return replace(_load(path, dtype, "audio_dit"), sampling=files.sampling(path))
+    return replace(_load(path, dtype, "audio_dit"), sampling=recommended(path))
 
 
 def load_clip(paths: dict[str, Path]) -> TextHandle:
@@ -112,12 +114,13 @@ def sample(
     """Sample a clip of the LATENT's size -> samples [B, C, T, h, w] on the CPU."""
     if not isinstance(model.network, VideoDiT):
         raise BackendError(convert.NO_VIDEO)
-    size = convert.check_clip_latent(latent["samples"]).shape
+    shape = LatentShape(*convert.check_clip_latent(latent["samples"]).shape)
+    tell_size(model.sampling, shape)
     progress = Progress(steps)
     samples = sample_video(
         model.network,
         _conditioning(model, positive),
-        LatentShape(*size),
+        shape,
         seed=seed,
         negative=_conditioning(model, negative) if negative is not None else None,
         steps=steps,
@@ -168,18 +171,6 @@ def temporary_file(ending: str) -> Path:
     """A new name in a folder that is removed with this process; the file goes with the last VIDEO that reads it."""
     path = Path(_temporary_folder().name) / f"moviegen_{uuid.uuid4().hex}{ending}"
     return InputImpl.VideoFromFile.temporary(path)
-
-
-class Progress:
-    """Progress of the node that runs now; the host raises from it to cancel."""
-
-    def __init__(self, total: int) -> None:
-        self.total = total
-        self.report: Callable[..., Any] = ComfyAPISync().execution.set_progress
-
-    def __call__(self, value: int, preview: Any = None) -> None:
-        """Say that `value` of `total` is done; `preview` is a PIL image."""
-        self.report(value, self.total, preview_image=preview)
 
 
 @cache

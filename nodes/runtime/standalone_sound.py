@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from moviegen_core import devices
@@ -17,13 +16,14 @@ from moviegen_core.conditioning.sound import FrameEncoders, SoundConditioning
 from moviegen_core.errors import BackendError
 from moviegen_core.models.audio_codec.model import AudioCodec
 from moviegen_core.models.audio_dit.model import AudioDiT
-from moviegen_core.pipelines.sound import check_method, long_sound, to_make, window_runs
+from moviegen_core.pipelines.sound import long_sound
 from moviegen_core.pipelines.sound_scoring import Scorer
 
 from .. import preview, sound_convert
 from ..sound_convert import FRAMES
-from ..sound_windows import CONTEXT_KEY, NO_SOUND, Windows, check_sound_latent, kept_frames, recommended, span
+from ..sound_windows import NO_CODEC, NO_SOUND, Plan, Windows
 from .sound_eyes import read_encoders
+from .standalone_progress import Progress
 
 
 def load_frame_encoders(paths: dict[str, Path]) -> FrameEncoders:
@@ -40,7 +40,7 @@ def sound_codec(vae: Any, num_latents: int) -> AudioCodec:
     """The codec inside of a VAE, ready to work on so many sound frames."""
     network = getattr(vae, "network", None)
     if not isinstance(network, AudioCodec):
-        raise BackendError("this VAE is no Movie Gen sound codec; connect Load DAC-VAE (Movie Gen)")
+        raise BackendError(NO_CODEC)
     return network
 
 
@@ -52,7 +52,7 @@ def encode_caption(clip: Any, caption: str) -> list[Any]:
 
 def windows_of(model: Any) -> Windows:
     """The long form of a MODEL: the one it was given, else what its file recommends, else the paper's."""
-    return model.windows or recommended(model.sampling)
+    return model.windows or Windows.recommended(model.sampling)
 
 
 def set_windows(model: Any, windows: Windows) -> Any:
@@ -73,41 +73,30 @@ def sample_sound(
     candidates: int, scorer: Scorer | None,
 ) -> Tensor:  # fmt: skip
     """Fill the unknown part of a LATENT -> samples [B, C, L] on the CPU; each item in windows of its own."""
-    from .standalone import Progress
-
     _check_model(model)
-    config, windows = model.network.config, windows_of(model)
-    samples, kept = check_sound_latent(latent, config.latent_channels), kept_frames(latent)
-    part = span(kept, float(latent.get(CONTEXT_KEY, windows.context_seconds)))
-    length = part.stop - part.start
-    branches = max(candidates, windows.beams)
-    check_method(windows.method, branches)
-    runs, counts = 1, [1] * len(samples)
-    if windows.method == "extend":
-        slices = windows.slices(length)
-        runs = window_runs(slices, branches, windows.beams)
-        counts = [window_runs(to_make(slices, known), branches, windows.beams) for known in kept[:, part]]
-    progress = Progress(steps * sum(counts))
-    whole = samples.shape[2]
+    windows = windows_of(model)
+    plan = Plan.of(latent, model.network.config.latent_channels, windows, candidates, scorer)
+    part, whole = plan.part, plan.samples.shape[2]
+    progress = Progress(steps * plan.runs())
     asked = _conditioning(model, positive, whole).window(part.start, part.stop)
     against = None if negative is None else _conditioning(model, negative, whole).window(part.start, part.stop)
-    made = samples.clone().float()
-    for item in range(len(samples)):
-        known = kept[item, part]
-        given = asked
+    made = plan.samples.clone().float()
+    for item in range(len(made)):
+        if not plan.wanted[item]:
+            continue
+        known, given, done = plan.kept[item, part], asked, steps * plan.runs(item)
         if bool(known.any()):
             context = made[item : item + 1, :, part].to(model.placement.device)
             given = asked.with_context(context, known[None].to(context.device))
-        done = steps * sum(counts[:item])
         grown = long_sound(
             model.network,
             given,
-            length,
+            part.stop - part.start,
             method=windows.method,
             window_seconds=windows.window_seconds,
             context_seconds=windows.context_seconds,
             beams=windows.beams,
-            seed=seed + item * runs,
+            seed=plan.seed(seed, item),
             negative=against,
             steps=steps,
             guidance_scale=guidance_scale,
@@ -118,7 +107,7 @@ def sample_sound(
             scorer=scorer,
             on_step=lambda step, steps, estimate, done=done: progress(done + step, preview.sound_picture(estimate)),
         )
-        made[item, :, part] = torch.where(known, made[item, :, part], grown[0].float().cpu())
+        plan.put(made, item, grown)
     return made
 
 

@@ -15,6 +15,42 @@ SETTLE = 700  # ms in which nodes grow to what they show
 STEPS = 4
 SEEDS = itertools.count(1)  # one a film, or the server would answer from its cache
 
+SET_WIDGETS = """wanted => {
+    for (const [type, values] of Object.entries(wanted)) {
+        const node = app.rootGraph.nodes.find(one => one.type === type);
+        for (const [name, value] of Object.entries(values))
+            node.widgets.find(one => one.name === name).value = value;
+    }
+}"""
+
+FAULTS = """() => {
+    const graph = app.rootGraph, problems = [];
+    for (const node of graph.nodes) {
+        if (node.has_errors || !LiteGraph.registered_node_types[node.type]) problems.push('node ' + node.type);
+        for (const input of node.inputs ?? [])
+            if (input.link != null && !graph.links.get(input.link)) problems.push('link into ' + node.type);
+    }
+    for (const link of graph.links.values()) {
+        const from = graph.getNodeById(link.origin_id), to = graph.getNodeById(link.target_id);
+        if (!from?.outputs[link.origin_slot] || !to?.inputs[link.target_slot]) problems.push('link ' + link.id);
+    }
+    const boxes = graph.nodes.map(one => [one.pos[0], one.pos[1] - 30, one.size[0], one.size[1] + 30]);
+    for (const [index, [x, y, width, height]] of boxes.entries())
+        for (const [other, [x2, y2, width2, height2]] of boxes.entries())
+            if (other > index && x + width > x2 && x2 + width2 > x && y + height > y2 && y2 + height2 > y)
+                problems.push(graph.nodes[index].type + ' covers ' + graph.nodes[other].type);
+    return problems;
+}"""
+
+DROP = """async source => {
+    const film = await (await fetch(source)).blob();
+    app.rootGraph.clear();
+    const carried = new DataTransfer();
+    carried.items.add(new File([film], 'film.mp4', {type: 'video/mp4'}));
+    const place = {dataTransfer: carried, bubbles: true, cancelable: true, clientX: 700, clientY: 600};
+    app.canvas.canvas.dispatchEvent(new DragEvent('drop', place));
+}"""
+
 
 @pytest.fixture
 def short_film(page, address, editor):
@@ -24,7 +60,7 @@ def short_film(page, address, editor):
         editor.open_template(page, address, "text_to_video", **options)
         sampler = {"steps": STEPS, "cfg": 1, "seed": next(SEEDS)}
         clip = {"width": 64, "height": 64, "length": 32}
-        page.evaluate(editor.SET_WIDGETS, {"MovieGenEmptyVideoLatent": clip, "MovieGenVideoSampler": sampler})
+        page.evaluate(SET_WIDGETS, {"MovieGenEmptyVideoLatent": clip, "MovieGenVideoSampler": sampler})
         page.evaluate(editor.LISTEN)
 
     return prepare
@@ -37,7 +73,7 @@ def test_every_template_opens_without_missing_nodes_bad_links_or_console_errors(
     for template in templates:
         editor.open_template(page, address, template, new_nodes=new_nodes)
         page.wait_for_timeout(SETTLE)
-        assert (template, page.evaluate(editor.FAULTS)) == (template, [])
+        assert (template, page.evaluate(FAULTS)) == (template, [])
         assert page.get_by_text("Missing Node").count() == 0
         assert (template, page.complaints) == (template, [])
 
@@ -59,7 +95,7 @@ def test_queued_film_shows_progress_and_a_film_strip_and_plays(page, short_film,
     assert page.evaluate("document.querySelector('video').videoWidth") == 64
     # The preview and the player found room: no node covers another.
     page.wait_for_timeout(SETTLE)
-    assert page.evaluate(editor.FAULTS) == []
+    assert page.evaluate(FAULTS) == []
     assert page.complaints == []
 
 
@@ -67,7 +103,7 @@ def test_queued_film_shows_progress_and_a_film_strip_and_plays(page, short_film,
 def test_decoded_sound_plays_in_its_node(page, address, editor, new_nodes):
     editor.open_template(page, address, "text_to_sound", new_nodes=new_nodes)
     sampler = {"steps": 2, "cfg": 1, "seed": next(SEEDS)}
-    page.evaluate(editor.SET_WIDGETS, {"MovieGenSoundSampler": sampler})
+    page.evaluate(SET_WIDGETS, {"MovieGenSoundSampler": sampler})
     page.evaluate(editor.LISTEN)
     editor.run(page)
     editor.finish(page)
@@ -78,7 +114,7 @@ def test_decoded_sound_plays_in_its_node(page, address, editor, new_nodes):
     )
     page.wait_for_function("document.querySelector('audio').currentTime > 0.1")
     page.wait_for_timeout(SETTLE)
-    assert page.evaluate(editor.FAULTS) == []
+    assert page.evaluate(FAULTS) == []
     assert page.complaints == []
 
 
@@ -106,7 +142,7 @@ def test_refused_graph_shows_its_message_on_the_right_node(page, address, editor
 def test_failure_of_a_node_is_told_in_our_sentence(page, short_film, editor):
     short_film()
     # A loader's file may vanish, and sizes may not fit, only after the graph was accepted.
-    page.evaluate(editor.SET_WIDGETS, {"MovieGenEmptyVideoLatent": {"width": 4096, "height": 4096}})
+    page.evaluate(SET_WIDGETS, {"MovieGenEmptyVideoLatent": {"width": 4096, "height": 4096}})
     editor.run(page)
     page.wait_for_function("heard.failure")
     assert "lower its resolution" in page.evaluate("heard.failure")
@@ -152,25 +188,37 @@ def test_film_dropped_on_the_page_brings_its_graph_back(page, short_film, editor
     editor.finish(page)
     page.locator("video").first.wait_for(state="attached")
     source = page.evaluate("document.querySelector('video').currentSrc || document.querySelector('video').src")
-    page.evaluate(editor.DROP, source)
+    page.evaluate(DROP, source)
     page.wait_for_function("app.rootGraph.nodes.some(one => one.type === 'MovieGenVideoSampler')")
     steps = page.evaluate(
         "app.rootGraph.nodes.find(one => one.type === 'MovieGenVideoSampler').widgets"
         ".find(one => one.name === 'steps').value"
     )
     assert steps == STEPS
-    assert page.evaluate(editor.FAULTS) == []
+    assert page.evaluate(FAULTS) == []
 
 
 def test_stop_ends_a_run_within_a_step(page, short_film, editor):
     short_film()
-    page.evaluate(editor.SET_WIDGETS, {"MovieGenVideoSampler": {"steps": 1000}})
+    page.evaluate(SET_WIDGETS, {"MovieGenVideoSampler": {"steps": 1000}})
     editor.run(page)
     page.wait_for_function("heard.b_preview_with_metadata")
     page.evaluate("app.api.interrupt(null)")
     page.wait_for_function("heard.failure")
     assert page.evaluate("heard.failure") == "execution_interrupted"
     assert "execution_success" not in page.evaluate("heard")
+
+
+def add_by_search(page, name):
+    """Opens the search for nodes, types a node's name and takes what is found first."""
+    page.evaluate("app.extensionManager.command.execute('Workspace.SearchBox.Toggle')")
+    page.locator("input:focus").fill(name[:32])  # fuzzy search finds nothing for more characters
+    page.get_by_text(name).or_(page.get_by_text("Blueprint")).first.wait_for()
+    page.wait_for_timeout(2500)  # the list follows the typing
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(300)
+    # A new node may follow the mouse until it is put down.
+    page.mouse.click(page.viewport_size["width"] / 2, page.viewport_size["height"] / 2)
 
 
 def test_blueprints_are_found_by_search_and_one_of_them_makes_a_film(page, address, editor):
@@ -180,7 +228,7 @@ def test_blueprints_are_found_by_search_and_one_of_them_makes_a_film(page, addre
         .filter(one => !LiteGraph.registered_node_types[one.type]).map(one => one.type)"""
     for name in names:
         page.evaluate("app.rootGraph.clear()")
-        editor.add_by_search(page, name)
+        add_by_search(page, name)
         page.wait_for_function("name => app.rootGraph.nodes.some(one => one.title === name && one.subgraph)", arg=name)
         assert page.evaluate(unknown) == []
     assert name == "Text to Video (Movie Gen)"

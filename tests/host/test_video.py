@@ -1,15 +1,16 @@
 """Films on VIDEO sockets: what is written, what would not fit, and how long a node's own file stays."""
 
-from fractions import Fraction
-
 import av
 import numpy as np
 import pytest
 import torch
+from films import write_stamps
 
 from moviegen_core.errors import MediaError
+from moviegen_core.media import formats
 from moviegen_core.media.movie import read_movie, write_movie
 from moviegen_core.media.timeline import timeline
+from moviegen_host import stock_nodes
 from moviegen_host.errors import Cancelled, HostError
 from moviegen_host.session import Session, active
 from moviegen_host.video import VideoCodec, VideoComponents, VideoFromComponents, VideoFromFile
@@ -58,20 +59,6 @@ def test_encoding_a_film_anew_stops_when_the_run_is_stopped(film, tmp_path):
     with active(stopped), pytest.raises(Cancelled):
         VideoFromFile(film).save_to(tmp_path / "out.mp4", crf=20)
     assert not (tmp_path / "out.mp4").exists()
-
-
-def write_stamps(path, stamps):
-    """A film whose pictures are shown at `stamps` (milliseconds), each brighter than the one before."""
-    with av.open(str(path), mode="w") as container:
-        stream = container.add_stream("libx264", rate=30)
-        stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv420p"
-        stream.codec_context.time_base = stream.time_base = Fraction(1, 1000)
-        for index, stamp in enumerate(stamps):
-            picture = np.full((32, 48, 3), 20 + 200 * index // len(stamps), np.uint8)
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            frame.pts, frame.time_base = stamp, Fraction(1, 1000)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
 
 
 @pytest.mark.parametrize("ending", ["mp4", "mkv"])
@@ -172,3 +159,7 @@ def test_film_in_memory_of_more_than_8_bits_is_refused_when_it_is_written(tmp_pa
     video = VideoFromComponents(VideoComponents(torch.zeros(2, 32, 48, 3), 16), bit_depth=10)
     with pytest.raises(HostError, match="a film of 10 bits a colour needs ComfyUI; here set bit_depth to 8"):
         video.save_to(tmp_path / "out.mp4")
+
+
+def test_host_lists_the_films_that_can_be_read():
+    assert set(formats.READ_ENDINGS) == stock_nodes.FILMS

@@ -167,14 +167,6 @@ def workflow(name: str) -> dict[str, Any]:
     return json.loads((ROOT / "workflows" / f"{name}.json").read_text(encoding="utf-8"))
 
 
-def picture_packets(path: Path) -> list[tuple[bytes, Any]]:
-    import av
-
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        return [(bytes(one), one.pts * stream.time_base) for one in container.demux(stream) if one.size]
-
-
 def saved_sounds(server: Server, prompt: dict[str, Any]) -> list[Path]:
     entry = server.finished(server.queue(prompt))
     assert entry["status"]["status_str"] == "success", entry["status"]

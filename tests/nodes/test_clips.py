@@ -61,12 +61,13 @@ def test_joined_clips_have_the_size_rate_and_sound_of_the_first(nodes, tmp_path)
     assert loud.std() > 0.3
 
 
-def test_clips_in_memory_join_without_a_file(nodes):
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_clips_in_memory_join_without_a_file(nodes, channels):
     from comfy_api.latest import InputImpl
 
     from moviegen_host.video import VideoComponents
 
-    parts = VideoComponents(torch.rand(6, 17, 31, 3), Fraction(10))
+    parts = VideoComponents(torch.rand(6, 17, 31, channels), Fraction(10))
     video = InputImpl.VideoFromComponents(parts)
     [joined] = nodes["MovieGenJoinClips"].execute(video, video, 0.0, "stretch").args
     assert joined.get_frame_count() == 12

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from films import packets_of
 
 from moviegen_core import weights as shipped
 from moviegen_core.media.movie import read_movie, write_movie
@@ -258,7 +259,8 @@ def test_film_with_sound_comes_from_a_sentence(server, info):
 def test_any_video_gets_a_sound_and_keeps_its_picture(server, info, media):
     prompt = prompt_of("sound_for_any_video", info, film="film.mp4", steps=3, candidates=2)
     [film] = server.run(prompt)
-    assert base.picture_packets(film) == base.picture_packets(media / "film.mp4")
+    made, given = packets_of(film).packets, packets_of(media / "film.mp4").packets
+    assert [one[:2] for one in made] == [one[:2] for one in given]
     assert timeline(film).seconds == timeline(media / "film.mp4").seconds
     heard, rate = read_sound(film)
     assert abs(heard.shape[1] - round(45 * 1001 / 30000 * rate)) <= 1024

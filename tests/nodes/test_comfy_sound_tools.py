@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from films import packets_of
 
 from moviegen_core.media.loudness import integrated_loudness
 from moviegen_core.media.movie import read_movie, write_movie
@@ -30,7 +31,8 @@ def test_finished_sound_leaves_every_picture_packet_as_it_was(server, info, medi
 
     document = comfy.workflow("finish_audio")
     [written] = server.run(comfy.api_prompt(document, info), document)
-    assert comfy.picture_packets(written) == comfy.picture_packets(media / "film.mp4")
+    made, given = packets_of(written).packets, packets_of(media / "film.mp4").packets
+    assert [one[:2] for one in made] == [one[:2] for one in given]
     with av.open(str(written)) as container:
         assert abs(container.duration / 1_000_000 - 36 * 1001 / 30000) <= 1024 / 48000
     heard, rate = read_sound(written)

@@ -99,3 +99,24 @@ def test_grey_images_get_three_channels(convert):
 def test_too_small_images_are_refused(convert):
     with pytest.raises(ShapeError, match="at least 16"):
         convert.from_images(torch.rand(1, 15, 64, 3))
+
+
+def test_invalid_pictures_become_black_and_are_spoken_of(convert, caplog):
+    images = torch.tensor([float("nan"), float("inf"), -3.0, 0.5]).reshape(4, 1, 1, 1).expand(4, 16, 16, 3)
+    pixels = convert.pixels(images)
+    assert pixels[:, :, 0, 0].tolist() == [[-1.0, 1.0, -1.0, 0.0]] * 3
+    assert torch.equal(convert.from_images(images)[0], pixels)
+    assert "no numbers" in caplog.text
+    assert bool(images[0].isnan().all())
+
+
+def test_pictures_of_values_within_range_are_not_spoken_of(convert, caplog):
+    convert.pixels(torch.rand(2, 4, 4, 4, dtype=torch.float16))
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("shape", [(2, 16, 16), (2, 16, 16, 2), (2, 0, 16, 3)])
+def test_what_is_no_picture_batch_is_refused(convert, shape):
+    for function in (convert.pixels, convert.from_images):
+        with pytest.raises(ShapeError, match=r"must be \[frames, H, W, 3\]"):
+            function(torch.zeros(shape))

@@ -16,7 +16,7 @@ from moviegen_core.media.timeline import exact_fps
 from moviegen_core.models.sound_match.model import SoundMatchConfig
 from moviegen_core.pipelines.sound import long_sound, sample_sound
 from moviegen_core.pipelines.sound_scoring import MatchScorer
-from moviegen_core.pipelines.soundtrack import watch_video
+from moviegen_core.pipelines.watching import watch_video
 from moviegen_host.errors import Cancelled
 from moviegen_host.io import Hidden
 from moviegen_host.session import Session, active

@@ -103,7 +103,7 @@ REFUSED = {
     ),
     "beams at once": (
         ConfigError,
-        "set beams to 1",
+        "choose extend",
         lambda parts: parts.run("LongSound", parts.model, "multidiffusion", beams=2),
     ),
     "context beyond the window": (

@@ -5,9 +5,9 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import pytest
 import torch
+from films import packets_of
 
 from moviegen_core.errors import MediaError, ShapeError
 from moviegen_core.media.loudness import integrated_loudness
@@ -33,12 +33,6 @@ def film(path, frames=12, fps=24, sound=None):
     waveform = None if sound is None else sound["waveform"][0]
     write_movie(pixels, path, fps, waveform=waveform, preset="ultrafast")
     return VideoFromFile(path)
-
-
-def packets(video):
-    with av.open(str(video.get_stream_source())) as container:
-        stream = container.streams.video[0]
-        return [(bytes(one), one.pts * stream.time_base) for one in container.demux(stream) if one.size]
 
 
 @pytest.fixture
@@ -88,11 +82,12 @@ def test_impossible_fits_are_refused_in_one_line(run, inputs, words):
 def test_set_audio_copies_the_pictures_of_a_file(run, tmp_path):
     video = film(tmp_path / "film.mp4", 24, 23.976, audio(2))
     changed = run("SetVideoAudio", video, audio(3.0, channels=2, hertz=880))[0]
-    assert packets(changed) == packets(video)
+    assert packets_of(changed.get_stream_source()) == packets_of(video.get_stream_source())
     heard, rate = read_sound(changed.get_stream_source())
     assert abs(heard.shape[1] / rate - 1.001) <= 1024 / 48000
     assert heard.shape[0] == 2
-    assert packets(run("SetVideoAudio", changed, mode="remove")[0]) == packets(video)
+    removed = run("SetVideoAudio", changed, mode="remove")[0]
+    assert packets_of(removed.get_stream_source()) == packets_of(video.get_stream_source())
 
 
 def test_set_audio_on_frames_in_memory_loses_no_picture_and_fits_the_sound(run):
@@ -127,7 +122,7 @@ def test_set_audio_works_for_films_in_a_buffer(run, tmp_path):
 
     video = film(tmp_path / "film.mp4")
     changed = run("SetVideoAudio", VideoFromFile(io.BytesIO((tmp_path / "film.mp4").read_bytes())), audio())[0]
-    assert packets(changed) == packets(video)
+    assert packets_of(changed.get_stream_source()) == packets_of(video.get_stream_source())
 
 
 class Cut(VideoFromFile):
@@ -145,14 +140,14 @@ class Cut(VideoFromFile):
 @pytest.mark.parametrize(("start", "wanted"), [(0.25, 0.25), (-0.125, 0.375), (-0.5, 0.0), (-9.0, 0.0)])
 def test_cut_that_counts_from_the_end_starts_there(part, tmp_path, start, wanted):
     film(tmp_path / "film.mp4")
-    assert part("sound_tools").trim(Cut(str(tmp_path / "film.mp4"), start, 0.2)) == (pytest.approx(wanted), 0.2)
+    assert part("runtime.media").trim(Cut(str(tmp_path / "film.mp4"), start, 0.2)) == (pytest.approx(wanted), 0.2)
 
 
 def test_film_in_a_buffer_is_written_to_one_file(part, tmp_path):
     import io
 
     film(tmp_path / "film.mp4")
-    buffer, whole_file = io.BytesIO((tmp_path / "film.mp4").read_bytes()), part("sound_tools").whole_file
+    buffer, whole_file = io.BytesIO((tmp_path / "film.mp4").read_bytes()), part("runtime.media").whole_file
     first = whole_file(Cut(buffer))
     assert whole_file(Cut(buffer)) == whole_file(Cut(buffer, -0.5), trimmed=True) == first
     first.unlink()
@@ -245,7 +240,7 @@ def test_finish_audio_workflow_runs_whole(tmp_path):
     workflow = ROOT / "workflows" / "finish_audio.json"
     host = Host(output=tmp_path / "out", input_directory=tmp_path)
     [written] = [path for path in host.run(workflow, {"target": "podcast"}).written if path.suffix == ".mp4"]
-    assert packets(VideoFromFile(written)) == packets(video)
+    assert packets_of(written) == packets_of(video.get_stream_source())
     heard, rate = read_sound(written)
     assert abs(heard.shape[1] - round(36 * 1001 / 30000 * rate)) <= 1024
     assert heard.shape[0] == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from films import packets_of
 
 from moviegen_core import weights
 from moviegen_core.media.movie import read_movie
@@ -43,17 +44,10 @@ def test_sentence_becomes_a_film_with_sound(run):
     assert {"workflow", "prompt"} <= set(movie.metadata)
 
 
-def picture_packets(path: Path) -> list[bytes]:
-    import av
-
-    with av.open(str(path)) as container:
-        return [bytes(one) for one in container.demux(container.streams.video[0]) if one.size]
-
-
 def test_any_video_gets_a_sound_and_keeps_its_picture(run):
     [film] = run("sound_for_any_video", steps=2, candidates=1)
     source = WORKFLOWS / "bouncing_ball.mp4"
-    assert picture_packets(film) == picture_packets(source)
+    assert packets_of(film) == packets_of(source)
     assert timeline(film).seconds == timeline(source).seconds == 4
     heard, rate = read_sound(film)
     assert abs(heard.shape[1] - 4 * rate) <= 1024

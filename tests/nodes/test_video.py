@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -46,6 +48,15 @@ def test_samplers_start_with_what_suits_the_shipped_models(registry, node, file)
     given = {one.id: one.default for one in registry.schema(node).inputs if wanted.get(asked.get(one.id)) is not None}
     assert {"cfg", "temperature"} <= set(given)
     assert given == {name: wanted[asked[name]] for name in given}
+
+
+def test_clip_larger_than_what_the_model_learned_from_is_told_in_the_log(nodes, model, positive, caplog):
+    learned = replace(model, sampling={"largest_side": 32})
+    for side, told in ((32, False), (48, True)):
+        latent = nodes["MovieGenEmptyVideoLatent"].execute(32, side, 1, 1)[0]
+        caplog.clear()
+        sample(nodes, learned, positive, latent, seed=0, steps=1, cfg=1.0)
+        assert ("learned from up to 32 x 32" in caplog.text) == told
 
 
 def test_empty_latent_rounds_the_length_up_and_remembers_it(latent):

@@ -1,4 +1,4 @@
-"""Block of the sound transformer: a plain DiT block with rotary positions (paper 6.1.2).
+"""Block of the sound transformer: a plain DiT block (paper 6.1.2); how it knows positions the paper does not say.
 
 Shape letters: B batch, L sound frames, T text tokens, D width, H heads, K head width.
 """
@@ -12,12 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...layers.attention import CrossAttention, SelfAttention, merge_heads
-from ...layers.modulation import ModulationOffsets
+from ...layers.modulation import MODULATION_VECTORS, ModulationOffsets
 from ...ops import kernels
 from ...ops.attention import Attend
 
-MODULATION_VECTORS = 6  # bias, scale before and scale after self-attention, then of the feed-forward
-ROTARY_BASE = 10_000.0
+ROTARY_BASE = 10_000.0  # assumption, as rotary positions are
 
 
 def rotary_table(length: int, head_dim: int, device: torch.device, dtype: torch.dtype) -> Tensor:
@@ -72,6 +71,7 @@ class SoundBlock(nn.Module):
         attend: Attend,
     ) -> Tensor:  # fmt: skip
         """x [B, L, D], modulation [B, 6, D], text keys and values [B, H, T, K], `rotary_table` -> [B, L, D]."""
+        # Bias, scale before and scale after self-attention, then of the feed-forward.
         bias, scale, gate, mlp_bias, mlp_scale, mlp_gate = modulation.chunk(MODULATION_VECTORS, dim=1)
         attended = self.self_attention(torch.addcmul(bias, self._norm(x), 1.0 + scale), attend, table)
         x = kernels.gated_residual(x, attended, gate)

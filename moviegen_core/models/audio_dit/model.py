@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from ...errors import ConfigError, ShapeError
 from ...layers.embed import TimeEmbedding
 from ...layers.mlp import SwiGLU
-from ...layers.modulation import ModulationOffsets
+from ...layers.modulation import MODULATION_VECTORS, Modulation, ModulationOffsets
 from ...layers.standard import Standardise
 from ...ops import attention
 from ...ops.attention import Attend
-from .block import MODULATION_VECTORS, SoundBlock, rotary_table
+from .block import SoundBlock, rotary_table
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,14 +86,6 @@ class Prepared:
         return self if whole else Prepared(self.keys, self.values, self.mask, self.added[:, start:stop])
 
 
-@dataclass(frozen=True, slots=True)
-class Modulation:
-    """What time gives to every block and to the last layer; made once per step by `AudioDiT.modulate`."""
-
-    blocks: tuple[Tensor, ...]  # per block [B, 6, D]
-    final: Tensor  # [B, 2, D]: bias, scale
-
-
 class FrameProjection(nn.Module):
     """Gated linear projection of video features, frame by frame (paper 6.1.2; the gate's form is an assumption).
 
@@ -134,8 +126,9 @@ class AudioDiT(nn.Module):
         self.frames_in = FrameProjection(config.frame_dim, dim, config.frame_taps, **place)
         self.text_standard = Standardise(config.text_dim, **leaf)
         self.text_in = ops.Linear(config.text_dim, dim, **leaf)
+        # Assumptions: where nothing is said the first is read, and a frame that is not seen adds the second.
         self.null_text = ops.Embedding(1, dim, **leaf)
-        self.null_frame = ops.Embedding(1, dim, **leaf)  # assumption: a frame that is not seen adds this
+        self.null_frame = ops.Embedding(1, dim, **leaf)
         self.time = TimeEmbedding(dim, **place)
         self.modulation = ops.Linear(dim, MODULATION_VECTORS * dim, **leaf)
         self.blocks = nn.ModuleList(
@@ -249,10 +242,8 @@ class AudioDiT(nn.Module):
     def modulate(self, time: Tensor, dtype: torch.dtype | None = None) -> Modulation:
         """time [B] -> the vectors that modulate every block and the last layer."""
         vector = self.time(time, dtype or self.dtype)
-        shared = self.modulation(F.silu(vector)).unflatten(-1, (MODULATION_VECTORS, -1))
-        return Modulation(
-            tuple(block.modulation(shared) for block in self._blocks()), self.final_modulation(vector[:, None])
-        )
+        offsets = (block.modulation for block in self._blocks())
+        return Modulation.of(vector, self.modulation, offsets, self.final_modulation)
 
     def forward(
         self, latent: Tensor, time: Tensor | Modulation, conditioning: Prepared | Any,

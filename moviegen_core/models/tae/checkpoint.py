@@ -50,7 +50,8 @@ def layout_of(shapes: Mapping[str, tuple[int, ...]]) -> str | None:
 def recognise(shapes: Mapping[str, tuple[int, ...]]) -> TAEConfig | None:
     """Config of an image autoencoder's file from the shapes of its tensors; None for any other file.
 
-    Every step in space becomes one in time too (paper 3.1.1). Groups of the norms are not stored: the usual 32.
+    Every step in space becomes one in time too (assumption: the paper does not say where those are). Groups of the
+    norms are not stored: the usual 32.
     """
     layout = layout_of(shapes)
     if layout is None:

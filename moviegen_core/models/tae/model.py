@@ -95,7 +95,7 @@ class Posterior(NamedTuple):
 
 
 class TAE(nn.Module):
-    """Encoder, decoder and the latent statistics that give the transformer unit variance."""
+    """Encoder, decoder and the latent statistics that give the transformer unit variance (by channel: assumption)."""
 
     latent_mean: Tensor
     latent_std: Tensor

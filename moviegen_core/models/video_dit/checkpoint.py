@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -32,8 +33,9 @@ KEY_MAPS = (("host prefix", has_prefix, without_prefix),)
 def grow_weights(weights: dict[str, Tensor], old: VideoDiTConfig, new: VideoDiTConfig) -> dict[str, Tensor]:
     """State dict of `old` -> state dict of `new`, which may differ in `max_grid` and `in_channels` only, upwards.
 
-    Tables are interpolated linearly over their whole length, so that a place keeps its position when the resolution
-    rises (assumption: the paper says "expanded", not how). New input channels come last and start at zero (paper
+    The paper says that tables are "expanded", not how (assumptions): those of rows and columns are interpolated
+    linearly, so that a place keeps its position when the resolution rises; that of frames goes on with its last row,
+    so that a moment keeps its own when clips grow longer. New input channels come last and start at zero (paper
     3.1.5 and 5), so that the network computes what it did.
     """
     if dataclasses.replace(old, max_grid=new.max_grid, in_channels=new.in_channels) != new:
@@ -44,7 +46,10 @@ def grow_weights(weights: dict[str, Tensor], old: VideoDiTConfig, new: VideoDiTC
             f"{new.max_grid}; give sizes at least as large"
         )
     grown = dict(weights)
-    for axis, length in zip(("frames", "rows", "columns"), new.max_grid, strict=True):
+    frames, *sides = new.max_grid
+    moments = weights["positions.frames.weight"]
+    grown["positions.frames.weight"] = torch.cat([moments, moments[-1:].expand(frames - len(moments), -1)])
+    for axis, length in zip(("rows", "columns"), sides, strict=True):
         key = f"positions.{axis}.weight"
         grown[key] = _stretch(weights[key], length)
     # A token's features are ordered by channel first, so new channels are new columns at the right.

@@ -11,14 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...errors import ConfigError, ShapeError
-from ...layers.block import MODULATION_VECTORS, TransformerBlock
+from ...layers.block import TransformerBlock
 from ...layers.embed import FactorisedPositions, TimeEmbedding
 from ...layers.locality import look_near
-from ...layers.modulation import ModulationOffsets
+from ...layers.modulation import MODULATION_VECTORS, Modulation, ModulationOffsets
 from ...ops import attention, kernels
 from ...ops.attention import Attend
 from ...ops.patchify import patchify, unpatchify
@@ -83,14 +82,6 @@ class Context:
         return Context(keys, values, None if self.mask is None else self.mask.expand(batch, -1, -1, -1))
 
 
-@dataclass(frozen=True, slots=True)
-class Modulation:
-    """What time gives to every block and to the last layer; made once per step by `VideoDiT.modulate`."""
-
-    blocks: tuple[Tensor, ...]  # per block [B, 6, D]
-    final: Tensor  # [B, 2, D]: shift, scale
-
-
 class VideoDiT(nn.Module):
     """Maps a noisy latent clip, its time and its context to a velocity of the same size."""
 
@@ -109,6 +100,7 @@ class VideoDiT(nn.Module):
         self.time = TimeEmbedding(dim, **place)
         # One projection for all blocks; with one per block the 30B would have 40B parameters.
         self.modulation = ops.Linear(dim, MODULATION_VECTORS * dim, **leaf)
+        # Assumptions: a bias here, one learned token where nothing is said, the encoders' order, padding cut or masked.
         self.context_in = nn.ModuleDict(
             {
                 name: nn.Sequential(ops.Linear(width, dim, **leaf), ops.LayerNorm(dim, **leaf))
@@ -211,10 +203,8 @@ class VideoDiT(nn.Module):
     def modulate(self, time: Tensor, dtype: torch.dtype | None = None) -> Modulation:
         """time [B] -> the vectors that modulate every block and the last layer."""
         vector = self.time(time, dtype or self.dtype)
-        shared = self.modulation(F.silu(vector)).unflatten(-1, (MODULATION_VECTORS, -1))
-        return Modulation(
-            tuple(block.modulation(shared) for block in self._blocks()), self.final_modulation(vector[:, None])
-        )
+        offsets = (block.modulation for block in self._blocks())
+        return Modulation.of(vector, self.modulation, offsets, self.final_modulation)
 
     def forward(
         self, latent: Tensor, time: Tensor | Modulation, context: Context | Any, attend: str | Attend | None = None
@@ -246,7 +236,8 @@ class VideoDiT(nn.Module):
         self, x: Tensor, positions: Tensor, modulation: Modulation, context: Context, attend: Attend
     ) -> Tensor:  # fmt: skip
         """All blocks on tokens [B, N, D] at positions [1 or B, N, D]."""
-        # The same positions enter every block, not only the first: it steadies motion over time.
+        # The same positions enter every block, not only the first: it steadies motion over time. They stay in the
+        # stream (assumption; figure 8 draws them at the norm).
         for index in range(self.config.num_layers):
             x = self.run_block(index, x + positions, modulation, context, attend)
         return x

@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-LABEL_SMOOTHING = 0.02
+from .labels import attribute_loss
+
 GRAIN = {"stills": 0.12, "moves": 0.08}  # deviation of the most noise on pixels in [-1, 1]
 COARSE = 8  # pixels a side of the squares of coarse grain
 SOFT = {"stills": 4, "moves": 2}  # pixels a side of the squares that the softest clips are averaged over
@@ -22,12 +23,7 @@ def judge_loss(judge: nn.Module, batch: dict[str, Tensor], generator: torch.Gene
     views = {
         name: worn(batch[name] * gain.to(batch[name]), most, SOFT[name], generator) for name, most in GRAIN.items()
     }
-    scores = judge(**views)
-    losses, report = [], {}
-    for name, rows in scores.items():
-        losses.append(F.cross_entropy(rows, batch[name], label_smoothing=LABEL_SMOOTHING))
-        report[f"{name}_accuracy"] = (rows.argmax(dim=-1) == batch[name]).float().mean()
-    return {"loss": torch.stack(losses).sum(), **report}
+    return attribute_loss(judge(**views), batch)
 
 
 def worn(pixels: Tensor, grain: float, soft: int, generator: torch.Generator) -> Tensor:

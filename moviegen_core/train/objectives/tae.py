@@ -1,6 +1,7 @@
 """Losses of the temporal autoencoder (paper 3.1.1): reconstruction, perceptual, discriminator, KL, outlier penalty.
 
-The paper gives only the outlier penalty's numbers. The other weights are assumptions, named below.
+The paper gives only the outlier penalty's numbers. Assumptions: the other weights, named below; the absolute error as
+reconstruction; the penalty on the posterior's mean.
 """
 
 from __future__ import annotations
@@ -99,18 +100,18 @@ def moved(anchor: TAE, pixels: Tensor, latent: Tensor) -> Tensor:
     return ((latent - kept) / anchor.latent_std[:, None, None, None]).square().mean()
 
 
-def detail_distance(first: Tensor, second: Tensor, scales: int = DETAIL_SCALES) -> Tensor:
+def detail_distance(first: Tensor, second: Tensor) -> Tensor:
     """Absolute difference of the pixel gradients of frames [N, 3, H, W] at several scales.
 
     A stand-in where no perceptual network is at hand: it punishes blurred edges, and knows no semantics.
     """
     total = first.new_zeros(())
     error = first - second  # gradients and averages are linear: those of the difference are enough
-    for scale in range(scales):
+    for scale in range(DETAIL_SCALES):
         if scale:
             error = F.avg_pool2d(error, 2)
         total = total + error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
-    return total / scales
+    return total / DETAIL_SCALES
 
 
 def feature_distance(network: Callable[[Tensor], tuple[Tensor, ...]]) -> Distance:

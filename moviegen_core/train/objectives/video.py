@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 
 import torch
@@ -22,7 +22,6 @@ CONTEXT_KEY, MASK_KEY = "context.", "context_mask."  # + encoder name
 TIME_BINS = 4
 PLACE_OPEN, PLACE_TOLD = 0.2, 0.5  # times (assumption) before which a noisy clip hides its subject, and after which not
 WINDOW_OPEN = 0.3  # time (assumption) from which on tokens about the subject are learned from without the others
-Objective = Callable[[nn.Module, dict[str, Tensor], torch.Generator], dict[str, Tensor]]
 
 
 def flow_matching(
@@ -30,7 +29,6 @@ def flow_matching(
     batch: dict[str, Tensor],
     generator: torch.Generator,
     *,
-    drop_condition: float = DROP_CONDITION,
     channel_weight: Tensor | None = None,
     time_mean: float = 0.0,
     hint_weight: float = 0.0,
@@ -61,7 +59,7 @@ def flow_matching(
     time = times.logit_normal(size, mean=time_mean if shown is None else 0.0, generator=generator).to(device)
     if shown is not None:
         time = WINDOW_OPEN + (1.0 - WINDOW_OPEN) * time
-    keep = (torch.rand(size, generator=generator) >= drop_condition).to(device)
+    keep = (torch.rand(size, generator=generator) >= DROP_CONDITION).to(device)
     context = {key[len(CONTEXT_KEY) :]: value for key, value in batch.items() if key.startswith(CONTEXT_KEY)}
     masks = {key[len(MASK_KEY) :]: value for key, value in batch.items() if key.startswith(MASK_KEY)}
     if set(context) != set(masks):

@@ -17,8 +17,9 @@ from torch import nn
 from ...config import to_dict
 from ...errors import ConfigError
 from ...models import adapters
+from ...models.text.model import ROLES
 from ...pipelines.decode import encode_video
-from ...pipelines.movie import ENCODERS, MovieGenPipeline
+from ...pipelines.movie import MovieGenPipeline
 from ..basis import basis_of
 from ..cache import ShardCache
 from ..data import Batch
@@ -136,7 +137,7 @@ def encoded_captions(
 ) -> ShardCache:
     """Features of every caption, computed now where they are missing: keys "ul2.0", "metaclip.0", ..."""
     told = hashlib.sha256(repr(shots.captions).encode()).hexdigest()
-    encoders = {name: getattr(pipeline.encoders, name) for name in ENCODERS}
+    encoders = {name: getattr(pipeline.encoders, name) for name in ROLES}
     hashes = {name: weights_hash(encoder) for name, encoder in encoders.items() if encoder is not None}
     origin = {"captions": told, "fps": fps, **hashes}
     cache = ShardCache(folder, len(shots.captions), origin, anew=not workspace.resume)

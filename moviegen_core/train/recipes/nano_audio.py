@@ -1,7 +1,7 @@
 """Recipe nano-audio: the sound transformer, on latents of the nano codec, with what the nano encoders see and read.
 
 It needs nano/audio_codec, nano/sound_match, nano/metaclip_vision and nano/ul2. The caches (latents, frame features,
-captions) are filled first and kept; then one stage of flow matching with the paper's dropping of conditions.
+captions) are filled first and kept; then one stage of flow matching, which drops conditions much as the paper does.
 """
 
 from __future__ import annotations
@@ -27,12 +27,11 @@ from ..cache import ShardCache
 from ..clips import ClipConfig
 from ..data import Batch, Bucketed, Mixture
 from ..hints import sound_hints
-from ..loop import Hook, LoopConfig
+from ..loop import Hook
 from ..objectives.audio import sound_flow_matching
-from ..optim import OptimConfig
 from ..pupil import AudioPupil
-from ..ranges import above, at_least
-from ..single import train_and_ship
+from ..ranges import at_least
+from ..single import SingleStage, train_and_ship
 from ..sound_data import (
     CODEC,
     FRAMES,
@@ -47,11 +46,11 @@ from ..sound_data import (
     collate_texts,
     frame_cache,
     latent_cache,
-    load_codec,
     places,
     sound_clips,
-    text_features,
-    tokens_of,
+    text_cache,
+    text_tokens,
+    trained_codec,
 )
 from ..sounds import SoundConfig
 from ..workspace import Workspace
@@ -64,7 +63,7 @@ SHEET_STEPS, SHEET_SOUNDS, SHEET_BANDS, SHEET_ZOOM = 16, 6, 40, 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class AudioRecipe:
+class AudioRecipe(SingleStage):
     """Sizes, seed and time of nano/audio."""
 
     preset: str = "nano"
@@ -80,10 +79,12 @@ class AudioRecipe:
     # of the time, and known sound may go on without a word.
     drop_video: float = 0.2
     known_alone: float = 0.05
-    steps: int | None = None
-    minutes: float = 25.0
+    minutes: float | None = 25.0
     method: str = "muon"
     learning_rate: float = 4e-3
+    warmup_steps: int = 40
+    schedule: str = "linear"
+    ema_decay: float = 0.995
     weight_decay: float = 0.02
     # Channels count by how loud they are to this power (0: alike, as the paper's), gains so much more. A small model
     # should spend itself on what is heard; both are assumptions.
@@ -108,10 +109,10 @@ class AudioRecipe:
     context_seconds: float = 2.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_turns(self.turns)
         at_least(self, 1, "variants", "tokens_per_batch")
-        at_least(self, 0, "learning_rate", "weight_decay", "hint_weight")
-        above(self, 0, "steps", "minutes")
+        at_least(self, 0, "weight_decay", "hint_weight")
 
 
 def run(recipe: AudioRecipe, workspace: Workspace) -> None:
@@ -123,7 +124,7 @@ def run(recipe: AudioRecipe, workspace: Workspace) -> None:
     turns = [turn for turn in recipe.turns if turn]
     if recipe.turns[2]:
         unseen = places(workspace, recipe.places, PLACE)
-        parts.append(Heard(unseen, text_features(workspace, unseen, recipe.variants), latent_cache(workspace, unseen)))
+        parts.append(Heard(unseen, text_cache(workspace, unseen, recipe.variants), latent_cache(workspace, unseen)))
     torch.manual_seed(recipe.seed)
     model = catalog.build("audio_dit", recipe.preset, device="cpu")
     assert isinstance(model, AudioDiT)
@@ -131,27 +132,13 @@ def run(recipe: AudioRecipe, workspace: Workspace) -> None:
         begun = workspace.begun(recipe.start, "audio_dit", "nano-audio").state_dict()
         model.load_state_dict({**model.state_dict(), **begun})  # a layer that it lacks begins silent
     count = min(STATISTICS_SOUNDS, len(texts))
-    model.text_standard.measure(tokens_of(texts, count))
-    model.frames_in.standard.measure(torch.cat([frames.get(number, FRAMES) for number in range(count)]))
-    pupil = AudioPupil.of(model, tokens_of(texts, count) if recipe.whiten else None, recipe.stir)
+    if not recipe.start:  # weights to train on from were learned with theirs
+        model.text_standard.measure(text_tokens(texts, count))
+        model.frames_in.standard.measure(torch.cat([frames.get(number, FRAMES) for number in range(count)]))
+    pupil = AudioPupil.of(model, text_tokens(texts, count) if recipe.whiten else None, recipe.stir)
     pupil.teller.requires_grad_(recipe.hint_weight > 0)
-    loop = LoopConfig(
-        name="audio",
-        steps=recipe.steps,
-        max_minutes=recipe.minutes,
-        seed=recipe.seed,
-        ema_decay=0.995,
-        optim=OptimConfig(
-            method=recipe.method,
-            learning_rate=recipe.learning_rate,
-            weight_decay=recipe.weight_decay,
-            warmup_steps=40,
-            schedule="linear",
-            decay_start=0.3,
-            final_scale=0.02,
-        ),
-    )
-    weights = channel_weights(load_codec(workspace), recipe.emphasis, recipe.gain_weight)
+    loop = recipe.loop("audio", recipe.seed, method=recipe.method, weight_decay=recipe.weight_decay, decay_start=0.3)
+    weights = loudness_weights(trained_codec(workspace), recipe.emphasis, recipe.gain_weight)
     objective = partial(
         sound_flow_matching, weights=weights, hint_weight=recipe.hint_weight, early_share=recipe.early_share,
         drop_video=recipe.drop_video, known_alone=recipe.known_alone,
@@ -170,7 +157,7 @@ def run(recipe: AudioRecipe, workspace: Workspace) -> None:
 
 
 @torch.no_grad()
-def channel_weights(codec: AudioCodec, emphasis: float, gain_weight: float) -> Tensor:
+def loudness_weights(codec: AudioCodec, emphasis: float, gain_weight: float) -> Tensor:
     """How much each latent channel counts, [C] of mean 1: by what it adds to the sound; gains above the others."""
     if codec.linear is None:
         loudness = codec.latent_std.float()
@@ -204,7 +191,7 @@ class Heard(NamedTuple):
 def heard(recipe: AudioRecipe, workspace: Workspace, kind: str) -> Heard:
     """The clips of one of KINDS, drawn and encoded now where they are missing."""
     data = sound_clips(workspace, getattr(recipe, kind), kind)
-    texts = text_features(workspace, data, recipe.variants)
+    texts = text_cache(workspace, data, recipe.variants)
     return Heard(data, texts, latent_cache(workspace, data), frame_cache(workspace, data))
 
 
@@ -240,7 +227,7 @@ def sheet_hook(workspace: Workspace, part: Heard) -> Hook:
     """Writes step-N.png now and then: spectrograms of a few sounds through the codec, each above the generated one."""
     data, texts, latents, frames = part
     assert frames is not None
-    codec = load_codec(workspace)
+    codec = trained_codec(workspace)
     longest = max(data.num_latents(number) for number in range(min(SHEET_SOUNDS, len(data))))
 
     def write(model: nn.Module, folder: Path, step: int) -> None:

@@ -1,7 +1,7 @@
 """Recipe nano-codec: the linear code of toybox sounds to start from, the whole network, at last the decoder alone.
 
 The linear code alone gives toybox sounds back so well that the stages are left out by default; sounds of another kind
-need them (`--set joint.steps=null --set decoder.steps=null`). The weights are shipped before the last stage too: it
+need them (`--set joint.minutes=6 --set decoder.minutes=3`). The weights are shipped before the last stage too: it
 leaves the encoder as it is, so that latents may be cached while the decoder still learns.
 """
 
@@ -21,12 +21,11 @@ from ...shapes import SOUND_SAMPLE_RATE
 from ..basis import basis_of
 from ..clips import ClipConfig
 from ..data import Batch, Collated
-from ..loop import LoopConfig
 from ..objectives.audio_codec import AudioCodecLoss
 from ..objectives.sound_discriminator import SoundAdversary, SoundDiscriminator
-from ..optim import OptimConfig
 from ..ranges import above, at_least
 from ..sounds import SoundConfig, Sounds, synthesis
+from ..stage import Stage
 from ..workspace import Workspace
 from .nano_sound_match import CLIPS
 
@@ -34,20 +33,15 @@ SMALLEST_STD = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
-class CodecStage:
-    """One step of the curriculum, left out with steps=0 or minutes=0.
+class CodecStage(Stage):
+    """One step of the curriculum; `adversary` scales DAC's adversarial and feature-matching weights, 0 for none."""
 
-    `adversary` scales DAC's adversarial and feature-matching weights, 0 for none.
-    """
-
-    minutes: float | None
-    learning_rate: float
     warmup_steps: int = 50
     adversary: float = 0.0
-    steps: int | None = None
 
     def __post_init__(self) -> None:
-        at_least(self, 0, "minutes", "steps", "learning_rate", "warmup_steps", "adversary")
+        super().__post_init__()
+        at_least(self, 0, "adversary")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +53,8 @@ class CodecRecipe:
     clips: ClipConfig = field(default_factory=lambda: CLIPS)  # the scenes whose sounds are learned
     seconds: float = 1.0  # of each sound in a batch
     batch_size: int = 12
-    joint: CodecStage = CodecStage(minutes=6, learning_rate=3e-4, steps=0)
-    decoder: CodecStage = CodecStage(minutes=3, learning_rate=2e-4, adversary=0.02, steps=0)
+    joint: CodecStage = CodecStage(minutes=0, learning_rate=3e-4)
+    decoder: CodecStage = CodecStage(minutes=0, learning_rate=2e-4, adversary=0.02)
     kl_weight: float = 1e-5
     start_sounds: int = 1000
     start_seconds: float = 2.0
@@ -88,23 +82,10 @@ def run(recipe: CodecRecipe, workspace: Workspace) -> None:
     steps = 0
     for number, name in enumerate(STAGES):
         stage: CodecStage = getattr(recipe, name)
-        if 0 in (stage.steps, stage.minutes):
+        if not stage.runs:
             continue
-        loop = LoopConfig(
-            name=name,
-            steps=stage.steps,
-            max_minutes=stage.minutes,
-            seed=recipe.seed + number,
-            ema_decay=0.98,
-            optim=OptimConfig(
-                learning_rate=stage.learning_rate,
-                warmup_steps=stage.warmup_steps,
-                schedule="cosine",
-                final_scale=0.02,
-                # The linear code is close to its best already: a step as large as the network's would undo it.
-                rate_scales={"linear.": 0.05},
-            ),
-        )
+        # The linear code is close to its best already: a step as large as the network's would undo it.
+        loop = stage.loop(name, recipe.seed + number, rate_scales={"linear.": 0.05})
         loss = AudioCodecLoss(kl_weight=recipe.kl_weight)
         companions = {}
         if stage.adversary:

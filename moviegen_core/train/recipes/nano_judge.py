@@ -25,12 +25,10 @@ from ..basis import basis_of
 from ..cache import ShardCache
 from ..clips import ClipConfig, Clips, drawing
 from ..data import Batch, Collated, roughened, seeded
-from ..latents import load_tae, origin, weights_hash
-from ..loop import LoopConfig
+from ..latents import origin, trained_tae, weights_hash
 from ..objectives.judge import judge_loss
-from ..optim import OptimConfig
-from ..ranges import above, at_least
-from ..single import train_and_ship
+from ..ranges import at_least
+from ..single import SingleStage, train_and_ship
 from ..workspace import Workspace
 from .nano_video import VideoRecipe
 
@@ -46,7 +44,7 @@ MIRRORED = {"pan left": "pan right", "pan right": "pan left"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class JudgeRecipe:
+class JudgeRecipe(SingleStage):
     """Sizes, seed and time of nano/judge; it reads the clips that the video recipe renders."""
 
     start: str = ""  # a judge to train on from, "nano/judge" or a file; empty: from scratch
@@ -57,15 +55,16 @@ class JudgeRecipe:
     roughness: float = 0.4  # of every other one: deviation of the most noise on its latent, which has unit variance
     detail: int = 2  # single frames are seen at 128 pixels: many things are a few pixels wide at 64
     batch_size: int = 32
-    steps: int | None = None
-    minutes: float = 30.0
+    minutes: float | None = 30.0
     method: str = "muon"
     learning_rate: float = 2e-3
+    warmup_steps: int = 50
+    final_scale: float = 0.01
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         at_least(self, 1, "batch_size", "coded_clips", "detail")
-        at_least(self, 0, "coded_share", "roughness", "learning_rate")
-        above(self, 0, "steps", "minutes")
+        at_least(self, 0, "coded_share", "roughness")
 
 
 def run(recipe: JudgeRecipe, workspace: Workspace) -> None:
@@ -77,20 +76,7 @@ def run(recipe: JudgeRecipe, workspace: Workspace) -> None:
     judge = catalog.build("judge", config, device="cpu")
     if recipe.start:
         judge.load_state_dict(begun(workspace, recipe))
-    loop = LoopConfig(
-        name="judge",
-        steps=recipe.steps,
-        max_minutes=recipe.minutes,
-        seed=recipe.seed,
-        ema_decay=0.98,
-        optim=OptimConfig(
-            method=recipe.method,
-            learning_rate=recipe.learning_rate,
-            weight_decay=0.05,
-            warmup_steps=50,
-            final_scale=0.01,
-        ),
-    )
+    loop = recipe.loop("judge", recipe.seed, method=recipe.method, weight_decay=0.05)
     coded = None
     if recipe.coded_share:
         coded = coded_clips(workspace, clips.first(recipe.coded_clips), config, recipe.roughness)
@@ -115,7 +101,7 @@ def begun(workspace: Workspace, recipe: JudgeRecipe) -> dict[str, Tensor]:
 
 def coded_clips(workspace: Workspace, clips: Clips, config: JudgeConfig, roughness: float = 0.0) -> ShardCache:
     """What the autoencoder gives back of every clip as the judge sees it: the even ones of roughened latents."""
-    tae = load_tae(workspace)
+    tae = trained_tae(workspace)
     look = {"frames": config.num_frames, "rate": config.frames_per_second, "size": config.size}
     look |= {"detail": config.detail, "stills": config.still_frames, "roughness": roughness}
     cache = workspace.cache("judge-clips", len(clips), origin(clips, tae=weights_hash(tae), **look))

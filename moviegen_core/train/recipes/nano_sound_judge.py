@@ -20,12 +20,10 @@ from ...models.sound_judge.model import SoundJudgeConfig, hear
 from ...toybox import AMBIENCES, MOODS, SOUND_KINDS, sound_labels
 from ..basis import basis_of
 from ..data import Batch, Collated, roughened, seeded
-from ..loop import LoopConfig
 from ..objectives.sound_judge import sound_judge_loss
-from ..optim import OptimConfig
-from ..ranges import above, at_least
-from ..single import train_and_ship
-from ..sound_data import CODEC, load_codec
+from ..ranges import at_least
+from ..single import SingleStage, train_and_ship
+from ..sound_data import CODEC, trained_codec
 from ..sounds import SoundConfig, Sounds, synthesis
 from ..workspace import Workspace
 
@@ -35,7 +33,7 @@ CROP_SECONDS = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class SoundJudgeRecipe:
+class SoundJudgeRecipe(SingleStage):
     """Sizes, seed and time of nano/sound_judge; its sounds are the first four seconds of scenes of its own."""
 
     seed: int = 41
@@ -45,14 +43,15 @@ class SoundJudgeRecipe:
     codec_share: float = 0.75  # of the sounds
     roughness: float = 0.4  # deviation of the most noise on their latents, which have unit variance
     batch_size: int = 32
-    steps: int | None = None
-    minutes: float = 10.0
+    minutes: float | None = 10.0
     learning_rate: float = 3e-3
+    warmup_steps: int = 50
+    final_scale: float = 0.01
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         at_least(self, 1, "batch_size")
-        at_least(self, 0, "codec_share", "roughness", "learning_rate")
-        above(self, 0, "steps", "minutes")
+        at_least(self, 0, "codec_share", "roughness")
 
 
 def run(recipe: SoundJudgeRecipe, workspace: Workspace) -> None:
@@ -64,15 +63,8 @@ def run(recipe: SoundJudgeRecipe, workspace: Workspace) -> None:
     config = SoundJudgeConfig(classes=CLASSES)
     torch.manual_seed(recipe.seed)
     judge = catalog.build("sound_judge", config, device="cpu")
-    loop = LoopConfig(
-        name="sound_judge",
-        steps=recipe.steps,
-        max_minutes=recipe.minutes,
-        seed=recipe.seed,
-        ema_decay=0.98,
-        optim=OptimConfig(learning_rate=recipe.learning_rate, weight_decay=0.05, warmup_steps=50, final_scale=0.01),
-    )
-    codec = load_codec(workspace) if recipe.codec_share else None
+    loop = recipe.loop("sound_judge", recipe.seed, weight_decay=0.05)
+    codec = trained_codec(workspace) if recipe.codec_share else None
     basis = basis_of(recipe, synthesis=synthesis(), codec="" if codec is None else workspace.sha256(CODEC))
     train_and_ship(judge, sound_judge_loss, labelled(sounds, config, recipe, codec), loop, workspace, basis=basis)
 

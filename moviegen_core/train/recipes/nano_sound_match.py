@@ -25,12 +25,10 @@ from ..cache import ShardCache
 from ..clips import ClipConfig, drawing
 from ..data import Batch, Mixture, position_rng
 from ..hints import struck
-from ..loop import LoopConfig
 from ..objectives.sound_match import NEAREST_SHIFT, sound_match_loss
-from ..optim import OptimConfig
 from ..pupil import MatchPupil
-from ..ranges import above, at_least
-from ..single import train_and_ship
+from ..ranges import at_least
+from ..single import SingleStage, train_and_ship
 from ..sound_data import (
     BANDS,
     EFFECTS,
@@ -42,8 +40,8 @@ from ..sound_data import (
     collate_texts,
     effects_of,
     sound_clips,
-    text_features,
-    tokens_of,
+    text_cache,
+    text_tokens,
 )
 from ..workspace import Workspace
 
@@ -61,7 +59,7 @@ STATISTICS_SOUNDS = 200
 
 
 @dataclass(frozen=True, kw_only=True)
-class SoundMatchRecipe:
+class SoundMatchRecipe(SingleStage):
     """Sizes, seed and time of nano/sound_match."""
 
     preset: str = "nano"
@@ -73,21 +71,22 @@ class SoundMatchRecipe:
     variants: int = 4  # captions a sound
     seconds: float = 2.0
     batch_size: int = 20
-    steps: int | None = None
-    minutes: float = 10.0
+    minutes: float | None = 10.0
     method: str = "muon"  # 60 of its steps teach more than 200 of AdamW's
     learning_rate: float = 4e-3
+    warmup_steps: int = 20
+    ema_decay: float = 0.99
     foretell_weight: float = 4.0  # on the loudness of sounds without music, which are rendered for it alone
     hit_weight: float = 4.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         least = (2 * NEAREST_SHIFT + 1) / MOMENT_RATE
         if not self.seconds >= least:
             raise ConfigError(f"parts of {self.seconds:g} s cannot be told from moved ones; use at least {least:g} s")
         check_turns(self.turns)
         at_least(self, 1, "variants", "batch_size")
-        at_least(self, 0, "learning_rate", "foretell_weight", "hit_weight")
-        above(self, 0, "steps", "minutes")
+        at_least(self, 0, "foretell_weight", "hit_weight")
 
 
 def run(recipe: SoundMatchRecipe, workspace: Workspace) -> None:
@@ -101,21 +100,9 @@ def run(recipe: SoundMatchRecipe, workspace: Workspace) -> None:
         assert isinstance(known, SoundMatch)
         start_from(match, known)
     parts = [segments(recipe, workspace, kind, match.config.bands) for kind in kinds(recipe.turns)]
-    match.text_standard.measure(tokens_of(parts[0].texts, STATISTICS_SOUNDS))
-    loop = LoopConfig(
-        name="sound_match",
-        steps=recipe.steps,
-        max_minutes=recipe.minutes,
-        seed=recipe.seed,
-        ema_decay=0.99,
-        optim=OptimConfig(
-            method=recipe.method,
-            learning_rate=recipe.learning_rate,
-            weight_decay=0.02,
-            warmup_steps=20,
-            final_scale=0.02,
-        ),
-    )
+    if not recipe.start:  # weights to train on from were learned with theirs
+        match.text_standard.measure(text_tokens(parts[0].texts, STATISTICS_SOUNDS))
+    loop = recipe.loop("sound_match", recipe.seed, method=recipe.method, weight_decay=0.02)
     objective = partial(sound_match_loss, foretell_weight=recipe.foretell_weight, hit_weight=recipe.hit_weight)
     train_and_ship(
         MatchPupil.of(match), objective, Mixture(parts, recipe.turns[: len(parts)]), loop, workspace,
@@ -146,7 +133,7 @@ def kinds(turns: tuple[int, int]) -> tuple[str, ...]:
 def segments(recipe: SoundMatchRecipe, workspace: Workspace, kind: str, bands: int) -> Segments:
     """Batches of the clips of one of KINDS, which are drawn and encoded now where they are missing."""
     data = sound_clips(workspace, getattr(recipe, kind), kind)
-    texts = text_features(workspace, data, recipe.variants)
+    texts = text_cache(workspace, data, recipe.variants)
     caches = {BANDS: band_cache(workspace, data, bands)}
     if recipe.foretell_weight:
         caches[EFFECTS] = band_cache(workspace, effects_of(workspace, data), bands, EFFECTS)

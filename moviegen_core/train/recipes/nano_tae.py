@@ -1,4 +1,4 @@
-"""nano/tae: the best linear image code to start from, images and clips together, at last the decoder alone.
+"""nano/tae: a linear code to start from, images and clips together, at last the decoder alone.
 
 The paper (3.1.1) starts from a trained image autoencoder; its place is taken by a closed-form one. 1 batch of images
 goes with about 3 of clips. The weights are shipped before the last stage too: it leaves the encoder as it is, so that
@@ -23,35 +23,32 @@ from ..basis import basis_of
 from ..clips import ClipConfig, Clips, drawing
 from ..crops import CropConfig, crops, shrink
 from ..data import Mixture, Source
-from ..loop import Hook, LoopConfig
+from ..loop import Hook
 from ..objectives.discriminator import Adversary, PatchDiscriminator
 from ..objectives.tae import TAELoss, detail_distance
-from ..optim import OptimConfig
 from ..ranges import at_least
+from ..stage import Stage
 from ..workspace import Workspace
 
 SHEET_CLIPS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class TAEStage:
-    """One step of the curriculum, left out with minutes=0, and the kinds of batches it mixes."""
+class TAEStage(Stage):
+    """One step of the curriculum, and the kinds of batches it mixes."""
 
-    minutes: float | None
     crops: tuple[CropConfig, ...]
     learning_rate: float = 4e-4
     warmup_steps: int = 100
     schedule: str = "constant"
-    final_scale: float = 0.02
-    ema_decay: float = 0.98
     adversary_weight: float = 0.0
     adversary_start: int = 0  # steps before the adversary is heard
     latent_noise: float = 0.0  # only once the latents have been measured: in the stage "decoder", or with a start
     method: str = "adamw"
-    steps: int | None = None
 
     def __post_init__(self) -> None:
-        at_least(self, 0, "minutes", "steps", "learning_rate", "warmup_steps", "adversary_weight", "latent_noise")
+        super().__post_init__()
+        at_least(self, 0, "adversary_weight", "latent_noise")
         if not self.crops:
             raise ConfigError("a stage has no crops to train on; name some, or leave it out with minutes=0")
 
@@ -121,22 +118,9 @@ def run(recipe: TAERecipe, workspace: Workspace) -> None:
     steps = 0
     for number, name in enumerate(STAGES):
         stage: TAEStage = getattr(recipe, name)
-        if not (stage.minutes or stage.steps):
+        if not stage.runs:
             continue
-        loop = LoopConfig(
-            name=name,
-            steps=stage.steps,
-            max_minutes=stage.minutes,
-            seed=recipe.seed + number,
-            ema_decay=stage.ema_decay,
-            optim=OptimConfig(
-                method=stage.method,
-                learning_rate=stage.learning_rate,
-                warmup_steps=stage.warmup_steps,
-                schedule=stage.schedule,
-                final_scale=stage.final_scale,
-            ),
-        )
+        loop = stage.loop(name, recipe.seed + number, method=stage.method)
         loss = TAELoss(
             perceptual=detail_distance,
             squared_weight=recipe.squared_weight,
@@ -169,7 +153,7 @@ def run(recipe: TAERecipe, workspace: Workspace) -> None:
         ema.copy_to(tae)
         steps += workspace.steps("nano-tae", name)
     tae.requires_grad_(True)
-    if anchor is None and not (recipe.decoder.minutes or recipe.decoder.steps):
+    if anchor is None and not recipe.decoder.runs:
         measure(tae, clips, recipe)
     ship(tae, recipe, workspace, steps)
 

@@ -21,8 +21,8 @@ from ...models.vision.checkpoint import save_vision_tower
 from ...models.vision.presets import NANO as NANO_VISION
 from .. import texts
 from ..clips import drawing
-from ..data import Source
-from ..loop import LoopConfig, Objective
+from ..data import Objective, Source
+from ..loop import LoopConfig
 from ..objectives import contrastive, language
 from ..optim import OptimConfig
 from ..ranges import at_least
@@ -95,7 +95,7 @@ def basis(recipe: TextRecipe, role: str) -> dict[str, Any]:
     """What the encoder of a role is trained on."""
     told: dict[str, Any] = {f"{role}_batch": getattr(recipe, f"{role}_batch")}
     if role != "byt5":
-        told["words"] = texts.wording()
+        told["words"] = texts.vocabulary_wording()
     if role == "metaclip":
         told |= {"frame_pool": recipe.frame_pool, "drawing": drawing()}
     return told

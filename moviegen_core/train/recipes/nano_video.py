@@ -19,6 +19,7 @@ from ...conditioning.text import encode_prompt
 from ...errors import CheckpointError, ConfigError
 from ...media.frames import contact_sheet
 from ...models import adapters, catalog
+from ...models.text.model import ROLES
 from ...models.video_dit.checkpoint import grow_weights
 from ...models.video_dit.model import VideoDiT
 from ...pipelines.sample import sample_video
@@ -32,22 +33,21 @@ from ..critic import LatentCritic, critic_loss
 from ..data import Mixture, Source
 from ..hints import Hints
 from ..latents import (
-    ENCODERS,
     caption,
     channel_weights,
     latents,
-    load_encoders,
-    load_tae,
     samples,
     text_features,
     tokens_of,
+    trained_encoders,
+    trained_tae,
     weights_hash,
 )
 from ..loop import SNAPSHOT, Hook, LoopConfig
 from ..objectives.video import flow_matching
-from ..optim import OptimConfig
 from ..pupil import VideoPupil
 from ..ranges import at_least
+from ..stage import Stage
 from ..workspace import Workspace
 
 WEIGHED_STILLS, WHITENED_CLIPS = 16, 800
@@ -55,10 +55,9 @@ SHEET_STEPS, SHEET_GUIDANCE, SHEET_CLIPS = 12, 4.0, 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class VideoStage:
+class VideoStage(Stage):
     """One step of the curriculum; weights count batches of each round."""
 
-    minutes: float | None
     size: int = 128  # pixels; 64 is the 128-pixel clip averaged down
     stills: int = 0
     videos: int = 0
@@ -77,10 +76,10 @@ class VideoStage:
     hard_turns: int = 1  # how often clips that are hard to draw come for each of the others
     falls_turns: int = 1  # and those whose subject falls
     snapshots: tuple[float, ...] = ()
-    steps: int | None = None
 
     def __post_init__(self) -> None:
-        at_least(self, 0, "minutes", "steps", "learning_rate", "warmup_steps", "stills", "videos", "longs")
+        super().__post_init__()
+        at_least(self, 0, "stills", "videos", "longs")
         at_least(self, 1, "tokens_per_batch", "clips", "hard_turns", "falls_turns")
 
 
@@ -149,7 +148,7 @@ class VideoRecipe:
     def __post_init__(self) -> None:
         at_least(self, 1, "variants", "still_variants", "window")
         at_least(self, 0, "weight_decay", "adapter_rank")
-        used = [stage for stage in self.stages if stage.minutes or stage.steps]
+        used = [stage for stage in self.stages if stage.runs]
         for stage in (*used, self.critic) if self.critic_weight else used:
             if stage.size < 1 or self.clips.size % stage.size:
                 raise ConfigError(
@@ -163,6 +162,10 @@ class VideoRecipe:
             )
         if self.hint_weight == 0.0 and self.critic_weight:
             raise ConfigError("hint_weight is 0, but the critic learns from hints; leave hints on, or critic_weight 0")
+        if self.critic_weight and not self.critic.runs:
+            raise ConfigError(
+                "critic_weight is above 0, but the stage critic is left out; give it time, or critic_weight 0"
+            )
 
     @property
     def stages(self) -> tuple[VideoStage, ...]:
@@ -184,12 +187,12 @@ ADVICE = ("guidance_scale", "temperature")  # fields that are shipped beside the
 def run(recipe: VideoRecipe, workspace: Workspace) -> None:
     """Fill the caches, train every stage, average, export as nano/video; adapters stay in the recipe's folder."""
     last = recipe.stages[-1]
-    if not (last.minutes or last.steps) or not any(0 < mark <= 1 for mark in last.snapshots):
+    if not last.runs or not any(0 < mark <= 1 for mark in last.snapshots):
         raise ConfigError(
             f"the stage {STAGES[-1]} has {last.minutes} minutes, {last.steps} steps and snapshots at {last.snapshots}, "
-            "but their average is what is shipped; give it time or steps, and snapshots above 0 up to 1"
+            "but their average is what is shipped; give it time or steps, neither 0, and snapshots above 0 up to 1"
         )
-    workspace.needs("nano/tae", *(f"nano/{name}" for name in ENCODERS), start=recipe.start)
+    workspace.needs("nano/tae", *(f"nano/{name}" for name in ROLES), start=recipe.start)
     data = Data(recipe, workspace)
     folder = workspace.training("nano-video")
     critic = taught_critic(recipe, data, folder / CRITIC) if recipe.critic_weight and recipe.hints else None
@@ -202,7 +205,7 @@ def run(recipe: VideoRecipe, workspace: Workspace) -> None:
     model = begun(recipe, data)
     steps = 0
     for number, (name, stage) in enumerate(zip(STAGES, recipe.stages, strict=True)):
-        if not (stage.minutes or stage.steps):
+        if not stage.runs:
             continue
         loop = loop_of(recipe, stage, name, recipe.seed + number)
         # The weights go on from stage to stage as they are; the average starts anew.
@@ -225,28 +228,17 @@ def run(recipe: VideoRecipe, workspace: Workspace) -> None:
         recipe="nano-video",
         seed=recipe.seed,
         steps=steps,
-        sampling={"guidance_scale": recipe.guidance_scale, "temperature": recipe.temperature},
+        sampling={
+            "guidance_scale": recipe.guidance_scale,
+            "temperature": recipe.temperature,
+            "largest_side": max(stage.size for stage in recipe.stages if stage.runs),
+        },
     )
 
 
 def loop_of(recipe: VideoRecipe, stage: VideoStage, name: str, seed: int) -> LoopConfig:
     """How a stage is trained."""
-    return LoopConfig(
-        name=name,
-        steps=stage.steps,
-        max_minutes=stage.minutes,
-        seed=seed,
-        ema_decay=stage.ema_decay,
-        snapshots=stage.snapshots,
-        optim=OptimConfig(
-            method=recipe.method,
-            learning_rate=stage.learning_rate,
-            weight_decay=recipe.weight_decay,
-            warmup_steps=stage.warmup_steps,
-            schedule=stage.schedule,
-            final_scale=stage.final_scale,
-        ),
-    )
+    return stage.loop(name, seed, snapshots=stage.snapshots, method=recipe.method, weight_decay=recipe.weight_decay)
 
 
 def taught_critic(recipe: VideoRecipe, data: Data, folder: Path) -> LatentCritic:
@@ -369,14 +361,14 @@ class Data:
     def channel_weight(self) -> torch.Tensor:
         """How much each latent channel counts, measured on stills."""
         clips = self.workspace.clips(self.recipe.stills, "stills")
-        tae = load_tae(self.workspace)
+        tae = trained_tae(self.workspace)
         cache = latents(self.workspace, clips, 1, folder_of("latents", "stills", self.recipe.stills.size))
         return channel_weights(tae, cache, count=WEIGHED_STILLS, power=self.recipe.weight_power)
 
 
 def sheet_hook(workspace: Workspace, clips: Clips, size: int) -> Hook:
     """Samples a few captions now and then and writes step-N.png, one row a clip, and their captions once."""
-    tae, encoders = load_tae(workspace), load_encoders(workspace)
+    tae, encoders = trained_tae(workspace), trained_encoders(workspace)
     prompts = [caption(clips.scene(number), 0) for number in range(min(SHEET_CLIPS, len(clips)))]
     conditioning = encode_prompt(encoders, prompts)
     frames = clips.config.kinds[0][0]

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from films import packets_of, write_stamps
 
 from moviegen_core.cli import main
 from moviegen_core.media.movie import read_movie, write_movie
@@ -39,7 +40,7 @@ def files(tmp_path_factory):
     (folder / "text.mp4").write_text("no film")
     surround_file(folder / "surround.wav")
     broken_file(folder / "broken.wav")
-    varying_film(folder / "varying.mkv")
+    write_stamps(folder / "varying.mkv", (0, 40, 80, 240, 300, 540))
     return folder
 
 
@@ -68,31 +69,6 @@ def broken_file(path):
         container.mux(stream.encode(None))
 
 
-def varying_film(path):
-    """Six pictures that stay 40 to 240 ms."""
-    from fractions import Fraction
-
-    import av
-
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=1000)
-        stream.width = stream.height = 32
-        stream.pix_fmt = "yuv420p"
-        stream.codec_context.time_base = Fraction(1, 1000)
-        for at in (0, 40, 80, 240, 300, 540):
-            picture = av.VideoFrame.from_ndarray(torch.full((32, 32, 3), at % 256, dtype=torch.uint8).numpy(), "rgb24")
-            picture.pts, picture.time_base = at, Fraction(1, 1000)
-            container.mux(stream.encode(picture))
-        container.mux(stream.encode(None))
-
-
-def packets(path):
-    import av
-
-    with av.open(str(path)) as container:
-        return [bytes(packet) for packet in container.demux(container.streams.video[0]) if packet.size]
-
-
 @pytest.mark.parametrize("name", ["silent.mp4", "one.mp4", "loud.mkv", "varying.mkv"])
 def test_film_gets_a_sound_of_its_length_and_keeps_its_pictures(run, files, tmp_path, capsys, name):
     output = tmp_path / f"out{name[-4:]}"
@@ -100,7 +76,7 @@ def test_film_gets_a_sound_of_its_length_and_keeps_its_pictures(run, files, tmp_
     shown = capsys.readouterr()
     assert shown.out.split() == [str(output)]
     assert "sampling: step 2/2" in shown.err
-    assert packets(output) == packets(files / name)
+    assert packets_of(output) == packets_of(files / name)
     sound, rate = read_sound(output)
     assert abs(sound.shape[1] / rate - float(timeline(output).seconds)) <= 1024 / 48_000 + 0.001
     assert float(sound.abs().max()) > 0.01

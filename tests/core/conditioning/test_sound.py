@@ -23,7 +23,7 @@ from moviegen_core.conditioning.sound import (
     sound_caption,
     watch,
 )
-from moviegen_core.errors import ConfigError, ShapeError
+from moviegen_core.errors import ConfigError, MediaError, ShapeError
 from moviegen_core.models import catalog
 from moviegen_core.models.vision import VisionConfig, build_network
 
@@ -184,6 +184,12 @@ def test_motion_stands_last_and_comes_back_by_moment(encoders):
         assert torch.equal(motion_span(beside, match.config.feature_dim), match.moments(seen))
 
 
+def test_broadcast_rates_mean_their_exact_fractions(encoders):
+    windows = clip(60)
+    exact = frame_features(encoders, windows, 50, fps=Fraction(30_000, 1001))
+    assert torch.equal(frame_features(encoders, windows, 50, fps=29.97), exact)
+
+
 def test_one_frame_is_enough(encoders):
     features = frame_features(encoders, clip(1), 13, fps=24)
     assert torch.isfinite(features).all()
@@ -202,7 +208,7 @@ def test_one_frame_is_enough(encoders):
     ],
 )
 def test_frames_without_a_clock_are_refused(encoders, windows, settings, words):
-    with pytest.raises((ConfigError, ShapeError), match=words):
+    with pytest.raises((ConfigError, MediaError, ShapeError), match=words):
         frame_features(encoders, windows, 4, **settings)
 
 

@@ -80,6 +80,16 @@ def test_a_camera_prefix_is_added_found_and_replaced():
         add_camera("a red ball", "wobble")
 
 
+def test_chosen_camera_motion_replaces_sentences_about_the_camera():
+    said = "A red ball bounces. The camera is static. It rains."
+    assert add_camera(said, "zoom in") == "Zoom in. A red ball bounces. It rains."
+    assert add_camera("A cat hops. Static camera.", "Pan left") == "Pan left. A cat hops."
+    assert add_camera("A cat hops.", "static") == "Static shot. A cat hops."
+    assert add_camera(said, "close-up") == f"Close-up. {said}"
+    shown = 'The camera says "GO". A cat\n\nhops.'
+    assert add_camera(shown, "zoom in") == f"Zoom in. {shown}"
+
+
 def test_shot_type_stands_beside_a_camera_motion():
     both = add_camera(add_camera("a red ball", "pan left"), "close-up")
     assert both == "Close-up. Pan left. a red ball"

@@ -38,6 +38,9 @@ def test_bench_writes_its_figures_and_a_sheet(tmp_path, untrained):
     assert (tmp_path / "tae.png").is_file()
     assert len(report["psnr_db_by_frame"]) == 8
     assert report["psnr_db"] < 30
+    by_frame = report["psnr_db_by_frame"]  # of one clip, so that their mean is that over all frames
+    assert report["psnr_db_mean_of_frames"] == pytest.approx(sum(by_frame) / 8)
+    assert report["psnr_db_mean_of_frames"] > report["psnr_db_mean_of_clips"] == report["psnr_db"]
     assert seen == [("tae", 1, 1)]
 
 

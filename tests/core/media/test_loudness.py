@@ -5,15 +5,11 @@ import math
 import pyloudnorm
 import pytest
 import torch
+from films import tone
 
 from moviegen_core.errors import ConfigError, MediaError
 from moviegen_core.media import loudness
 from moviegen_core.media.waveform import resample
-
-
-def tone(seconds, hertz=997.0, rate=48000, level=1.0):
-    """A sine [1, S]."""
-    return level * (2 * torch.pi * hertz * torch.arange(round(seconds * rate), dtype=torch.float64) / rate).sin()[None]
 
 
 def speech(seconds, rate=48000, channels=2, seed=0):
@@ -31,7 +27,7 @@ def metered(sound, rate=48000):
 
 def test_full_scale_tone_of_997_hertz_is_minus_3_lufs():
     # ITU-R BS.1770-4 reads -3.01 LKFS here; meters may differ by 0.1 LU (EBU Tech 3341).
-    assert loudness.integrated_loudness(tone(3.0).float(), 48000) == pytest.approx(-3.01, abs=0.1)
+    assert loudness.integrated_loudness(tone(3, 997, level=1), 48000) == pytest.approx(-3.01, abs=0.1)
 
 
 RATES = [(48000, 1), (48000, 2), (48000, 5), (44100, 2), (96000, 2), (32000, 1), (22050, 2), (11025, 1), (8000, 1)]
@@ -48,7 +44,7 @@ def test_measured_piece_by_piece_is_what_pyloudnorm_measures_at_once(rate, chann
 @pytest.mark.parametrize("seconds", [0.4, 0.45, 0.7, 1.0, 2.345])
 @pytest.mark.parametrize("hertz", [25.0, 60.0, 997.0, 6000.0])
 def test_short_and_low_and_high_tones_are_what_pyloudnorm_measures(seconds, hertz):
-    sound = tone(seconds, hertz, level=0.5).float()
+    sound = tone(seconds, hertz, level=0.5)
     assert loudness.integrated_loudness(sound, 48000) == pytest.approx(metered(sound), abs=0.01)
 
 
@@ -74,14 +70,14 @@ def test_rates_below_the_filters_corners_still_give_a_number(rate):
 
 def test_surround_adds_up_what_pyloudnorm_measures_channel_by_channel():
     # Nothing here is quiet enough for a gate, so energies add up.
-    loud = (0.2 + 0.1 * speech(3.0, channels=6)) * tone(3.0, 500.0).float()
+    loud = (0.2 + 0.1 * speech(3.0, channels=6)) * tone(3, 500, level=1)
     energies = [10 ** (metered(channel[None]) / 10) for channel in loud]
     whole = sum(weight * energy for weight, energy in zip(loudness.WEIGHTS[6], energies, strict=True))
     assert loudness.integrated_loudness(loud, 48000) == pytest.approx(10 * math.log10(whole), abs=0.01)
 
 
 def test_surround_weighs_the_sides_and_leaves_out_the_bass_channel():
-    front, silence = tone(2.0).float(), torch.zeros(1, 96000)
+    front, silence = tone(2, 997, level=1), torch.zeros(1, 96000)
     bass_only = torch.cat([silence] * 3 + [front] + [silence] * 2)
     assert loudness.integrated_loudness(bass_only, 48000) == -math.inf
     side = torch.cat([silence] * 4 + [front] + [silence])
@@ -91,7 +87,7 @@ def test_surround_weighs_the_sides_and_leaves_out_the_bass_channel():
 
 
 def test_sound_shorter_than_a_block_is_measured_as_if_repeated():
-    assert loudness.integrated_loudness(tone(0.1, 1000.0).float(), 48000) == pytest.approx(-3.0, abs=0.1)
+    assert loudness.integrated_loudness(tone(0.1, 1000, level=1), 48000) == pytest.approx(-3.0, abs=0.1)
 
 
 def test_true_peak_lies_between_the_samples():
@@ -113,7 +109,7 @@ def test_true_peak_of_pieces_is_that_of_the_whole(monkeypatch):
 
 def test_limiter_touches_only_what_is_near_a_peak(monkeypatch):
     monkeypatch.setattr(loudness, "PEAK_SECONDS", 0.4995)  # a piece ends just before the peak
-    sound = tone(1.0, 440.0, level=0.5).float()
+    sound = tone(1, level=0.5)
     sound[:, 24000:24100] *= 3.0
     limited = loudness.limit(sound, 48000, -3.0)
     assert loudness.true_peak(limited, 48000) <= -3.0 + 1e-3
@@ -137,7 +133,7 @@ def test_limiter_gives_the_same_whatever_the_pieces_and_leaves_its_input_alone(m
 
 
 def test_sound_below_the_ceiling_is_left_alone():
-    sound = tone(0.5, level=0.5).float()
+    sound = tone(0.5, 997, level=0.5)
     assert torch.equal(loudness.limit(sound, 48000, -1.0), sound)
 
 

@@ -9,6 +9,7 @@ import av
 import numpy as np
 import pytest
 import torch
+from films import tone
 
 from moviegen_core.errors import MediaError, ShapeError
 from moviegen_core.media.movie import copy_movie, read_movie, write_movie
@@ -152,13 +153,12 @@ def test_one_frame_is_a_film_of_one_frame(tmp_path, clip):
 
 
 def test_sound_is_cut_to_the_film_and_comes_back_in_its_length(tmp_path, clip):
-    time = torch.arange(96000) / 48000
-    tone = (0.5 * (2 * torch.pi * 440 * time).sin()).repeat(2, 1)
-    write_movie(clip, tmp_path / "film.mp4", 20, waveform=tone, sample_rate=48000)
+    sound = tone(2, level=0.5, channels=2)
+    write_movie(clip, tmp_path / "film.mp4", 20, waveform=sound, sample_rate=48000)
     movie = read_movie(tmp_path / "film.mp4")
     assert movie.sample_rate == 48000
     assert movie.waveform.shape == (2, 48000)
-    assert (movie.waveform[:, 4000:44000] - tone[:, 4000:44000]).abs().max() < 0.05
+    assert (movie.waveform[:, 4000:44000] - sound[:, 4000:44000]).abs().max() < 0.05
 
 
 @pytest.mark.parametrize(("fps", "frames"), [(12, 7), (23.976, 13), (29.97, 31), (60, 1)])

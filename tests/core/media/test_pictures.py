@@ -2,6 +2,7 @@
 
 import av
 import torch
+from films import tone
 
 from moviegen_core.media.join import clip_of
 from moviegen_core.media.mux import set_audio
@@ -15,7 +16,7 @@ def write_cut(path, dropped, *, fps=25, seconds=3, marked=2, codec="libx264", no
     frames = noise * (torch.rand(3, fps * seconds, 32, 48, generator=torch.Generator().manual_seed(0)) * 2 - 1)
     whole, sounded = path.with_name("whole.mkv"), path.with_name("sounded.mkv")
     write_pictures(whole, frames, fps, codec)
-    sound = 0.3 * (2 * torch.pi * 500 * torch.arange(seconds * 48000) / 48000).sin()[None]
+    sound = tone(seconds, 500)
     sound[:, : marked * 48000] = 0
     set_audio(whole, sound, sounded)
     with av.open(str(sounded)) as given, av.open(str(path), mode="w") as copy:

@@ -5,17 +5,12 @@ from fractions import Fraction
 import av
 import pytest
 import torch
+from films import tone
 
 from moviegen_core.media.movie import read_movie
 from moviegen_core.media.sound import read_sound, sound_blocks
 
 RATE = 48000
-
-
-def tone(seconds, hertz=440.0, channels=1, rate=RATE, level=0.5):
-    """A sine [C, S]."""
-    wave = level * (2 * torch.pi * hertz * torch.arange(round(seconds * rate)) / rate).sin()
-    return wave.expand(channels, -1).contiguous()
 
 
 def encode_sound(container, stream, sound, start=0.0):
@@ -58,7 +53,7 @@ def begin(sound):
 @pytest.mark.parametrize("layout", ["mono", "stereo", "2.1", "quad", "5.1", "7.1"])
 def test_file_and_its_tensor_have_the_same_level(tmp_path, layout):
     count = av.AudioLayout(layout).nb_channels
-    given = tone(1, channels=count) * torch.linspace(1, 0.5, count).view(-1, 1)
+    given = tone(1, level=0.5, channels=count) * torch.linspace(1, 0.5, count).view(-1, 1)
     write_file(tmp_path / "sound.wav", given, layout)
     heard, _ = read_sound(tmp_path / "sound.wav")
     torch.testing.assert_close(heard, given)
@@ -71,7 +66,7 @@ def test_file_and_its_tensor_have_the_same_level(tmp_path, layout):
 @pytest.mark.parametrize(("start", "pictures", "wanted"), [(0.5, 0.0, 24000), (0.48, 0.48, 0), (0.5, 0.2, 14400)])
 def test_sound_of_a_film_begins_with_its_pictures(tmp_path, ending, start, pictures, wanted):
     path = tmp_path / f"film.{ending}"
-    write_file(path, tone(0.5), "mono", codec="aac", start=start, pictures=pictures)
+    write_file(path, tone(0.5, level=0.5), "mono", codec="aac", start=start, pictures=pictures)
     heard, _ = read_sound(path)
     assert begin(heard) == pytest.approx(wanted, abs=100)
     assert heard.shape[1] == pytest.approx(wanted + 24000, abs=1100)
@@ -81,21 +76,21 @@ def test_sound_of_a_film_begins_with_its_pictures(tmp_path, ending, start, pictu
 
 @pytest.mark.parametrize("ending", ["mp4", "mkv", "ts"])
 def test_sound_before_the_first_picture_is_cut(tmp_path, ending):
-    sound = torch.cat([tone(0.6, level=0.01), tone(0.4)], dim=1)
+    sound = torch.cat([tone(0.6, level=0.01), tone(0.4, level=0.5)], dim=1)
     write_file(tmp_path / f"film.{ending}", sound, "mono", codec="aac", pictures=0.4)
     heard, _ = read_sound(tmp_path / f"film.{ending}")
     assert begin(heard) == pytest.approx(9600, abs=100)
 
 
 def test_film_whose_sound_ends_before_its_pictures_has_none(tmp_path):
-    write_file(tmp_path / "film.mkv", tone(0.5), "mono", codec="aac", pictures=2.0)
+    write_file(tmp_path / "film.mkv", tone(0.5, level=0.5), "mono", codec="aac", pictures=2.0)
     assert read_sound(tmp_path / "film.mkv")[0].shape == (1, 0)
     assert streamed(tmp_path / "film.mkv", 1).abs().max() == 0
 
 
 @pytest.mark.parametrize(("most", "held"), [(0.25, 0.25), (0.75, 0.75), (3.0, 1.0)])
 def test_limit_counts_from_the_first_picture(tmp_path, most, held):
-    write_file(tmp_path / "film.mp4", tone(0.5), "mono", codec="aac", start=0.5, pictures=0.0)
+    write_file(tmp_path / "film.mp4", tone(0.5, level=0.5), "mono", codec="aac", start=0.5, pictures=0.0)
     heard, _ = read_sound(tmp_path / "film.mp4", most_seconds=most)
     # FFmpeg's MP4 writer says in thousandths of a second where a sound starts.
     assert heard.shape[1] == pytest.approx(held * RATE, abs=0 if most < 1 else 48)
@@ -104,7 +99,7 @@ def test_limit_counts_from_the_first_picture(tmp_path, most, held):
 
 @pytest.mark.parametrize("ending", ["m4a", "mka"])
 def test_plain_sound_begins_at_once_wherever_its_clock_starts(tmp_path, ending):
-    write_file(tmp_path / f"sound.{ending}", tone(0.5), "mono", codec="aac", start=0.5)
+    write_file(tmp_path / f"sound.{ending}", tone(0.5, level=0.5), "mono", codec="aac", start=0.5)
     assert begin(read_sound(tmp_path / f"sound.{ending}")[0]) < 1100  # with the encoder's delay
     assert begin(streamed(tmp_path / f"sound.{ending}", 1)) < 1100
 
@@ -123,7 +118,7 @@ def test_track_that_changes_on_its_way_is_read_as_it_began(tmp_path, first, seco
         for layout, rate in (first, second):
             with av.open(joined, mode="w", format="adts") as container:
                 stream = container.add_stream("aac", rate=rate, layout=layout)
-                encode_sound(container, stream, tone(1, channels=stream.layout.nb_channels, rate=rate))
+                encode_sound(container, stream, tone(1, rate=rate, level=0.5, channels=stream.layout.nb_channels))
     heard, rate = read_sound(tmp_path / "sound.aac")
     assert (heard.shape[0], rate) == (av.AudioLayout(first[0]).nb_channels, first[1])
     assert heard.shape[1] / rate == pytest.approx(2, abs=0.15)

@@ -4,18 +4,15 @@ import math
 
 import pytest
 import torch
+from films import tone
 
 from moviegen_core.errors import MediaError
 from moviegen_core.media.spectrogram import HIGHEST_HERTZ, LOWEST_HERTZ, levels, sound_picture
 
 
-def tone(hertz, seconds, rate=48_000):
-    return torch.sin(2 * math.pi * hertz * torch.arange(round(seconds * rate)) / rate)[None]
-
-
 @pytest.mark.parametrize("hertz", [200, 1000, 8000])
 def test_tone_is_brightest_in_its_own_row_at_its_own_level(hertz):
-    level = levels(0.1 * tone(hertz, 1.0), 48_000, 20, 200)
+    level = levels(tone(1, hertz, level=0.1), 48_000, 20, 200)
     assert level.shape == (200, 20)
     row = 199 - int(level[:, 10].flip(0).argmax())
     share = 1 - (row + 0.5) / 200
@@ -25,7 +22,7 @@ def test_tone_is_brightest_in_its_own_row_at_its_own_level(hertz):
 
 
 def test_columns_follow_the_clock_and_a_cut_end_is_no_event():
-    sound = torch.cat([torch.zeros(1, 48_000), tone(1000, 1.0)], dim=1)
+    sound = torch.cat([torch.zeros(1, 48_000), tone(1, 1000, level=1)], dim=1)
     level = levels(sound, 48_000, 100, 50)
     assert float(level[:, :45].max()) < -100
     assert float(level[:, 55:].amax(0).min()) > -12

@@ -3,38 +3,35 @@
 import av
 import pytest
 import torch
+from films import tone
 
 from moviegen_core.errors import MediaError, ShapeError
 from moviegen_core.media import sound, waveform
 
 
-def tone(rate, hertz=1000.0, seconds=1.0):
-    """A sine [samples]."""
-    return (2 * torch.pi * hertz * torch.arange(round(rate * seconds)) / rate).sin()
-
-
 @pytest.mark.parametrize(("given", "wanted"), [(48000, 44100), (44100, 48000), (16000, 48000), (48000, 16000)])
 def test_resampled_tone_is_the_tone_at_the_other_rate(given, wanted):
-    resampled = waveform.resample(tone(given), given, wanted)
-    assert resampled.shape == (wanted,)
-    assert (resampled - tone(wanted))[200:-200].abs().max() < 2e-3
+    resampled = waveform.resample(tone(1, 1000, given, 1), given, wanted)
+    assert resampled.shape == (1, wanted)
+    assert (resampled - tone(1, 1000, wanted, 1))[:, 200:-200].abs().max() < 2e-3
 
 
 @pytest.mark.parametrize(("given", "wanted"), [(44101, 48000), (45731, 44100)])
 def test_rates_without_a_common_divisor_are_resampled_in_little_memory(given, wanted):
     resource = pytest.importorskip("resource")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    resampled = waveform.resample(torch.stack([tone(given), tone(given, 700.0)])[:, : given // 2], given, wanted)
+    two = torch.cat([tone(1, hertz, given, 1) for hertz in (1000, 700)])
+    resampled = waveform.resample(two[:, : given // 2], given, wanted)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KB
     assert resampled.shape == (2, -(-(given // 2) * wanted // given))
-    kept = torch.stack([tone(wanted), tone(wanted, 700.0)])[:, 200 : resampled.shape[1] - 200]
+    kept = torch.cat([tone(1, hertz, wanted, 1) for hertz in (1000, 700)])[:, 200 : resampled.shape[1] - 200]
     error = resampled[:, 200:-200] - kept
     assert 10 * float((kept.square().sum() / error.square().sum()).log10()) > 60
 
 
 def test_tone_above_the_new_limit_vanishes_instead_of_folding_back():
-    resampled = waveform.resample(tone(48000, hertz=15000), 48000, 16000)
-    assert resampled[200:-200].abs().max() < 1e-2
+    resampled = waveform.resample(tone(1, 15000, level=1), 48000, 16000)
+    assert resampled[:, 200:-200].abs().max() < 1e-2
 
 
 def test_resampling_keeps_leading_axes():
@@ -68,7 +65,7 @@ def test_channels_are_doubled_or_mixed():
 
 @pytest.mark.parametrize(("ending", "channels"), [("flac", 1), ("flac", 2), ("wav", 2)])
 def test_sound_file_gives_back_the_samples(tmp_path, ending, channels):
-    given = torch.stack([tone(44100, 440.0 * (1 + channel), 0.3) for channel in range(channels)]) * 0.5
+    given = torch.cat([tone(0.3, 440 * (1 + channel), 44100, 0.5) for channel in range(channels)])
     sound.write_sound(given, 44100, tmp_path / f"tone.{ending}")
     samples, rate = sound.read_sound(tmp_path / f"tone.{ending}")
     assert rate == 44100
@@ -82,7 +79,7 @@ def test_sound_whose_length_is_a_guess_of_the_bit_rate_is_read_to_its_end(tmp_pa
             with av.open(joined, mode="w", format="adts") as container:
                 stream = container.add_stream("aac", rate=48000, layout="mono")
                 stream.bit_rate = bit_rate
-                given = 0.5 * tone(48000, seconds=seconds)[None].numpy()
+                given = tone(seconds, 1000, level=0.5).numpy()
                 frame = av.AudioFrame.from_ndarray(given, format="fltp", layout="mono")
                 frame.sample_rate, frame.pts = 48000, 0
                 container.mux(stream.encode(frame))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import pytest
 import torch
+from films import tone
 
 from moviegen_core.errors import ConfigError
 from moviegen_core.models import catalog
@@ -20,29 +20,25 @@ def match():
     return catalog.build("sound_match", device="cpu").eval()
 
 
-def tone(hertz, seconds=0.4, start=0.0):
-    time = torch.arange(round(seconds * 48000)) / 48000
-    return (torch.sin(2 * math.pi * hertz * time) * (time >= start))[None]
-
-
 def test_match_is_small():
     assert catalog.count_parameters(catalog.build("sound_match")) <= 400_000
 
 
 def test_bands_of_a_full_scale_tone_reach_two_and_silence_minus_two():
-    bands = sound_bands(tone(1000), 40)
+    bands = sound_bands(tone(0.4, 1000, level=1), 40)
     assert bands.shape == (1, 20, 40)
     assert float(bands.max()) == pytest.approx(2.0, abs=0.1)
     assert torch.equal(sound_bands(torch.zeros(1, 1920), 40), torch.full((1, 2, 40), -2.0))
 
 
 def test_higher_tones_sound_in_higher_bands():
-    peaks = [int(sound_bands(tone(hertz), 40)[0, 5].argmax()) for hertz in (100, 400, 1600, 6400)]
+    peaks = [int(sound_bands(tone(0.4, hertz, level=1), 40)[0, 5].argmax()) for hertz in (100, 400, 1600, 6400)]
     assert peaks == sorted(set(peaks))
 
 
 def test_tone_is_heard_from_the_moment_at_which_it_begins():
-    loudness = sound_bands(tone(2000, start=0.2), 40)[0].amax(dim=1)
+    late = torch.cat([torch.zeros(1, 9600), tone(0.2, 2000, level=1)], dim=1)
+    loudness = sound_bands(late, 40)[0].amax(dim=1)
     assert loudness[:9].max() < -1.5  # moment 9 lies around 0.19 s and hears the beginning
     assert loudness[11:].min() > 1.5
 

@@ -199,6 +199,9 @@ def test_grown_tables_keep_a_place_where_it_was(model):
     # A pair of new neighbours lies around the old position it came from.
     torch.testing.assert_close((new[4] + new[5]) / 2, 0.75 * old[2] + 0.125 * (old[1] + old[3]))
     assert torch.equal(grown.positions.frames.weight, model.positions.frames.weight)
+    longer = grown_to(model, max_grid=(6, 4, 6)).positions.frames.weight
+    assert torch.equal(longer[:4], model.positions.frames.weight)
+    assert torch.equal(longer[4:], longer[3:4].expand(2, -1))
     with pytest.raises(ConfigError, match="cannot shrink"):
         grown_to(grown, max_grid=(4, 4, 6))
 

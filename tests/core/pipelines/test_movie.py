@@ -81,6 +81,16 @@ def test_recommended_sampling_of_the_checkpoint_is_the_default(pipeline):
     assert [film.facts[name] for name in ("steps", "guidance_scale", "temperature")] == [3, 2.5, 0.75]
 
 
+def test_film_larger_than_what_the_checkpoint_learned_from_is_told_in_the_log(pipeline, caplog):
+    parts = (pipeline.video, pipeline.tae, pipeline.encoders, pipeline.placement)
+    learned = MovieGenPipeline(*parts, sampling={"largest_side": 16})
+    with caplog.at_level(logging.WARNING):
+        learned("a ball", num_frames=1, height=16, width=16, steps=1)
+        assert "learned" not in caplog.text
+        learned("a ball", num_frames=1, height=32, width=16, steps=1)
+    assert "16 x 32 pixels were asked for; this model learned from up to 16 x 16" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("change", "error", "remedy"),
     [

@@ -22,7 +22,8 @@ from moviegen_core.models.sound_match.model import SoundMatch, SoundMatchConfig
 from moviegen_core.ops.memory import keep_large_buffers
 from moviegen_core.pipelines.known_sound import known_sound
 from moviegen_core.pipelines.sound_parts import SoundParts
-from moviegen_core.pipelines.soundtrack import SoundPipeline, finish_sound, request_caption
+from moviegen_core.pipelines.sound_request import request_caption
+from moviegen_core.pipelines.soundtrack import SoundPipeline, finish_sound
 
 CODEC = AudioCodecConfig(
     encoder_dim=8, encoder_rates=(8,), latent_dim=8, latent_channels=4, decoder_dim=8, decoder_rates=(8,),
@@ -279,8 +280,8 @@ UNSEEN = Unseen()
     ("asked", "error", "remedy"),
     [
         ({}, ConfigError, "give one of them"),
-        ({"seconds": 0}, ConfigError, "use a number above 0"),
-        ({"seconds": math.nan}, ConfigError, "use a number above 0"),
+        ({"seconds": 0}, MediaError, "must last longer than 0"),
+        ({"seconds": math.nan}, MediaError, "must last longer than 0"),
         ({"seconds": 10_800}, MediaError, "at most 1800 s: cut the film"),
         ({"frames": torch.zeros(3, 4, 8, 8)}, ConfigError, "give fps"),
         ({"frames": torch.zeros(3, 4, 8, 8), "fps": 0}, MediaError, "use a number above 0"),

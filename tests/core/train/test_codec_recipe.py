@@ -36,7 +36,7 @@ def test_recipe_ships_a_codec_that_gives_its_sounds_back(workspace):
     assert torch.isfinite(latent).all()
 
 
-def test_stages_without_steps_or_minutes_are_left_out(workspace):
-    train(workspace, {"minutes": 6, "steps": 0}, {"minutes": 0})
+def test_stages_of_no_steps_or_no_minutes_are_left_out(workspace):
+    train(workspace, {"minutes": 6, "steps": 0}, {"minutes": 0, "steps": 5})
     assert weights.shipped(workspace.ship)["nano/audio_codec"].steps == 0
     assert not workspace.folder("nano-codec").exists()

@@ -8,23 +8,29 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from torch import nn
 
 from moviegen_core import weights
 from moviegen_core.devices import choose
 from moviegen_core.errors import ConfigError
 from moviegen_core.models import catalog, loading
-from moviegen_core.models.video_dit.model import VideoDiTConfig
+from moviegen_core.models.audio_dit.model import AudioDiTConfig
+from moviegen_core.models.video_dit.model import VideoDiT, VideoDiTConfig
 from moviegen_core.train import distributed
 from moviegen_core.train.data import Collated
-from moviegen_core.train.loop import LoopConfig, fit
+from moviegen_core.train.loop import LoopConfig, Stopped, fit
 from moviegen_core.train.objectives.discriminator import Adversary, PatchDiscriminator
 from moviegen_core.train.optim import OptimConfig
+from moviegen_core.train.recipes import RECIPES
+from moviegen_core.train.run import run
 from moviegen_core.train.workspace import Workspace
 
 STEPS = 4
@@ -56,8 +62,51 @@ def train(folder, steps=STEPS, accumulate=1, strategy="ddp"):
     return module
 
 
+def transformers():
+    """A tiny network of each kind, and what it is asked."""
+    torch.manual_seed(6)
+    sizes = {"dim": 8, "num_heads": 2, "num_layers": 2, "mlp_dim": 8, "qk_norm": True}
+    video = VideoDiTConfig(**sizes, context_dims={"ul2": 4}, in_channels=4, out_channels=4, max_grid=(2, 2, 2))
+    sound = AudioDiTConfig(**sizes, latent_channels=4, text_dim=4, frame_dim=4)
+    for kind, config, latent in (("video_dit", video, (4, 2, 4, 4)), ("audio_dit", sound, (4, 6))):
+        network = catalog.build(kind, config, device="cpu")
+        for parameter in network.parameters():
+            nn.init.normal_(parameter, std=0.3)
+        yield kind, network, latent
+
+
+def ask(network, batch, generator):
+    """The squared velocity."""
+    latent, time, text = batch["latent"], batch["time"], batch["text"]
+    mask = torch.ones(text.shape[:2], dtype=torch.bool)
+    if isinstance(network, VideoDiT):
+        prepared = network.prepare({"ul2": text}, {"ul2": mask})
+    else:
+        prepared = network.prepare(text, mask)
+    return {"loss": network(latent, time, prepared).square().mean()}
+
+
+def train_transformers(folder, strategy="ddp", accumulate=1):
+    """Weights of both kinds after a few steps."""
+    trained = {}
+    for kind, network, latent in transformers():
+
+        def sample(rng, shape=latent):
+            draw = {"latent": shape, "text": (3, 4)}
+            drawn = {name: torch.from_numpy(rng.standard_normal(size, dtype=np.float32)) for name, size in draw.items()}
+            return {**drawn, "time": torch.tensor(rng.random(), dtype=torch.float32)}
+
+        optim = OptimConfig(learning_rate=0.1, eps=1.0, warmup_steps=1, schedule="constant", clip_norm=1e9)
+        config = LoopConfig(name=kind, steps=2, seed=1, optim=optim, accumulate=accumulate)
+        source, quiet, place = Collated(sample, 2, 1), io.StringIO(), Path(folder) / kind
+        fit(network, ask, source, config, place, placement=PLACEMENT, strategy=strategy, out=quiet)
+        trained |= {f"{kind}.{name}": distributed.whole(value) for name, value in network.state_dict().items()}
+    return trained
+
+
 def main(folder, strategy):
     """What each of the processes does."""
+    trained = train_transformers(f"{folder}/transformers", strategy)
     module = train(f"{folder}/run", strategy=strategy)
     world = distributed.join()
     ship(Path(folder), world)
@@ -66,6 +115,7 @@ def main(folder, strategy):
     weight = distributed.whole(module[0].weight).detach()
     if world.is_main:
         torch.save(weight, f"{folder}/weight.pt")
+        torch.save(trained, f"{folder}/transformers.pt")
     distributed.leave()
 
 
@@ -142,6 +192,9 @@ def test_two_processes_equal_one_that_accumulates_both_batches(tmp_path, strateg
     launch(__file__, str(tmp_path), strategy)
     alone = train(tmp_path / "alone", accumulate=2)
     assert torch.allclose(torch.load(tmp_path / "weight.pt"), alone[0].weight.detach(), atol=1e-6)
+    together, apart = torch.load(tmp_path / "transformers.pt"), train_transformers(tmp_path / "one", accumulate=2)
+    for name, value in apart.items():
+        assert torch.allclose(together[name], value, atol=1e-5), name
     assert weights.path("nano/video", tmp_path / "ship0")
     assert not (tmp_path / "ship1").exists()
 
@@ -164,6 +217,20 @@ def test_command_trains_an_autoencoder_with_two_processes(tmp_path, strategy):
 def test_unknown_strategy_is_refused():
     with pytest.raises(ConfigError, match="ddp, fsdp"):
         distributed.wrap(nn.Linear(1, 1), distributed.World(size=2), "magic")
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_command_leaves_the_group_when_it_is_done_and_when_it_was_stopped(tmp_path, monkeypatch, stopped):
+    def idle(config, workspace):
+        assert dist.is_initialized()
+        if stopped:
+            raise Stopped("stopped at step 3")
+
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/group", rank=0, world_size=1)
+    monkeypatch.setitem(RECIPES, "nano-judge", replace(RECIPES["nano-judge"], run=idle))
+    with pytest.raises(Stopped) if stopped else nullcontext():
+        run("nano-judge", tmp_path / "runs", device="cpu", dtype="float32")
+    assert not dist.is_initialized()
 
 
 def test_a_single_process_needs_no_group():

@@ -16,7 +16,7 @@ from moviegen_core.models.tae import presets
 from moviegen_core.models.tae.model import TAE
 from moviegen_core.toybox import sample_scene
 from moviegen_core.train.clips import ClipConfig
-from moviegen_core.train.latents import load_tae
+from moviegen_core.train.latents import trained_tae
 from moviegen_core.train.recipes import nano_judge
 
 
@@ -45,7 +45,7 @@ def test_judge_sees_a_share_of_the_clips_through_the_autoencoder(workspace):
     config = JudgeConfig(classes=nano_judge.CLASSES, size=32)
     coded = nano_judge.coded_clips(workspace, clips.first(1), config)
     given = from_uint8(np.array(clips.pixels(0)))[None]
-    tae = load_tae(workspace)
+    tae = trained_tae(workspace)
     with torch.inference_mode():
         again = prepare_clip(tae.decode(tae.encode(given)).clamp(-1, 1), 16, config)["stills"][0]
     drawn = [from_uint8(np.array(clips.pixels(number)))[None] for number in (0, 1)]

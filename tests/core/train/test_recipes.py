@@ -107,7 +107,7 @@ def test_video_recipe_ships_the_average_of_its_last_snapshots(workspace):
     nano_video.run(tiny_video_recipe(), workspace)
     entry = weights.shipped(workspace.ship)["nano/video"]
     assert (entry.network, entry.steps) == ("video_dit", 5)
-    assert entry.sampling == {"guidance_scale": 3.0, "temperature": 0.8}
+    assert entry.sampling == {"guidance_scale": 3.0, "temperature": 0.8, "largest_side": 32}
     shadows = [
         torch.load(file, weights_only=True)["shadow"]
         for file in sorted(workspace.folder("nano-video", "best").glob("snapshot-*.pt"))
@@ -155,6 +155,8 @@ def test_video_recipe_teaches_a_critic_before_its_stages(workspace):
     assert '"unlike"' in logged
     with pytest.raises(ConfigError, match="the critic learns from hints"):
         replace(recipe, hint_weight=0.0)
+    with pytest.raises(ConfigError, match="the stage critic is left out; give it time"):
+        replace(recipe, critic=replace(recipe.critic, minutes=0))
 
 
 def test_video_recipe_trains_adapters_beside_weights_that_stay(workspace, tmp_path):
@@ -193,7 +195,9 @@ def test_snapshots_of_an_earlier_training_do_not_count(tmp_path):
         nano_video.merge(model, tmp_path, (0.75,))
 
 
-@pytest.mark.parametrize("change", [{"minutes": 0, "steps": None}, {"snapshots": ()}, {"snapshots": (1.5,)}])
+@pytest.mark.parametrize(
+    "change", [{"minutes": 0}, {"minutes": 4, "steps": 0}, {"snapshots": ()}, {"snapshots": (1.5,)}]
+)
 def test_last_stage_that_leaves_nothing_to_average_is_refused_before_the_work(workspace, change):
     recipe = tiny_video_recipe()
     with pytest.raises(ConfigError, match=r"the stage best has .*give it time or steps"):

@@ -27,8 +27,6 @@ def test_sounds_are_those_of_the_clips_scenes_and_as_long_as_the_clips(tmp_path)
         assert waveform.dtype == np.float32
         expected = toybox.sound(clips.scene(number), seconds=frames / fps, channels=1)
         assert np.abs(waveform - expected).max() <= 0.51 / 32767
-    part = sounds.waveform(1, first=100, count=50)
-    assert np.array_equal(part, sounds.waveform(1)[:, 100:150])
 
 
 def test_folder_is_filled_on_and_refused_for_another_synthesis(tmp_path):

@@ -100,8 +100,8 @@ def test_finished_stage_of_another_recipe_is_not_shipped_as_this_one(trained_tae
 
 def test_autoencoder_stages_without_time_are_left_out(trained_tae, in_folder, tmp_path):
     workspace, recipe = copied(trained_tae, in_folder, tmp_path), tiny_tae_recipe()
-    none = replace(recipe.joint, minutes=0, steps=None)
-    nano_tae.run(replace(recipe, finish=none, decoder=none), workspace)
+    none = [replace(recipe.joint, minutes=0), replace(recipe.joint, minutes=5, steps=0)]
+    nano_tae.run(replace(recipe, finish=none[0], decoder=none[1]), workspace)
     assert weights.shipped(workspace.ship)["nano/tae"].steps == 1
 
 

@@ -34,7 +34,7 @@ def test_an_epoch_of_frames_holds_every_sample_once_and_the_next_is_in_another_o
 
 def test_captions_carry_the_frame_rate_most_of_the_time():
     scene, rng = toybox.sample_scene(3), random.Random(0)
-    found = [texts.caption(scene, rng) for _ in range(40)]
+    found = [texts.drawn_prompt(scene, rng) for _ in range(40)]
     assert 25 < sum(text.startswith("FPS-") for text in found) < 40
 
 

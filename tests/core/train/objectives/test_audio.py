@@ -71,7 +71,7 @@ def test_known_sound_goes_on_without_a_word_as_often_as_asked():
 
 
 def test_half_of_the_sounds_are_fully_masked_and_the_rest_to_three_quarters_at_least():
-    known = known_frames(SAMPLES, 100, torch.Generator().manual_seed(1))
+    known = known_frames(SAMPLES, 100, torch.Generator().manual_seed(1), torch.zeros(SAMPLES, dtype=torch.bool))
     some = known.any(dim=1)
     assert share(~some) == pytest.approx(0.5, abs=0.03)
     assert known.sum(dim=1).max() <= 25
@@ -79,7 +79,7 @@ def test_half_of_the_sounds_are_fully_masked_and_the_rest_to_three_quarters_at_l
 
 
 def test_known_sound_lies_before_after_and_around_what_is_masked():
-    known = known_frames(SAMPLES, 100, torch.Generator().manual_seed(1), fully_masked=0.0)
+    known = known_frames(SAMPLES, 100, torch.Generator().manual_seed(1), torch.ones(SAMPLES, dtype=torch.bool))
     some = known.any(dim=1)
     first, last = known[some, 0], known[some, -1]
     assert share(first & ~last) > 0.25
