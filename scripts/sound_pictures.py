@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from moviegen_core import toybox
-from moviegen_core.media.frames import contact_sheet, to_uint8
+from moviegen_core.media.frames import to_uint8
 from moviegen_core.media.movie import read_movie
 from moviegen_core.media.sound import read_sound
 from moviegen_core.media.spectrogram import LEFT, sound_picture
