@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -37,6 +36,7 @@ def sample(seconds: float, steps: int, threads: int, method: str) -> dict[str, A
     import torch
 
     from moviegen_core.conditioning.sound import LATENT_RATE, SoundConditioning
+    from moviegen_core.memory import growth
     from moviegen_core.models import catalog
     from moviegen_core.models.audio_dit.model import AudioDiT
     from moviegen_core.pipelines.sound import long_sound
@@ -49,14 +49,13 @@ def sample(seconds: float, steps: int, threads: int, method: str) -> dict[str, A
         text=torch.randn(1, CAPTION_TOKENS, model.config.text_dim),
         frames=torch.randn(1, length, model.config.frame_dim),
     )
-    before = peak_megabytes()
-    began = time.perf_counter()
-    long_sound(
-        model, conditioning, length, method=method, steps=steps, window_seconds=WINDOW_SECONDS,
-        context_seconds=CONTEXT_SECONDS,
-    )  # fmt: skip
-    taken = time.perf_counter() - began
-    return {"seconds": taken, "grown": peak_megabytes() - before}
+    with growth() as grown:
+        began = time.perf_counter()
+        long_sound(
+            model, conditioning, length, method=method, steps=steps, window_seconds=WINDOW_SECONDS,
+            context_seconds=CONTEXT_SECONDS,
+        )  # fmt: skip
+        return {"seconds": time.perf_counter() - began, "grown": grown() / 2**20}
 
 
 def hear(film: Path, steps: int, threads: int, method: str, model: str) -> dict[str, Any]:
@@ -65,32 +64,28 @@ def hear(film: Path, steps: int, threads: int, method: str, model: str) -> dict[
 
     from moviegen_core.evaluate.seams import seam_report
     from moviegen_core.media.timeline import timeline
+    from moviegen_core.memory import growth
     from moviegen_core.pipelines.sound import joins
     from moviegen_core.pipelines.soundtrack import SoundPipeline
     from moviegen_core.shapes import sound_latent_frames
 
     torch.set_num_threads(threads)
     pipeline = SoundPipeline.from_pretrained(model, device="cpu", dtype="float32")
-    before = peak_megabytes()
-    began, worked = time.perf_counter(), time.process_time()
     seen: list[float] = []
-    made = pipeline(
-        PROMPT, music=MUSIC, video=film, steps=steps, method=method,
-        on_frames=lambda _: seen.append(time.perf_counter() - began),
-    )  # fmt: skip
-    taken, worked = time.perf_counter() - began, time.process_time() - worked
-    grown = peak_megabytes() - before
+    with growth() as told:
+        began, worked = time.perf_counter(), time.process_time()
+        made = pipeline(
+            PROMPT, music=MUSIC, video=film, steps=steps, method=method,
+            on_frames=lambda _: seen.append(time.perf_counter() - began),
+        )  # fmt: skip
+        taken, worked = time.perf_counter() - began, time.process_time() - worked
+        grown = told() / 2**20
     samples = made.waveform.shape[1]
     windows = (made.facts["window_seconds"], made.facts["context_seconds"])
     report = seam_report(made.waveform, joins(sound_latent_frames(samples), *windows))
     wanted = timeline(film).samples(made.sample_rate)
     figures = {"watching": seen[-1], "seconds": taken, "processor": worked, "grown": grown, "off": samples - wanted}
     return {**figures, "seams": report}
-
-
-def peak_megabytes() -> float:
-    """Peak memory of this process."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def write_film(path: Path, seconds: float) -> None:

@@ -4,14 +4,13 @@
 
 A film of each length (320 x 180 pixels at 24 a second, with stereo sound) gets another sound as a file, is mixed with
 it, and loses its own; a stereo sound of that length is brought to -16 LUFS. Every measurement runs in a process of its
-own; memory is its peak on top of what importing the package takes, and for loudness of the given sound itself.
+own; memory is its peak on top of what it held before: the package, and for loudness the given sound itself.
 """
 
 from __future__ import annotations
 
 import argparse
 import multiprocessing
-import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ from torch import Tensor
 from moviegen_core.media import loudness, mux
 from moviegen_core.media.movie import write_movie
 from moviegen_core.media.sound import write_sound
+from moviegen_core.memory import growth
 
 FPS, RATE = 24, 48000
 
@@ -40,11 +40,6 @@ def sound_of(seconds: float) -> Tensor:
     return torch.rand(2, round(seconds * RATE), generator=torch.Generator().manual_seed(1)).mul_(0.5).sub_(0.25)
 
 
-def megabytes() -> float:
-    """Peak memory of this process."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 def task(name: str, folder: Path) -> Callable[[], object]:
     """The work of one row."""
     film, sound = folder / "film.mp4", folder / "sound.flac"
@@ -58,9 +53,10 @@ def measure(name: str, folder: Path, threads: int, results: multiprocessing.Queu
     """(wall seconds, processor seconds, MB grown) of one row, in this process."""
     torch.set_num_threads(threads)
     work = task(name, folder)
-    before, start, spent = megabytes(), time.perf_counter(), time.process_time()
-    work()
-    results.put((time.perf_counter() - start, time.process_time() - spent, megabytes() - before))
+    with growth() as grown:
+        start, spent = time.perf_counter(), time.process_time()
+        work()
+        results.put((time.perf_counter() - start, time.process_time() - spent, grown() / 2**20))
 
 
 def main() -> None:

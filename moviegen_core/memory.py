@@ -1,11 +1,16 @@
-"""How much memory there is for this process, so that what would not fit is told before it is begun."""
+"""How much memory there is for this process, so that what would not fit is told before it is begun; what work took."""
 
 from __future__ import annotations
 
 import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 MEMINFO = Path("/proc/meminfo")
+STATUS, CLEAR_PEAK = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 CGROUPS = Path("/sys/fs/cgroup")
 # Of a container, in version 2 and 1: its limit, what it uses, and of what its use consists. Under that name stand files
 # that are merely kept in memory, and make room for whoever needs it.
@@ -27,6 +32,31 @@ def memory_bytes() -> tuple[int, int]:
         if total == 0 or allowed < total:
             return allowed, max(0, min(allowed - used, free or allowed))
     return total, free
+
+
+@contextmanager
+def growth() -> Iterator[Callable[[], int]]:
+    """What is given tells the bytes that this process held at most since the block began, beyond what it held then.
+
+    Where the system cannot forget an older peak, only what exceeds that one is told.
+    """
+    with suppress(OSError):
+        CLEAR_PEAK.write_text("5")  # the peak is now what is held
+    before = _peak_bytes()
+    yield lambda: _peak_bytes() - before
+
+
+def _peak_bytes() -> int:
+    try:
+        found = re.search(r"^VmHWM:\s+(\d+) kB", STATUS.read_text(), re.MULTILINE)
+    except OSError:
+        found = None
+    if found:
+        return 1024 * int(found[1])
+    import resource
+
+    told = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return told if sys.platform == "darwin" else 1024 * told
 
 
 def is_memory(error: BaseException) -> bool:

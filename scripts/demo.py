@@ -65,7 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             settings = {"prompt": prompt, "seed": arguments.seed, "length": length}
             if heard:
                 settings |= {"sound": prompt, "sound_seed": arguments.seed, "candidates": 1}
-            films.append(arguments.output / f"{slug(prompt)}.mp4")
+            name = slug(prompt)
+            film = arguments.output / f"{name}.mp4"
+            films.append(arguments.output / f"{name}_{number}.mp4" if film in films else film)
             host.run(workflow, settings).written[0].replace(films[-1])
     pictures = [arguments.output / "contact_sheet.png"]
     write_sheet(films, pictures[0])

@@ -24,6 +24,7 @@ from .report import write_report
 
 SEED = 7_000_000  # far from every training seed
 TILED_FRAMES = 64  # two windows of 32 and more
+SHOWN = 8  # frames of each clip on the sheet
 
 
 @torch.inference_mode()
@@ -59,9 +60,10 @@ def evaluate(
         image = real[:, :, :1]
         scores["image_psnr"].append(psnr(tae.decode(tae.encode(image), 1).clamp(-1, 1), image))
         per_frame.append(frame_psnr(made[0], real[0]))
-        moments.append((float(latent.mean()), float(latent.std())))
+        moments.append((float(latent.mean()), float(latent.std(correction=0))))
         if number < 6:
-            shown += [pixels[0, :, :: max(1, num_frames // 4)] for pixels in (real, made)]
+            chosen = np.linspace(0, num_frames - 1, SHOWN).round().astype(int)
+            shown += [pixels[0][:, chosen] for pixels in (real, made)]
         if on_clip:
             on_clip("tae", number + 1, clips)
     report: dict[str, Any] = {
@@ -75,14 +77,14 @@ def evaluate(
         "ssim": float(np.mean(scores["ssim"])),
         "psnr_db_by_frame": [mean_psnr(list(column)) for column in zip(*per_frame, strict=True)],
         "latent_mean": float(np.mean([mean for mean, _ in moments])),
-        "latent_std": float(np.mean([std for _, std in moments])),
+        "latent_std": pooled_std(moments),
     }
     if tiled:
         apart = mean_psnr([tiled_psnr(tae, clips + number, fps, size) for number in range(tiled)])
         report["tiled_against_whole_psnr_db"] = apart
     write_report(output, "tae", report)
     with replacing(output / "tae.png", ending=".png") as partial:
-        contact_sheet(torch.cat(shown, dim=1).cpu(), 8).save(partial)
+        contact_sheet(torch.cat(shown, dim=1).cpu(), SHOWN).save(partial)
     return report
 
 
@@ -100,6 +102,12 @@ def tiled_psnr(tae: TAE, number: int, fps: int, size: int) -> float:
     whole = tae.decode(latent, TILED_FRAMES)
     windows = torch.cat(list(decode_video(tae, latent, TILED_FRAMES)), dim=2)
     return psnr(windows.clamp(-1, 1), whole.clamp(-1, 1))
+
+
+def pooled_std(moments: list[tuple[float, float]]) -> float:
+    """Deviation of all values of clips of one size, from mean and deviation of each."""
+    means, deviations = np.array(moments).T
+    return float(np.sqrt(np.mean(deviations**2 + means**2) - np.mean(means) ** 2))
 
 
 def mean_psnr(values: list[float]) -> float:

@@ -41,6 +41,8 @@ def check_recorded(bench: str, model: str = FAMILY) -> None:
     if bench not in recorded:
         raise ConfigError(f"no weights carry figures of {bench}; leave --record out, or measure {', '.join(recorded)}")
     check_shipped(model)
+    if bench in MEASURES and model not in (FAMILY, MEASURES[bench]):
+        raise ConfigError(f"the figures would be of {model}, those of {bench} are recorded for {MEASURES[bench]} alone")
 
 
 def check_shipped(model: str) -> None:

@@ -1,4 +1,4 @@
-"""Frames as pictures: number ranges, contact sheets, animated GIF and WebP.
+"""Frames as pictures: number ranges, contact sheets, animated WebP.
 
 Shape letters: T frames, H rows, W columns. Core pixels are [3, T, H, W] in [-1, 1]; files hold uint8 [T, H, W, 3].
 """
@@ -88,30 +88,15 @@ def thumbnail(frame: Any, size: int = 256) -> Image.Image:
     return image
 
 
-def save_webp(
-    frames: Any, path: str | os.PathLike[str], *, fps: float = 16.0, quality: int = 80, loop: bool = True
-) -> Path:
-    """Writes an animated WebP (millisecond clock); `quality` 0..100, 100 is lossless."""
+def save_webp(frames: Any, path: str | os.PathLike[str], *, fps: float = 16.0, quality: int = 80) -> Path:
+    """Writes an animated WebP (millisecond clock) that goes round; `quality` 0..100, 100 is lossless."""
     images = to_images(frames)
-    durations = [round((index + 1) * 1000 / fps) - round(index * 1000 / fps) for index in range(len(images))]
-    options: dict[str, Any] = {"quality": quality, "lossless": quality >= 100, "method": 4}
-    return _save_animation(images, path, "WEBP", durations, loop, options)
-
-
-def _save_animation(
-    images: list[Image.Image],
-    path: str | os.PathLike[str],
-    format: str,
-    durations: list[int],
-    loop: bool,
-    options: dict[str, Any],
-) -> Path:
     if not images:
         raise MediaError(f"{path}: no frames to save; give at least one")
-    if loop:
-        options["loop"] = 0
+    durations = [round((index + 1) * 1000 / fps) - round(index * 1000 / fps) for index in range(len(images))]
+    options: dict[str, Any] = {"quality": quality, "lossless": quality >= 100, "method": 4, "loop": 0}
     with replacing(path) as temporary:
-        images[0].save(temporary, format, save_all=True, append_images=images[1:], duration=durations, **options)
+        images[0].save(temporary, "WEBP", save_all=True, append_images=images[1:], duration=durations, **options)
     return Path(path)
 
 

@@ -21,6 +21,8 @@ from . import waveform as waveforms
 from .files import address, codec_errors, existing, first_sound, reading, replacing
 from .timeline import pictures_start
 
+# Seconds between two frames that are a hole in a track; less is a rounded time stamp, more a clock that was set anew.
+GAPS = (Fraction(1, 20), Fraction(3600))
 BLOCK = 1 << 14  # samples that are in memory at a time while a sound is streamed
 
 
@@ -125,16 +127,23 @@ def _started(container: Any, stream: Any, path: Path, origin: Fraction | None = 
 
 
 def _pieces(frames: Iterable[Any], channels: int, rate: int) -> Generator[Tensor, None, None]:
-    """Decoded frames -> pieces [channels, samples] of any size at `rate` Hz."""
+    """Decoded frames -> pieces [channels, samples] of any size at `rate` Hz; holes between them are silence."""
     import av
 
     resampler: Any = None
     setup: tuple[str, int, str] | None = None
+    due: Fraction | None = None  # when the next frame is to begin
     for frame in frames:
         now = frame.layout.name, frame.sample_rate, frame.format.name
-        if now != setup:  # at the start, and where a broadcast changes on its way
+        begun = None if frame.pts is None or frame.time_base is None else frame.pts * frame.time_base
+        gap = Fraction(0) if begun is None or due is None else begun - due
+        due = None if begun is None else begun + Fraction(frame.samples, frame.sample_rate)
+        missing = round(gap * rate) if GAPS[0] < gap < GAPS[1] else 0
+        if now != setup or missing:  # at the start, where a broadcast changes on its way, and round what it lost
             if resampler is not None:
                 yield from _floats(resampler.resample(None), channels)
+            for start in range(0, missing, BLOCK):
+                yield torch.zeros(channels, min(BLOCK, missing - start))
             # Without a layout: FFmpeg's own mixtures of channels are louder or softer than ours, and may clip.
             # Packed, not by channel: PyAV counts one plane too many where there are eight.
             resampler, setup = av.AudioResampler(format="flt", rate=rate), now

@@ -163,7 +163,7 @@ def other_pose(scene: Scene, time: float) -> Pose:
     motion, radius = scene.motion, scene.other.radius
     piece = _at(meeting(scene), max(time, 0.0))
     x = piece[3] + piece[4] * (max(time, 0.0) - piece[0])
-    phase = _wheels(-x, radius) if scene.other.thing == "car" else x / (math.tau * radius)
+    phase = _wheels(-x, radius) if scene.other.thing == "car" else _strides(x, radius)
     return Pose(motion.direction * x, GROUND + radius, facing=-motion.direction, phase=phase)
 
 
@@ -180,6 +180,11 @@ def meeting(scene: Scene) -> tuple[tuple[float, ...], ...]:
 def _wheels(ahead: float, radius: float) -> float:
     """Radians that the wheels of a car of `radius` have turned when it is `ahead` of the middle, as it faces."""
     return ahead / (CAR_WHEEL * radius)
+
+
+def _strides(ahead: float, radius: float) -> float:
+    """Cycles of the limbs of a thing of `radius` that has come `ahead` of the middle: one for its circumference."""
+    return ahead / (math.tau * radius)
 
 
 def _bounce(motion: Motion, radius: float, scene: Scene, time: float) -> Pose:
@@ -227,9 +232,8 @@ def _swing(motion: Motion, radius: float, scene: Scene, time: float) -> Pose:
     index = int(place)
     first, second = path[index % len(path)], path[(index + 1) % len(path)]
     angle = first + (second - first) * (place - index)
-    return Pose(
-        PIVOT[0] + motion.reach * math.sin(angle), PIVOT[1] - motion.reach * math.cos(angle), angle=angle, phase=time
-    )
+    x, y = PIVOT[0] + motion.reach * math.sin(angle), PIVOT[1] - motion.reach * math.cos(angle)
+    return Pose(x, y, angle=angle, phase=time, height=y - radius - GROUND)
 
 
 def _orbit(motion: Motion, radius: float, scene: Scene, time: float) -> Pose:
@@ -264,8 +268,8 @@ def _float(motion: Motion, radius: float, scene: Scene, time: float) -> Pose:
 
 def _fly(motion: Motion, radius: float, scene: Scene, time: float) -> Pose:
     x, facing = (motion.drift * time, 1) if motion.drift else patrol(time, motion.reach, motion.speed)
-    wave = math.sin(math.tau * time / motion.period)
-    return Pose(x, motion.height + 0.035 * wave, facing=facing, phase=2.2 * time, height=motion.height - GROUND)
+    y = motion.height + 0.035 * math.sin(math.tau * time / motion.period)
+    return Pose(x, y, facing=facing, phase=2.2 * time, height=y - radius - GROUND)
 
 
 def _spin(motion: Motion, radius: float, scene: Scene, time: float) -> Pose:
@@ -281,7 +285,7 @@ def _rock(motion: Motion, radius: float, scene: Scene, time: float) -> Pose:
 def _collide(motion: Motion, radius: float, scene: Scene, time: float) -> Pose:
     piece = _at(meeting(scene), time)
     x = piece[1] + piece[2] * (time - piece[0])
-    return Pose(x, GROUND + radius, phase=_wheels(x, radius) if scene.subject.thing == "car" else x / radius)
+    return Pose(x, GROUND + radius, phase=_wheels(x, radius) if scene.subject.thing == "car" else _strides(x, radius))
 
 
 def _walk(motion: Motion, radius: float, scene: Scene, time: float) -> Pose:

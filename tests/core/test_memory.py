@@ -88,3 +88,13 @@ def test_older_containers_are_read_too(system):
         (system / "memory" / f"memory.{name}").write_text(str(amount))
     (system / "memory" / "memory.stat").write_text("total_inactive_file 0")
     assert memory.memory_bytes() == (4 * GIB, 3 * GIB)
+
+
+def test_growth_forgets_what_was_held_before():
+    older = bytearray(300 * 2**20)
+    older[:: 2**12] = b"x" * len(older[:: 2**12])
+    del older
+    with memory.growth() as grown:
+        newer = bytearray(100 * 2**20)
+        newer[:: 2**12] = b"x" * len(newer[:: 2**12])
+        assert 90 * 2**20 < grown() < 150 * 2**20

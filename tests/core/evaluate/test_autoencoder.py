@@ -58,6 +58,11 @@ def test_report_without_tiles_says_nothing_of_them(tmp_path, untrained):
     assert "Infinity" not in (tmp_path / "tae.json").read_text()
 
 
+def test_deviation_of_latents_is_that_of_all_clips_together():
+    assert autoencoder.pooled_std([(1.0, 0.0), (-1.0, 0.0)]) == pytest.approx(1.0)
+    assert autoencoder.pooled_std([(0.5, 2.0), (0.5, 2.0)]) == pytest.approx(2.0)
+
+
 def test_mean_psnr_is_that_of_the_mean_error():
     assert autoencoder.mean_psnr([20.0, 40.0]) == pytest.approx(-10 * math.log10((1e-2 + 1e-4) / 2))
     assert autoencoder.mean_psnr([math.inf]) == math.inf

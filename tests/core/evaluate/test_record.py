@@ -72,6 +72,11 @@ def test_bench_whose_figures_are_entered_is_not_refused_but_for_other_weights(be
         check_recorded(bench, "mine")
 
 
+def test_figures_of_another_file_beside_the_shipped_ones_are_refused():
+    with pytest.raises(ConfigError, match="recorded for nano/tae alone"):
+        check_recorded("tae", "nano/candidate.safetensors")
+
+
 def test_weights_that_are_not_shipped_get_no_figures(folder):
     assert record("video", {"model": "nano", "test": {"thing": 0.5}}, folder) == []
     with pytest.raises(ConfigError, match="not shipped"):

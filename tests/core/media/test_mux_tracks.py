@@ -135,15 +135,15 @@ def write_silence(path, seconds):
 def test_memory_does_not_grow_with_the_length_of_sound_and_film(tmp_path):
     """Four minutes at 48 kHz stereo are 92 MB as float samples."""
     script = (
-        "import resource, sys, torch, av\n"
+        "import sys, torch, av\n"
+        "from moviegen_core.memory import growth\n"
         "from moviegen_core.media import mux\n"
         "from moviegen_core.media.timeline import timeline\n"
         "film, sound, out = sys.argv[1:]\n"
         "mux.set_audio(film, sound, out.replace('new', 'warm'), mode='replace')\n"
-        "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024\n"
-        "before = peak()\n"
-        "mux.set_audio(film.replace('short', 'long'), sound.replace('short', 'long'), out)\n"
-        "print(peak() - before)\n"
+        "with growth() as grown:\n"
+        "    mux.set_audio(film.replace('short', 'long'), sound.replace('short', 'long'), out)\n"
+        "    print(grown() // 2**20)\n"
     )
     for name, seconds in (("short", 10), ("long", 240)):
         with av.open(str(tmp_path / f"{name}.mp4"), mode="w") as container:

@@ -104,6 +104,30 @@ def test_plain_sound_begins_at_once_wherever_its_clock_starts(tmp_path, ending):
     assert begin(streamed(tmp_path / f"sound.{ending}", 1)) < 1100
 
 
+@pytest.mark.parametrize("codec", ["pcm_s16le", "aac"])
+def test_hole_in_a_track_is_silence_and_what_comes_after_it_stays_in_time(tmp_path, codec):
+    path = tmp_path / "sound.mkv"
+    beep = torch.zeros(1, 4 * 48000)
+    beep[:, 3 * 48000 : 3 * 48000 + 4800] = tone(0.1)[:1]
+    with av.open(str(path), mode="w") as container:
+        stream = container.add_stream(codec, rate=48000, layout="mono")
+        packets = []
+        for start in range(0, beep.shape[1], 1024):
+            block = beep[:, start : start + 1024].contiguous().numpy()
+            frame = av.AudioFrame.from_ndarray(block, format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = 48000, start
+            packets += stream.encode(frame)
+        for packet in [*packets, *stream.encode(None)]:
+            if not 1 <= packet.pts * packet.time_base < 2:
+                container.mux(packet)
+    whole, rate = read_sound(path)
+    streamed = torch.cat(list(sound_blocks(path, sample_rate=48000, channels=1, samples=4 * 48000)), dim=1)
+    for heard in (whole, streamed):
+        assert heard.shape[1] == pytest.approx(4 * 48000, abs=2400)
+        begun = float(heard.abs().gt(0.1).float().argmax()) / rate
+        assert begun == pytest.approx(3.0, abs=0.03)
+
+
 @pytest.mark.parametrize(
     ("first", "second"),
     [

@@ -16,6 +16,7 @@ from moviegen_core.errors import ConfigError, MediaError, ShapeError
 from moviegen_core.media.loudness import true_peak
 from moviegen_core.media.movie import write_movie
 from moviegen_core.media.sound import read_sound
+from moviegen_core.memory import growth
 from moviegen_core.models.audio_codec.model import AudioCodec, AudioCodecConfig
 from moviegen_core.models.audio_dit.model import AudioDiT, AudioDiTConfig
 from moviegen_core.models.sound_match.model import SoundMatch, SoundMatchConfig
@@ -101,18 +102,16 @@ def test_sound_of_a_file_is_exact_at_every_frame_rate(pipeline, tmp_path, fps):
 @pytest.mark.slow
 @pytest.mark.parametrize("fps", [Fraction(24000, 1001), 60])
 def test_three_minutes_are_exact_and_take_little_memory(pipeline, tmp_path, fps):
-    import resource
-
     count = round(180 * fps)
     windows = (
         frames(60).repeat_interleave(4, 2).repeat_interleave(4, 3)[:, : count - start] for start in range(0, count, 60)
     )
     write_movie(windows, tmp_path / "film.mp4", fps, preset="ultrafast")
     pipeline(video=tmp_path / "film.mp4", steps=1, method="multidiffusion")
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    made = pipeline(video=tmp_path / "film.mp4", steps=1)
+    with growth() as grown:
+        made = pipeline(video=tmp_path / "film.mp4", steps=1)
+        assert grown() < 250e6  # the waveform alone is 35 MB, a few times of which finishing takes
     assert made.waveform.shape[1] == round(count / Fraction(fps) * 48000)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # KB
 
 
 def test_windows_with_their_own_times_fix_the_length(pipeline):

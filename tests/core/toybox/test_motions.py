@@ -115,6 +115,26 @@ def test_motion_is_continuous_for_sixteen_seconds_and_moves_within_two(motion):
     assert spread > 0.15
 
 
+@pytest.mark.parametrize("motion", ["bounce", "float", "fly", "hop", "spin", "swing"])
+def test_height_is_that_of_the_lowest_point_above_the_ground(motion):
+    scene = toybox.sample_scene(11, motion=motion, camera="static", duration_seconds=4.0)
+    for pose in poses(scene, np.linspace(0.1, 3.9, 40)):
+        assert pose.height == pytest.approx(pose.y - scene.subject.radius - motions.GROUND, abs=1e-9)
+
+
+def test_limbs_of_both_things_of_a_collision_move_as_fast_for_the_way_they_go():
+    scenes = [toybox.sample_scene(seed, motion="collide") for seed in range(80)]
+    first = next(scene for scene in scenes if scene.subject.thing == "robot")
+    second = next(scene for scene in scenes if scene.other.thing == "robot")
+    for body, scene, radius in (
+        (motions.pose, first, first.subject.radius),
+        (motions.other_pose, second, second.other.radius),
+    ):
+        moved = [body(scene, time) for time in (0.0, 0.3)]
+        cycles, gone = (abs(getattr(moved[1], name) - getattr(moved[0], name)) for name in ("phase", "x"))
+        assert cycles == pytest.approx(gone / (math.tau * radius), abs=1e-9)
+
+
 def test_subject_stays_in_the_frame_most_of_the_time():
     inside = []
     for seed in range(90):
