@@ -41,6 +41,7 @@ def check_prompt(prompt: dict[str, Any]) -> None:
     """The API format; HostError names the first node that is damaged."""
     for node_id, node in prompt.items():
         where = f"node {node_id}"
+        _want(node, dict, where)
         _want(node.get("class_type"), str, f"the type of {where}")
         _optional(node, "inputs", dict, where)
         _optional(_optional(node, "_meta", dict, where) or {}, "title", str, where)

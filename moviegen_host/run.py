@@ -62,14 +62,26 @@ class Host:
     def run(self, workflow: str | Path | dict[str, Any], settings: Mapping[str, Any] | None = None) -> Result:
         """Runs a file (UI or API format, or a film or picture that carries one); HostError before anything runs."""
         with sessions.active(self.session):
-            self.registry.refresh()
-            loaded = read_workflow(workflow, self.registry)
-            apply_settings(loaded, settings or {}, self.registry)
-            graph = check(loaded, self.registry)
-            check_targets(graph, self.session)
+            graph = self.checked(workflow, settings)
             first = len(self.session.written)
             report = self.executor.run(graph, self.session)
         return Result(self.session.written[first:], report)
+
+    def checked(
+        self,
+        workflow: str | Path | dict[str, Any],
+        settings: Mapping[str, Any] | None = None,
+        *,
+        targets: Iterable[str] | None = None,
+    ) -> Graph:
+        """The graph of all output nodes, or of the `targets` among them, ready to run; HostError with every problem."""
+        with sessions.active(self.session):
+            self.registry.refresh()
+            loaded = read_workflow(workflow, self.registry)
+            apply_settings(loaded, settings or {}, self.registry)
+            graph = check(loaded, self.registry, targets)
+            check_targets(graph, self.session)
+        return graph
 
     def settings(self, workflow: str | Path | dict[str, Any]) -> list[Setting]:
         """What `run` could be given for this workflow."""
@@ -89,11 +101,11 @@ def check_targets(graph: Graph, session: Session) -> None:
         try:
             blocked = in_the_way(session.target(prefix))
         except HostError as error:
-            problems.append(Problem(f'"{node.title}" (node {node.id}): {error}', node.id))
+            problems.append(Problem(f'"{node.title}" (node {node.id}): {error}', node.id, "filename_prefix"))
             continue
         if blocked:
             line = f'"{node.title}" (node {node.id}) cannot save: {blocked} is no writable folder; choose another'
-            problems.append(Problem(line, node.id))
+            problems.append(Problem(line, node.id, "filename_prefix"))
     if problems:
         raise HostError(problems)
 

@@ -15,6 +15,7 @@ PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", 
 # What moviegen_core.media.formats reads; the host loads the core only where a node works.
 FILMS = frozenset({".mp4", ".m4v", ".mov", ".webm", ".mkv", ".ts", ".m2ts", ".mts", ".m2t", ".avi"})
 SOUNDS = frozenset({".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac"})
+UNREADABLE = (OSError, EOFError, SyntaxError, ValueError, struct.error)  # what PIL raises at damaged pictures
 ANY_SIZE = (64, 64)  # rows, columns of the mask of a picture without transparency, as ComfyUI gives it
 
 
@@ -86,7 +87,7 @@ def _pictures(path: Path) -> Iterator[Any]:
                 yield _levels(ImageOps.exif_transpose(frame))
     except Image.DecompressionBombError:
         raise MediaError(f"{path} has more than {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels; make it smaller") from None
-    except (OSError, EOFError, SyntaxError, ValueError, struct.error) as error:
+    except UNREADABLE as error:
         raise MediaError(
             f"{path} cannot be read as a picture; it may be empty, damaged or cut off: try another file"
         ) from error

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import signal
 import socket
 import sys
 import webbrowser
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -60,7 +59,6 @@ def build_app(
     queue = JobQueue(host, events)
     pages = PageRoutes(host.registry, host.packs, frontend or frontend_folder(), start=start)
     machine = MachineRoutes(events)
-    logging.getLogger("moviegen_host").addHandler(machine)
     app = web.Application(middlewares=[guard, explain, wait_for_nodes], client_max_size=LARGEST_FILE)
     both = [web.get("/ws", events.connect)]
     for group in (QueueRoutes(queue, events), MediaRoutes(host.session), UserRoutes(folder / "user"), machine, pages):
@@ -79,8 +77,12 @@ def build_app(
     async def end(app: web.Application) -> None:
         await asyncio.wait([app[NODES]])
         await asyncio.to_thread(queue.stop)
-        logging.getLogger("moviegen_host").removeHandler(machine)
 
+    async def log(app: web.Application) -> AsyncIterator[None]:
+        with machine.collecting():
+            yield
+
+    app.cleanup_ctx.append(log)
     app.on_startup.append(load)
     app.on_shutdown.append(close)
     app.on_cleanup.append(end)

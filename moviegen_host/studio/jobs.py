@@ -171,7 +171,7 @@ class JobQueue:
         except Cancelled:
             job.status = CANCELLED
             self._tell("execution_interrupted", self._place(job), job)
-        except Exception as error:
+        except BaseException as error:  # a node's sys.exit() too ends its job only, not the queue
             job.status = FAILED
             job.error = {**self._failure(job, error), "prompt_id": job.id, "timestamp": _now()}
             self._tell("execution_error", job.error, job)
@@ -189,9 +189,9 @@ class JobQueue:
             "executed": [key for key, state in self._progress.items() if state["state"] == "finished"],
         }
 
-    def _failure(self, job: Job, error: Exception) -> dict[str, Any]:
-        cause: BaseException = error
-        text = str(error)
+    def _failure(self, job: Job, error: BaseException) -> dict[str, Any]:
+        cause = error
+        text = f"{type(error).__name__}: {error}"
         if isinstance(error, HostError):
             problem = error.problems[0]
             self._node = (isinstance(problem, Problem) and problem.node_id) or self._node

@@ -6,6 +6,8 @@ import logging
 import platform
 import sys
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -14,6 +16,7 @@ from aiohttp import web
 
 from .events import FEATURES, Events
 
+LOGGERS = ("moviegen_host", "moviegen_core")
 LINES = 500  # of the log that a page can read
 # The frontend switches features on by ComfyUI's version; this host speaks the protocol of that one.
 PROTOCOL = "0.33.0"
@@ -28,6 +31,27 @@ class MachineRoutes(logging.Handler):
         self.lines: deque[dict[str, str]] = deque(maxlen=LINES)
         self.readers: set[str] = set()
         self.setFormatter(logging.Formatter("%(name)s: %(message)s\n"))
+
+    @contextmanager
+    def collecting(self) -> Iterator[None]:
+        """Keeps what is logged inside the block, from INFO on; other handlers keep their level."""
+        root = logging.getLogger()
+        handlers = [(one, one.level) for one in root.handlers]
+        loggers = [(one, one.level) for one in map(logging.getLogger, LOGGERS)]
+        for handler, level in handlers:
+            # The level of the root logger does not hold what is passed up to it.
+            handler.setLevel(max(level, root.level))
+        for logger, _ in loggers:
+            logger.setLevel(min(self.level, logger.getEffectiveLevel()))
+            logger.addHandler(self)
+        try:
+            yield
+        finally:
+            for logger, level in loggers:
+                logger.removeHandler(self)
+                logger.setLevel(level)
+            for handler, level in handlers:
+                handler.setLevel(level)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keeps a line, and sends it to the pages that follow the log."""
@@ -111,7 +135,7 @@ class MachineRoutes(logging.Handler):
 
     async def log(self, request: web.Request) -> web.Response:
         """The log as one text."""
-        return web.json_response("".join(f"{line['t']} - {line['m']}" for line in self.lines))
+        return web.json_response("".join(f"{line['t']} - {line['m']}" for line in list(self.lines)))
 
     async def raw_log(self, request: web.Request) -> web.Response:
         """The log line by line."""

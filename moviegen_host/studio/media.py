@@ -13,13 +13,14 @@ from pathlib import Path
 from aiohttp import BodyPartReader, web
 
 from ..session import Session
-from ..stock_nodes import FILMS, PICTURES, SOUNDS
+from ..stock_nodes import FILMS, PICTURES, SOUNDS, UNREADABLE
 from .security import ACTIVE, inside
 
 LARGEST_UPLOAD = 512 << 20  # bytes
 LARGEST_FIELD = 4096  # bytes of a text field beside the file
 LARGEST_FORM = 1 << 20  # bytes of a form beside its file
 BLOCK = 1 << 20
+WIDEST = 16383  # pixels that a WebP can hold in a row or column
 
 
 class MediaRoutes:
@@ -87,8 +88,7 @@ class MediaRoutes:
                     given = Path(part.filename.replace("\\", "/")).name
                     await _receive(part, temporary)
                 elif part.name:
-                    block = await part.read_chunk(LARGEST_FIELD)
-                    fields[part.name] = block.decode("utf-8", "replace")
+                    fields[part.name] = await _text(part, part.name)
             if not given:
                 raise web.HTTPBadRequest(reason="the form holds no file; send it as the field 'image'")
             reason = await asyncio.to_thread(_problem, temporary, given)
@@ -110,6 +110,16 @@ class MediaRoutes:
 def _too_large(size: int) -> web.HTTPRequestEntityTooLarge:
     limit = LARGEST_UPLOAD >> 20
     return web.HTTPRequestEntityTooLarge(LARGEST_UPLOAD, size, reason=f"the file exceeds {limit} MiB; make it shorter")
+
+
+async def _text(part: BodyPartReader, name: str) -> str:
+    value = b""
+    # One read gives only what has arrived so far.
+    while block := await part.read_chunk(LARGEST_FIELD):
+        value += block
+        if len(value) > LARGEST_FIELD:
+            raise web.HTTPBadRequest(reason=f"the field {name[:40]!a} exceeds {LARGEST_FIELD} bytes; shorten it")
+    return value.decode("utf-8", "replace")
 
 
 async def _receive(part: BodyPartReader, target: Path) -> None:
@@ -170,12 +180,14 @@ def _quality(text: str) -> int:
 
 
 def _smaller(path: Path, kind: str, quality: int) -> bytes:
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     try:
         with Image.open(path) as picture:
             stream = io.BytesIO()
-            picture.convert("RGB").save(stream, kind.upper(), quality=quality)
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError):
+            colored = picture.convert("RGB")
+            colored.thumbnail((WIDEST, WIDEST))
+            colored.save(stream, kind.upper(), quality=quality)
+    except (Image.DecompressionBombError, *UNREADABLE):
         raise web.HTTPUnsupportedMediaType(text=f"{path.name} cannot be read as a picture") from None
     return stream.getvalue()

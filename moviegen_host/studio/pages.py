@@ -12,6 +12,7 @@ from typing import Any
 
 from aiohttp import web
 
+from ..document import check_document, check_prompt
 from ..errors import HostError
 from ..registry import VIRTUAL, Registry
 from .describe import pack_name
@@ -116,7 +117,7 @@ class PageRoutes:
                 _merge(texts, _read(folder / "main.json"))
                 for part, file in LANGUAGE_PARTS.items():
                     if found := _read(folder / file):
-                        _merge(texts.setdefault(part, {}), found)
+                        _merge(texts, {part: found})
         return web.json_response(merged)
 
     async def templates(self, request: web.Request) -> web.Response:
@@ -131,10 +132,17 @@ class PageRoutes:
 
     def _runs_here(self, file: Path) -> bool:
         document = _read(file)
+        known = self.registry.nodes.keys() | VIRTUAL
+        try:
+            if "nodes" not in document:
+                check_prompt(document)
+                return bool(document) and all(node["class_type"] in known for node in document.values())
+            check_document(document)
+        except HostError:
+            return False  # packs keep other JSON beside their workflows
         subgraphs = (document.get("definitions") or {}).get("subgraphs") or []
-        known = self.registry.nodes.keys() | VIRTUAL | {one.get("id") for one in subgraphs}
-        levels = [document, *subgraphs]
-        return all(node.get("type") in known for level in levels for node in level.get("nodes") or [])
+        known |= {one["id"] for one in subgraphs}
+        return all(node["type"] in known for level in (document, *subgraphs) for node in level["nodes"])
 
     async def template(self, request: web.Request) -> web.StreamResponse:
         """A workflow, or its picture."""
@@ -181,10 +189,14 @@ def _file(root: Path, name: str, cache: str) -> web.FileResponse:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except ValueError as error:
+        content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except (OSError, ValueError, RecursionError) as error:
         logger.warning("%s is no JSON and is left out: %s", path, error)
         return {}
+    if not isinstance(content, dict):
+        logger.warning("%s holds a %s, not an object, and is left out", path, type(content).__name__)
+        return {}
+    return content
 
 
 def _merge(into: dict[str, Any], more: dict[str, Any]) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
 
 from .. import session as sessions
 from ..errors import HostError, Problem
-from ..graph import Graph, check
-from ..workflow import read_workflow
+from ..graph import Graph
 from .describe import describe, describe_all
 from .events import Events
 from .history import history_entry, job_details, job_summary, queue_entry
@@ -96,12 +96,10 @@ class QueueRoutes:
 
     def _checked(self, prompt: dict[str, Any], extra: dict[str, Any], targets: Any) -> Graph:
         host = self.queue.host
-        with self.queue.using, sessions.active(host.session):
-            host.registry.refresh()
+        with self.queue.using:
             # Under the key "prompt" the nodes cannot be taken for a workflow file, whatever their ids.
-            workflow = read_workflow({"prompt": prompt}, host.registry)
-            workflow.document = (extra.get("extra_pnginfo") or {}).get("workflow")
-            return check(workflow, host.registry, [str(one) for one in targets] if targets else None)
+            graph = host.checked({"prompt": prompt}, targets=[str(one) for one in targets] if targets else None)
+        return replace(graph, document=(extra.get("extra_pnginfo") or {}).get("workflow"))
 
     async def interrupt(self, request: web.Request) -> web.Response:
         """Stops the running job."""
@@ -179,8 +177,10 @@ class QueueRoutes:
 
     def _cancel(self, ids: list[Any]) -> bool:
         names = {str(one) for one in ids}
+        # In this order: a job that begins meanwhile is no longer there to remove, but there to stop.
+        removed = self.queue.remove(names)
         stopped = [self.queue.interrupt(name) for name in names]
-        return self.queue.remove(names) or any(stopped)
+        return removed or any(stopped)
 
 
 def _by_node(error: HostError, prompt: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from ..errors import HostError
+
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 # Files of these kinds could act in the page's name when opened from it.
 ACTIVE = frozenset({"text/html", "application/xhtml+xml", "text/javascript", "application/javascript", "image/svg+xml"})
@@ -38,14 +40,14 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 @web.middleware
 async def explain(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turns a full disk or an unreadable file into its sentence instead of a bare 500."""
+    """Turns a full disk, an unreadable file or pack into its sentence instead of a bare 500."""
     from moviegen_core.errors import MovieGenError
 
     try:
         return await handler(request)
     except ConnectionError:
         raise
-    except (MovieGenError, OSError) as error:
+    except (HostError, MovieGenError, OSError) as error:
         raise web.HTTPInternalServerError(text=str(error)) from error
 
 

@@ -125,7 +125,8 @@ class UserRoutes:
         if not folder.is_dir():
             raise web.HTTPNotFound(text="there is no such folder")
         entries = []
-        for path in sorted(folder.iterdir()):
+        # An editor's lock is a link to nothing.
+        for path in sorted(path for path in folder.iterdir() if path.is_file() or path.is_dir()):
             entry = _info(path, path.relative_to(self.root.resolve()).as_posix())
             entries.append({**entry, "name": path.name, "type": "directory" if path.is_dir() else "file"})
         return web.json_response(entries)

@@ -1,6 +1,7 @@
 """Nodes that are easy to reason about; CALLS holds what ran, in order."""
 
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -73,6 +74,16 @@ class Fail(io.ComfyNode):
     @classmethod
     def execute(cls, a):
         raise KeyError("inner")
+
+
+class Exit(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return schema("TestExit", [io.Int.Input("code")], [io.Int.Output()])
+
+    @classmethod
+    def execute(cls, code):
+        sys.exit(code)
 
 
 class Steps(io.ComfyNode):
@@ -257,6 +268,7 @@ class Pack(ComfyExtension):
             Text,
             Save,
             Fail,
+            Exit,
             Steps,
             StepsAsync,
             Pair,

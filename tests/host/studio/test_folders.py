@@ -47,6 +47,31 @@ def test_picture_is_served_smaller_in_the_quality_that_is_asked_for(visit, home)
     assert visit(scenario) == [(200, "image/webp"), (200, "image/webp"), (200, "image/jpeg")]
 
 
+def test_picture_wider_than_a_webp_can_be_is_shrunk_to_it(visit, home):
+    async def scenario(client):
+        Image.new("RGB", (20_000, 4)).save(home / "output/wide.png")
+        answer = await client.get("/api/view?filename=wide.png&preview=webp")
+        return answer.status, await answer.read()
+
+    status, content = visit(scenario)
+    assert status == 200
+    assert Image.open(io.BytesIO(content)).size == (16383, 3)
+
+
+def test_preview_of_a_damaged_picture_is_refused(visit, home):
+    stream = io.BytesIO()
+    Image.effect_noise((64, 64), 90).save(stream, "PNG")
+
+    async def scenario(client):
+        answers = []
+        for kept in (0, 60, 900):
+            (home / "output/a.png").write_bytes(stream.getvalue()[:kept])
+            answers.append(await client.get("/api/view?filename=a.png&preview=webp"))
+        return [(answer.status, await answer.text()) for answer in answers]
+
+    assert visit(scenario) == [(415, "a.png cannot be read as a picture")] * 3
+
+
 @pytest.mark.parametrize("quality", ["²", "high", "0", "101", "-5", "9" * 5000], ids=lambda text: text[:4])
 def test_quality_that_no_picture_can_have_is_refused(visit, home, quality):
     async def scenario(client):
@@ -125,6 +150,38 @@ def test_upload_keeps_all_of_several_that_come_at_once(visit, home):
     assert len(set(names)) == 6
     shown = {name: Image.open(home / "input" / name).getpixel((0, 0)) for name in names}
     assert [shown[name] for name in names] == list(range(6))
+
+
+async def upload_in_pieces(client, pieces):
+    """The same as `upload`, of a form that arrives piece by piece."""
+
+    async def arriving():
+        for piece in pieces:
+            yield piece
+            await asyncio.sleep(0.1)
+
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    async with client.post("/api/upload/image", data=arriving(), headers=headers) as answer:
+        return answer.status, (await answer.json()) if answer.status == 200 else answer.reason
+
+
+def test_field_that_arrives_in_pieces_is_read_whole(visit, home):
+    field = b'--x\r\nContent-Disposition: form-data; name="%s"%s\r\n\r\n'
+    first = field % (b"image", b'; filename="a.png"') + png() + b"\r\n" + field % (b"subfolder", b"")
+
+    async def scenario(client):
+        return await upload_in_pieces(client, [first + b"holi", b"days/2", b"026\r\n--x--\r\n"])
+
+    assert visit(scenario) == (200, {"name": "a.png", "subfolder": "holidays/2026", "type": "input"})
+    assert (home / "input/holidays/2026/a.png").read_bytes() == png()
+
+
+def test_field_beyond_the_limit_is_refused_not_cut(visit, home):
+    async def scenario(client):
+        return await upload(client, "a.png", png(), subfolder="x" * 4097)
+
+    assert visit(scenario) == (400, "the field 'subfolder' exceeds 4096 bytes; shorten it")
+    assert list((home / "input").iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -248,6 +305,17 @@ def test_userdata_cannot_leave_its_folder(visit, tmp_path):
 
     assert visit(scenario) == [403] * 5
     assert (tmp_path / "secret.txt").read_text() == "secret"
+
+
+def test_link_to_nothing_is_left_out_of_the_list(visit, home):
+    async def scenario(client):
+        (home / "user/workflows/a.json").write_text("{}")
+        (home / "user/workflows/.#a.json").symlink_to("user@machine.1234")
+        answer = await client.get("/api/v2/userdata?path=workflows")
+        return answer.status, await answer.json()
+
+    status, listed = visit(scenario)
+    assert (status, [one["name"] for one in listed]) == (200, ["a.json"])
 
 
 def test_damaged_settings_do_not_keep_the_editor_from_starting_and_are_kept(visit, home, caplog):

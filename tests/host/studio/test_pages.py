@@ -1,6 +1,8 @@
 """Who is served, and what the editor loads at its start."""
 
 import asyncio
+import json
+import logging
 import struct
 
 import pytest
@@ -30,6 +32,45 @@ def test_editor_and_what_packs_add_are_served(visit):
     assert templates == {"grown-pack": ["adding"]}
     assert template == {"nodes": []}
     assert own == []
+
+
+def test_json_beside_the_workflows_is_no_template(visit, grown_pack):
+    node = {"class_type": "TestAdd", "inputs": {}}
+    files = {
+        "list": ["a", "b"],
+        "text": "a",
+        "any": {"any": "json"},
+        "empty": {},
+        "nodes": {"nodes": {}},
+        "numbers": {"nodes": [1]},
+        "subgraphs": {"nodes": [], "definitions": {"subgraphs": [1]}},
+        "strange": {"1": {"class_type": ["TestAdd"]}},
+        "unknown": {"1": node, "2": {"class_type": "OnlyInComfyUI"}},
+        "prompt": {"1": node},
+    }
+    (grown_pack / "examples").mkdir()
+    for name, content in files.items():
+        (grown_pack / f"examples/{name}.json").write_text(json.dumps(content))
+    (grown_pack / "examples/deep.json").write_text("[" * 100_000)
+
+    async def scenario(client):
+        return await (await client.get("/api/workflow_templates")).json()
+
+    assert visit(scenario) == {"grown-pack": ["adding", "prompt"]}
+
+
+def test_language_files_of_a_wrong_kind_are_left_out(visit, grown_pack, caplog):
+    (grown_pack / "locales/fr").mkdir()
+    (grown_pack / "locales/de/main.json").write_text('["a"]')
+    (grown_pack / "locales/fr/main.json").write_text('{"nodeDefs": "text"}')
+    (grown_pack / "locales/fr/nodeDefs.json").write_text('{"TestAdd": {}}')
+
+    async def scenario(client):
+        return await (await client.get("/api/i18n")).json()
+
+    names = {"TestAdd": {"display_name": "Addieren"}}
+    assert visit(scenario) == {"de": {"nodeDefs": names}, "fr": {"nodeDefs": {"TestAdd": {}}}}
+    assert "de/main.json holds a list, not an object" in caplog.text
 
 
 def test_blueprints_are_listed_and_given_as_text(visit):
@@ -109,6 +150,37 @@ def test_system_replacements_and_logs_answer(visit):
     assert wrong == 400
 
 
+def test_log_panel_shows_a_run_and_the_console_only_warnings(visit, caplog):
+    prompt = {
+        "1": {"class_type": "TestAdd", "inputs": {}},
+        "2": {"class_type": "TestSave", "inputs": {"value": ["1", 0]}},
+    }
+    core = logging.getLogger("moviegen_core")
+
+    async def scenario(client):
+        async with client.ws_connect("/ws?clientId=page") as socket:
+            await client.patch("/internal/logs/subscribe", json={"clientId": "page", "enabled": True})
+            await client.post("/api/prompt", json={"prompt": prompt, "client_id": "page"})
+            heard = []
+            while (event := await socket.receive_json(timeout=30))["type"] != "execution_success":
+                heard += event["data"].get("entries", [])
+        core.info("resampled")
+        core.warning("limited")
+        return heard, (await (await client.get("/internal/logs/raw")).json())["entries"]
+
+    heard, kept = visit(scenario)
+    lines = [entry["m"] for entry in kept]
+    assert lines == [
+        "moviegen_host.executor: Add: runs\n",
+        "moviegen_host.executor: Save: runs\n",
+        "moviegen_core: resampled\n",
+        "moviegen_core: limited\n",
+    ]
+    assert heard == kept[:2]
+    assert [record.getMessage() for record in caplog.records] == ["limited"]
+    assert not core.isEnabledFor(logging.INFO)
+
+
 def test_preview_reaches_the_page_as_a_named_jpeg(visit):
     from moviegen_host.studio.events import Client, Events
 
@@ -160,6 +232,18 @@ def test_pack_that_cannot_be_read_ends_the_studio_with_its_sentence(tmp_path, ca
     empty = [tmp_path / "empty"]
     assert serve(tmp_path, port=0, open_browser=False, packs=empty, frontend=frontend) == 2
     assert "holds no node pack" in capsys.readouterr().err
+
+
+def test_page_that_waits_for_an_unreadable_pack_is_told_why(visit, grown_pack):
+    (grown_pack / "__init__.py").unlink()
+
+    async def scenario(client):
+        answer = await client.get("/api/object_info")
+        return answer.status, await answer.text()
+
+    status, text = visit(scenario)
+    assert status == 500
+    assert "holds no node pack" in text
 
 
 def test_taken_port_is_refused_with_the_remedy(tmp_path, capsys):

@@ -5,6 +5,7 @@ import json
 
 import pytest
 from aiohttp import WSMsgType
+from PIL import Image
 
 from moviegen_host.studio.app import QUEUE
 
@@ -153,6 +154,42 @@ def test_failure_stands_on_its_node_and_the_next_job_runs(visit, caplog, monkeyp
     assert "inner" in error["exception_message"]
     assert ("Traceback" in caplog.text) is (debug == "1")
     assert job["status"] == "completed"
+
+
+def test_node_that_exits_python_fails_and_the_next_job_runs(visit):
+    leaving = {
+        "1": {"class_type": "TestExit", "inputs": {"code": 3}},
+        "2": {"class_type": "TestSave", "inputs": {"value": ["1", 0]}},
+    }
+
+    async def scenario(client):
+        async with client.ws_connect("/ws?clientId=page") as socket:
+            await queue(client, leaving)
+            first = dict(await heard(socket))["execution_error"]
+            _, answer = await queue(client, add())
+            return first, await ended(client, answer["prompt_id"])
+
+    error, job = visit(scenario)
+    assert (error["node_id"], error["exception_message"]) == ("1", "SystemExit: 3")
+    assert job["status"] == "completed"
+
+
+@pytest.mark.parametrize(("prefix", "reason"), [("../x", "use a plain name"), ("taken/x", "choose another")])
+def test_place_that_cannot_be_written_is_refused_before_the_work(visit, home, prefix, reason):
+    prompt = {
+        "1": {"class_type": "LoadImage", "inputs": {"image": "a.png"}},
+        "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": prefix}},
+    }
+
+    async def scenario(client):
+        Image.new("RGB", (4, 4)).save(home / "input/a.png")
+        (home / "output/taken").write_text("a file where a folder is needed")
+        return await queue(client, prompt)
+
+    status, answer = visit(scenario)
+    [error] = answer["node_errors"]["2"]["errors"]
+    assert (status, error["extra_info"]) == (400, {"input_name": "filename_prefix"})
+    assert reason in error["message"]
 
 
 def test_interrupt_stops_the_running_job_within_a_step(visit):
