@@ -153,7 +153,7 @@ class _Run:
                 return self._call(node, cls, schema, values)
             except (KeyboardInterrupt, Cancelled, HostError):
                 raise
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 from moviegen_core.memory import is_memory
 
                 if is_memory(error):
@@ -239,7 +239,7 @@ class _Run:
             plain = nested({k: None if isinstance(v, Link) else v for k, v in node.inputs.items()}, node.groups)
             try:
                 fingerprint = cls.fingerprint_inputs(**plain)  # type: ignore[attr-defined]
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 logger.warning("%s: it runs anew, since its fingerprint failed: %s", node.title, error)
                 fingerprint = float("nan")
             # NaN differs from itself: such a node runs every time.

@@ -257,6 +257,8 @@ class _Checker:
             answer = method(**{name: value for name, value in arguments.items() if takes_all or name in parameters})
         except HostError as refusal:
             answer = str(refusal)
+        except (Exception, SystemExit) as error:
+            answer = f"its own check failed: {type(error).__name__}: {error}"
         if answer is not True:
             reason = answer if isinstance(answer, str) else "its inputs do not fit together"
             self._refuse(f"{where}: {reason}", node_id)

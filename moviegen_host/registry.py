@@ -62,7 +62,7 @@ class Registry:
             self._add_nodes(root)
         except HostError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             remedy = "repair the pack or leave it out"
             if isinstance(error, ImportError):

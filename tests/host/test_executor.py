@@ -206,6 +206,11 @@ def test_failing_node_is_named(host, api):
     assert isinstance(caught.value.__cause__, KeyError)
 
 
+def test_node_that_exits_python_is_named(host, api):
+    with pytest.raises(HostError, match=r"\(node 1\) failed: SystemExit: 3"):
+        host.run(api(n1=("TestExit", {"code": 3}), n2=("TestSave", {"value": ["1", 0]})))
+
+
 def test_results_before_a_failure_are_kept_for_the_next_run(host, calls, api):
     workflow = api(
         n1=("TestNumber", {"seed": 2}), n2=("TestFail", {"a": ["1", 0]}), n3=("TestSave", {"value": ["2", 0]})

@@ -133,6 +133,11 @@ def test_own_check_of_a_node_is_asked_and_replaces_the_range(problems, checked, 
     checked(api(n1=("TestPair", {"low": 9, "high": 30}), n2=("TestSave", {"value": ["1", 0]})))
 
 
+def test_own_check_of_a_node_that_fails_is_told(problems, api):
+    [told] = problems(api(n1=("TestExit", {"code": 0}), n2=("TestSave", {"value": ["1", 0]})))
+    assert told.endswith("its own check failed: ZeroDivisionError: integer division or modulo by zero")
+
+
 def test_old_node_id_is_replaced_as_the_pack_says(checked, api):
     graph = checked(api(n1=("OldPlus", {"left": 4}), n2=("TestSave", {"value": ["1", 0]})))
     assert graph.nodes["1"].class_type == "TestAdd"

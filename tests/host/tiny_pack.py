@@ -82,6 +82,10 @@ class Exit(io.ComfyNode):
         return schema("TestExit", [io.Int.Input("code")], [io.Int.Output()])
 
     @classmethod
+    def validate_inputs(cls, code):
+        return 1 // code > -1 if code < 2 else True
+
+    @classmethod
     def execute(cls, code):
         sys.exit(code)
 

@@ -170,7 +170,7 @@ def test_node_that_exits_python_fails_and_the_next_job_runs(visit):
             return first, await ended(client, answer["prompt_id"])
 
     error, job = visit(scenario)
-    assert (error["node_id"], error["exception_message"]) == ("1", "SystemExit: 3")
+    assert (error["node_id"], error["exception_message"]) == ("1", '"Exit" (node 1) failed: SystemExit: 3')
     assert job["status"] == "completed"
 
 
