@@ -66,13 +66,14 @@ def _restore(value: Any, hint: Any) -> Any:
         if len(value) != len(arguments):
             return tuple(value)
         return tuple(_restore(item, kind) for item, kind in zip(value, arguments, strict=True))
-    if origin is dict and isinstance(value, Mapping):
+    if origin in MAPPINGS and isinstance(value, Mapping):
         return {key: _restore(item, arguments[1]) for key, item in value.items()}
     if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
         return from_dict(hint, value)  # type: ignore[arg-type]
     return value
 
 
+MAPPINGS = (dict, Mapping)  # kinds of fields
 PLAIN = {int: (int,), float: (int, float), bool: (bool,), str: (str,)}
 
 
@@ -85,9 +86,9 @@ def _fits(value: Any, hint: Any) -> bool:
         if len(arguments) == 2 and arguments[1] is Ellipsis:
             return all(_fits(item, arguments[0]) for item in value)
         return len(value) == len(arguments) and all(map(_fits, value, arguments))
-    if origin is dict and isinstance(value, dict):
+    if origin in MAPPINGS and isinstance(value, origin):
         return all(_fits(key, arguments[0]) and _fits(item, arguments[1]) for key, item in value.items())
-    if origin in (tuple, dict) or dataclasses.is_dataclass(hint):
+    if origin in (tuple, *MAPPINGS) or dataclasses.is_dataclass(hint):
         return isinstance(value, origin or hint)
     if hint not in PLAIN:
         return True
@@ -100,4 +101,8 @@ def _said(hint: Any) -> str:
     for part in parts:
         if isinstance(part, type) and dataclasses.is_dataclass(part):
             names[part] = f"values by name ({', '.join(field.name for field in dataclasses.fields(part))})"
-    return " or ".join(names.get(part, str(part).replace("typing.", "")) for part in parts)
+    return " or ".join(names.get(part, _plain_name(part)) for part in parts)
+
+
+def _plain_name(hint: Any) -> str:
+    return str(hint).replace("typing.", "").replace("collections.abc.Mapping", "dict")

@@ -1,7 +1,8 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and what tells one from another."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import uuid
 from collections.abc import Iterator
@@ -33,3 +34,12 @@ def in_the_way(path: Path) -> Path | None:
     """What keeps a file from being written as `path`: a folder of no access, or a file where a folder is needed."""
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     return None if folder.is_dir() and os.access(folder, os.W_OK) else folder
+
+
+def sha256(file: Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -7,6 +7,7 @@ source that gives the batch of any position, so the position is all that a resum
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 import signal
 import sys
@@ -61,7 +62,9 @@ class LoopConfig:
         for limit in self.limits:
             if limit is not None and not 0 < limit < math.inf:
                 raise ConfigError(f"stage {self.name} is to end after {limit}; give a limit above 0, or null for none")
-        at_least(self, 0, "seed")
+        at_least(self, 0, "seed", "workers", "save_seconds", "log_seconds", "sheet_seconds")
+        if not 0 <= self.ema_decay < 1:
+            raise ConfigError(f"stage {self.name} has ema_decay {self.ema_decay}; at least 0 and below 1 is needed")
         if self.accumulate < 1:
             raise ConfigError(f"stage {self.name} accumulates {self.accumulate} batches a step; at least 1 is needed")
 
@@ -113,8 +116,9 @@ def fit(
     its limits have grown. CheckpointError where it began with other weights than `module` has now, trained others of
     them or on another `basis` (plain values by name, as of `basis_of`), or was finished with other settings. SIGINT and
     SIGTERM save after the step at hand and raise Stopped. `companions` are what the objective trains by itself (a
-    discriminator, say): their state_dicts are saved and restored with the rest. Several processes share gradients
-    ("ddp") or a copy of the weights too ("fsdp"); each has the whole trained module afterwards.
+    discriminator, say): their state_dicts are saved and restored with the rest. Metrics of a run that is not continued
+    are kept as metrics-1.jsonl and so on. Several processes share gradients ("ddp") or a copy of the weights too
+    ("fsdp"); each has the whole trained module afterwards.
     """
     placement = placement or choose()
     shared = strategy == "fsdp" and distributed.join(placement.device.type).size > 1
@@ -165,6 +169,7 @@ class Trainer:
         self.strategy, self.checkpoint = strategy, output / CHECKPOINT
         self.progress = Progress(config.name, output / "metrics.jsonl", config.log_seconds, out, self.world.is_main)
         self.step = self.bad_steps = 0
+        self.positions = 0  # of the source, used by all processes together
         self.seconds = 0.0
         self.done = False
         state.seed_everything(config.seed)
@@ -182,6 +187,8 @@ class Trainer:
             return
         if hooks and self.strategy == "fsdp" and self.world.size > 1:
             raise ConfigError("hooks look at whole weights, which fsdp shares out; leave them out, or train with ddp")
+        if self.step == 0:
+            self.progress.begin()
         self.module.train()
         batches = stream(self.source, self._positions(), self.config.workers)
         saved = sheeted = time.monotonic()
@@ -213,10 +220,7 @@ class Trainer:
             self.progress.finish(self.step, self.seconds)
 
     def _positions(self) -> Iterator[int]:
-        position = self.step * self.config.accumulate
-        while True:
-            yield position * self.world.size + self.world.rank
-            position += 1
+        return itertools.count(self.positions + self.world.rank, self.world.size)
 
     def _optimise(self, batches: Iterator[tuple[int, dict[str, Tensor]]]) -> None:
         """One step: `accumulate` batches, their mean gradient clipped, weights and averages moved."""
@@ -237,6 +241,7 @@ class Trainer:
         self.progress.add({"grad_norm": norm, "rate": torch.tensor(self.optimizer.param_groups[0]["lr"])})
         self._move(bool(torch.isfinite(norm)))
         self.optimizer.zero_grad(set_to_none=True)
+        self.positions += config.accumulate * self.world.size
         self.step += 1
 
     def _move(self, finite: bool) -> None:
@@ -278,6 +283,7 @@ class Trainer:
             if not self.config.keep_frozen:
                 network = {name: value for name, value in network.items() if name not in self._frozen()}
             facts = {"step": self.step, "seconds": self.seconds, "done": self.done, "seed": self.config.seed}
+            facts["positions"] = self.positions
             parts = {"module": network, "optimizer": optimizer, "ema": {"updates": self.ema.updates, "shadow": shadow}}
             parts["companions"] = {name: thing.state_dict() for name, thing in self.companions.items()}
             origin = {"name": self.config.name, "began": self.began, "limits": self.config.limits}
@@ -317,11 +323,20 @@ class Trainer:
         for name, thing in self.companions.items():
             thing.load_state_dict(saved["companions"][name])
         self.step, self.seconds = saved["step"], saved["seconds"]
+        # Older checkpoints do not tell how far the data were used; then all was as it is now.
+        self.positions = saved.get("positions", self.step * self.config.accumulate * self.world.size)
         self.done = self._is_over(saved)
         if not self.done and saved.get("limits", self.config.limits) != self.config.limits and self.world.is_main:
             forget(self.output, [SNAPSHOTS])  # they were taken at other shares of the stage
         state.set_random_states(saved["random"])
         self.progress.rewind(self.step)
+        passed = [mark for mark in self.config.snapshots if mark <= self.share]
+        missing = [mark for mark in passed if not (self.output / SNAPSHOT.format(mark)).is_file()]
+        if missing:
+            self.progress.say(
+                f"{self.config.name} has no snapshots at {', '.join(map(str, missing))} of the stage, which it passed "
+                f"under other settings: an average goes without them; delete {self.output} to train it with all"
+            )
 
     def _compare(self, saved: Mapping[str, Any]) -> None:
         """CheckpointError unless what was saved began as this stage does; older checkpoints do not tell."""

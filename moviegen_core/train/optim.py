@@ -37,12 +37,17 @@ class OptimConfig:
     def __post_init__(self) -> None:
         if self.schedule not in SCHEDULES:
             raise ConfigError(f"schedule {self.schedule!r} is unknown; use one of {', '.join(SCHEDULES)}")
-        if self.method not in METHODS:
-            raise ConfigError(f"optimiser {self.method!r} is unknown; use one of {', '.join(METHODS)}")
+        check_method(self.method)
         if not 0 <= self.decay_start < 1:
             raise ConfigError(f"decay_start {self.decay_start} must lie in [0, 1)")
         at_least(self, 0, "learning_rate", "weight_decay", "warmup_steps", "final_scale")
         above(self, 0, "eps", "clip_norm")
+
+
+def check_method(method: str) -> None:
+    """ConfigError where an optimiser is unknown."""
+    if method not in METHODS:
+        raise ConfigError(f"optimiser {method!r} is unknown; use one of {', '.join(METHODS)}")
 
 
 def rate_scale(config: OptimConfig, step: int, progress: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import time
@@ -53,7 +54,7 @@ class Progress:
             }
             self._record({**facts, **means})
             shown = "  ".join(f"{name} {value:.4g}" for name, value in means.items())
-            self._say(
+            self.say(
                 f"{self.name} {step} ({share:.0%})  {shown}  {rate:.2f} steps/s  {samples:.1f}/s  left {_clock(left)}"
             )
         self.sums, self.counts, self.samples = {}, defaultdict(int), 0
@@ -61,8 +62,14 @@ class Progress:
 
     def finish(self, step: int, seconds: float) -> None:
         """The stage is over."""
-        if self.active:
-            self._say(f"{self.name} finished: {step} steps in {_clock(seconds)}")
+        self.say(f"{self.name} finished: {step} steps in {_clock(seconds)}")
+
+    def begin(self) -> None:
+        """Put the metrics of an earlier run aside, as metrics-1.jsonl or the next that is free."""
+        if not (self.active and self.metrics.is_file()):
+            return
+        names = (self.metrics.with_stem(f"{self.metrics.stem}-{number}") for number in itertools.count(1))
+        self.metrics.rename(next(file for file in names if not file.exists()))
 
     def rewind(self, step: int) -> None:
         """Forget metrics beyond `step`: they belong to steps that will be done again."""
@@ -78,16 +85,18 @@ class Progress:
         partial = self.metrics.with_suffix(".part")
         partial.write_text("".join(f"{line}\n" for line in kept))
         os.replace(partial, self.metrics)
-        self._say(f"{self.name} resumes at step {step}")
+        self.say(f"{self.name} resumes at step {step}")
+
+    def say(self, line: str) -> None:
+        """One line for people, from the process that speaks."""
+        if self.active:
+            self.out.write(line + "\n")
+            self.out.flush()
 
     def _record(self, facts: dict[str, Any]) -> None:
         self.metrics.parent.mkdir(parents=True, exist_ok=True)
         with self.metrics.open("a") as stream:
             stream.write(json.dumps(facts) + "\n")
-
-    def _say(self, line: str) -> None:
-        self.out.write(line + "\n")
-        self.out.flush()
 
 
 def _clock(seconds: float) -> str:

@@ -20,6 +20,7 @@ from torch import Tensor
 from .. import toybox
 from ..config import to_dict
 from ..errors import ConfigError, MediaError
+from ..files import sha256
 from ..media.formats import READ_ENDINGS
 from ..media.frames import from_uint8
 from ..media.join import Clip, clip_of, fitted
@@ -85,9 +86,9 @@ class Films:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Names and sizes of the files, and the form of the shots."""
-        sizes = {file.name: file.stat().st_size for file in self.files}
-        return {"films": sizes, "shots": len(self.shots), "form": to_dict(self.config)}
+        """Names and hashes of the files, and the form of the shots."""
+        hashes = {file.name: sha256(file) for file in self.files}
+        return {"films": hashes, "shots": len(self.shots), "form": to_dict(self.config)}
 
     def pixels(self, numbers: Sequence[int]) -> Iterator[Tensor]:
         """Clips [3, T, H, W] in [-1, 1] of rising numbers; a film is read once for all of its shots."""

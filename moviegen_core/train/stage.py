@@ -27,6 +27,8 @@ class Stage:
         if self.minutes is None and self.steps is None:
             raise ConfigError(f"{type(self).__name__} has neither minutes nor steps, so it never ends; give it one")
         at_least(self, 0, "minutes", "steps", "learning_rate", "warmup_steps")
+        if self.runs:
+            self.loop(type(self).__name__, 0)  # what cannot be trained with is refused here, not once the stage begins
 
     @property
     def runs(self) -> bool:

@@ -92,7 +92,7 @@ class FrameSource:
         self.tokenizer, self.batch_size, self.seed, self.frame_size = tokenizer, batch_size, seed, frame_size
         self.pool = pool
         self._drawn: dict[int, tuple[toybox.Scene, Tensor]] = {}
-        self._orders: dict[int, list[int]] = {}
+        self._order = lru_cache(maxsize=2)(self._make_order)
 
     def batch(self, position: int) -> dict[str, Tensor]:
         """Batch number `position`."""
@@ -105,11 +105,12 @@ class FrameSource:
 
     def _number(self, epoch: int, index: int) -> int:
         """The sample at `index` of an epoch: every epoch shuffles the pool anew, so that rivals change."""
-        if epoch not in self._orders:
-            order = list(range(self.pool * _MOMENTS))
-            random.Random(f"order {self.seed} {epoch}").shuffle(order)
-            self._orders = {epoch - 1: self._orders.get(epoch - 1, order), epoch: order}
-        return self._orders[epoch][index]
+        return self._order(epoch)[index]
+
+    def _make_order(self, epoch: int) -> list[int]:
+        order = list(range(self.pool * _MOMENTS))
+        random.Random(f"order {self.seed} {epoch}").shuffle(order)
+        return order
 
     def _draw(self, number: int) -> tuple[toybox.Scene, Tensor]:
         """Scene and uint8 frame [3, S, S] of sample `number`, one of four moments a second apart."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
-import hashlib
 import json
 import os
 import re
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CheckpointError, ConfigError
-from ..files import replacing
+from ..files import replacing, sha256
 from ..lock import alone
 
 SHIPPED_FOLDER = Path(__file__).parent / "nano"
@@ -56,7 +55,7 @@ def lineage(name_or_path: str | os.PathLike[str], folder: Path = SHIPPED_FOLDER)
     What is not known of a file (no manifest beside it tells) is left out.
     """
     file = resolve(name_or_path, folder)
-    digest = _sha256(file)
+    digest = sha256(file)
     for entry in shipped(file.parent).values():
         if entry.sha256 == digest:
             told = dataclasses.asdict(entry)
@@ -133,7 +132,7 @@ def register(
     written = made or file
     measured = {
         "file": file.relative_to(folder.resolve()).as_posix(),
-        "sha256": _sha256(written),
+        "sha256": sha256(written),
         "bytes": written.stat().st_size,
     }
     with alone(folder / MANIFEST):
@@ -168,12 +167,4 @@ def _hint(name: str, known: list[str]) -> str:
 
 @functools.cache
 def _sha256_once(file: Path, modified_ns: int, size: int) -> str:
-    return _sha256(file)
-
-
-def _sha256(file: Path) -> str:
-    digest = hashlib.sha256()
-    with file.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    return sha256(file)

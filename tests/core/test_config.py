@@ -1,6 +1,7 @@
 """Frozen dataclasses as plain dicts and back."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pytest
@@ -28,6 +29,7 @@ class Outer:
     kinds: tuple[tuple[int, float], ...] = ((1, 0.5),)
     on: bool = False
     widths: dict[str, int] = field(default_factory=dict)
+    scales: Mapping[str, float] = field(default_factory=dict)
 
 
 def through_json(config):
@@ -35,7 +37,9 @@ def through_json(config):
 
 
 def test_config_comes_back_from_json_as_it_was():
-    config = Outer(name="x", steps=3, inner=Inner(rate=2), kinds=((1, 2.0), (3, 4.5)), on=True, widths={"a": 2})
+    config = Outer(
+        name="x", steps=3, inner=Inner(rate=2), kinds=((1, 2.0), (3, 4.5)), on=True, widths={"a": 2}, scales={"b": 0.5}
+    )
     assert through_json(config) == config
     assert isinstance(through_json(config).kinds[0], tuple)
 
@@ -70,6 +74,8 @@ def test_every_preset_comes_back_from_json_as_it_was(network, preset):
         ({"name": "x", "kinds": [[1, 2.0, 3.0]]}, "Outer.kinds"),
         ({"name": "x", "widths": {"a": "192"}}, r"Outer.widths is {'a': '192'}, but needs dict\[str, int\]"),
         ({"name": "x", "widths": 3}, "Outer.widths is 3"),
+        ({"name": "x", "scales": 0.5}, r"Outer.scales is 0.5, but needs dict\[str, float\]"),
+        ({"name": "x", "scales": {"a": "fast"}}, "Outer.scales"),
     ],
 )
 def test_value_that_does_not_fit_its_field_is_named(values, match):

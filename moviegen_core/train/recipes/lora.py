@@ -62,6 +62,7 @@ class LoraRecipe:
         at_least(self, 1, "per_film", "scenes", "rank", "tokens_per_batch")
         at_least(self, 0, "learning_rate")
         above(self, 0, "steps", "minutes", "alpha")
+        loop_of(self)
 
 
 def run(recipe: LoraRecipe, workspace: Workspace) -> None:
@@ -72,15 +73,6 @@ def run(recipe: LoraRecipe, workspace: Workspace) -> None:
     )
     adapters.check_rank(pipeline.video, recipe.rank)
     pipeline.check_size(recipe.shots.frames, recipe.shots.height, recipe.shots.width)
-    loop = LoopConfig(
-        name="lora",
-        steps=recipe.steps,
-        max_minutes=recipe.minutes,
-        seed=recipe.seed,
-        ema_decay=recipe.ema_decay,
-        keep_frozen=False,
-        optim=OptimConfig(learning_rate=recipe.learning_rate, weight_decay=0.0, warmup_steps=20),
-    )
     # A name is taken once everything was looked at: what was wrong can then be corrected under the same name.
     folder = workspace.training("lora", recipe.name)
     if not workspace.resume:
@@ -99,7 +91,7 @@ def run(recipe: LoraRecipe, workspace: Workspace) -> None:
         tokens_per_batch=recipe.tokens_per_batch, seed=recipe.seed,
     )  # fmt: skip
     average = workspace.fit(
-        model, flow_matching, source, loop, folder, hooks=[sheet_hook(pipeline, recipe, shots)],
+        model, flow_matching, source, loop_of(recipe), folder, hooks=[sheet_hook(pipeline, recipe, shots)],
         basis=basis_of(recipe, latents=latents.origin, captions=texts.origin),
     )  # fmt: skip
     average.copy_to(model)
@@ -107,6 +99,19 @@ def run(recipe: LoraRecipe, workspace: Workspace) -> None:
     path = workspace.folder("lora", f"{recipe.name}.safetensors")
     workspace.once(lambda: adapters.save(model, path, extra=facts))
     workspace.say(f"{path}: put it into ComfyUI/models/loras, or add --lora {path} to moviegen make")
+
+
+def loop_of(recipe: LoraRecipe) -> LoopConfig:
+    """How the adapters are trained."""
+    return LoopConfig(
+        name="lora",
+        steps=recipe.steps,
+        max_minutes=recipe.minutes,
+        seed=recipe.seed,
+        ema_decay=recipe.ema_decay,
+        keep_frozen=False,
+        optim=OptimConfig(learning_rate=recipe.learning_rate, weight_decay=0.0, warmup_steps=20),
+    )
 
 
 def shots_of(recipe: LoraRecipe) -> Shots:

@@ -29,6 +29,7 @@ from ..data import Batch, Bucketed, Mixture
 from ..hints import sound_hints
 from ..loop import Hook
 from ..objectives.audio import sound_flow_matching
+from ..optim import check_method
 from ..pupil import AudioPupil
 from ..ranges import at_least
 from ..single import SingleStage, train_and_ship
@@ -110,6 +111,7 @@ class AudioRecipe(SingleStage):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_method(self.method)
         check_turns(self.turns)
         at_least(self, 1, "variants", "tokens_per_batch")
         at_least(self, 0, "weight_decay", "hint_weight")
@@ -117,6 +119,7 @@ class AudioRecipe(SingleStage):
 
 def run(recipe: AudioRecipe, workspace: Workspace) -> None:
     """Fill the caches, train, ship as nano/audio."""
+    catalog.get("audio_dit").preset(recipe.preset)  # an unknown one is told before the caches are filled
     workspace.needs(CODEC, MATCH, VISION, TEXT_ENCODER, start=recipe.start)
     parts = [heard(recipe, workspace, kind) for kind in kinds(recipe.turns[:2])]
     texts, frames = parts[0].texts, parts[0].frames

@@ -72,6 +72,7 @@ STAGES = ("joint", "decoder")
 
 def run(recipe: CodecRecipe, workspace: Workspace) -> None:
     """Render the sounds, start, train both stages, measure the latents, export as nano/audio_codec."""
+    catalog.get("audio_codec").preset(recipe.preset)  # an unknown one is told before the sounds are rendered
     sounds = Sounds(workspace.folder("sound-waves"), SoundConfig.beside(recipe.clips, channels=1))
     sounds.fill(workspace.render_workers, workspace.out)
     torch.manual_seed(recipe.seed)

@@ -27,6 +27,7 @@ from ..clips import ClipConfig, Clips, drawing
 from ..data import Batch, Collated, roughened, seeded
 from ..latents import origin, trained_tae, weights_hash
 from ..objectives.judge import judge_loss
+from ..optim import check_method
 from ..ranges import at_least
 from ..single import SingleStage, train_and_ship
 from ..workspace import Workspace
@@ -63,6 +64,7 @@ class JudgeRecipe(SingleStage):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_method(self.method)
         at_least(self, 1, "batch_size", "coded_clips", "detail")
         at_least(self, 0, "coded_share", "roughness")
 

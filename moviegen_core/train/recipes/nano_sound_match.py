@@ -26,6 +26,7 @@ from ..clips import ClipConfig, drawing
 from ..data import Batch, Mixture, position_rng
 from ..hints import struck
 from ..objectives.sound_match import NEAREST_SHIFT, sound_match_loss
+from ..optim import check_method
 from ..pupil import MatchPupil
 from ..ranges import at_least
 from ..single import SingleStage, train_and_ship
@@ -81,6 +82,7 @@ class SoundMatchRecipe(SingleStage):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_method(self.method)
         least = (2 * NEAREST_SHIFT + 1) / MOMENT_RATE
         if not self.seconds >= least:
             raise ConfigError(f"parts of {self.seconds:g} s cannot be told from moved ones; use at least {least:g} s")

@@ -16,7 +16,7 @@ from torch import nn
 
 from ...errors import ConfigError
 from ...media.frames import contact_sheet, from_uint8
-from ...models.tae import presets
+from ...models import catalog
 from ...models.tae.model import TAE
 from ...models.tae.start import grow, linear_start
 from ..basis import basis_of
@@ -26,6 +26,7 @@ from ..data import Mixture, Source
 from ..loop import Hook
 from ..objectives.discriminator import Adversary, PatchDiscriminator
 from ..objectives.tae import TAELoss, detail_distance
+from ..optim import check_method
 from ..ranges import at_least
 from ..stage import Stage
 from ..workspace import Workspace
@@ -49,6 +50,7 @@ class TAEStage(Stage):
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least(self, 0, "adversary_weight", "latent_noise")
+        check_method(self.method)
         if not self.crops:
             raise ConfigError("a stage has no crops to train on; name some, or leave it out with minutes=0")
 
@@ -101,10 +103,11 @@ STAGES = ("joint", "finish", "decoder")
 
 def run(recipe: TAERecipe, workspace: Workspace) -> None:
     """Draw the clips, train every stage, measure the latents, export as nano/tae."""
+    config = catalog.get("tae").preset(recipe.preset)
     workspace.needs(start=recipe.start)
     clips = workspace.clips(recipe.clips)
     torch.manual_seed(recipe.seed)
-    tae = TAE(presets.PRESETS[recipe.preset])
+    tae = TAE(config)
     anchor = anchor_of(recipe, workspace)
     if recipe.start:
         begun = workspace.begun(recipe.start, "tae", "nano-tae")

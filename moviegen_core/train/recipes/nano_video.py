@@ -45,6 +45,7 @@ from ..latents import (
 )
 from ..loop import SNAPSHOT, Hook, LoopConfig
 from ..objectives.video import flow_matching
+from ..optim import check_method
 from ..pupil import VideoPupil
 from ..ranges import at_least
 from ..stage import Stage
@@ -52,6 +53,7 @@ from ..workspace import Workspace
 
 WEIGHED_STILLS, WHITENED_CLIPS = 16, 800
 SHEET_STEPS, SHEET_GUIDANCE, SHEET_CLIPS = 12, 4.0, 4
+WEIGHTS = ("stills", "videos", "longs", "still_windows", "video_windows")  # fields of a stage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,8 +81,16 @@ class VideoStage(Stage):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least(self, 0, "stills", "videos", "longs")
+        at_least(self, 0, *WEIGHTS)
         at_least(self, 1, "tokens_per_batch", "clips", "hard_turns", "falls_turns")
+        if self.runs and not 0 < self.best_share <= 1:
+            raise ConfigError(
+                f"VideoStage.best_share is {self.best_share}, but must be above 0 and at most 1; correct it"
+            )
+        if self.runs and not any(getattr(self, name) for name in WEIGHTS):
+            raise ConfigError(
+                f"a stage has nothing to train on; set one of {', '.join(WEIGHTS)} above 0, or minutes to 0"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +158,7 @@ class VideoRecipe:
     def __post_init__(self) -> None:
         at_least(self, 1, "variants", "still_variants", "window")
         at_least(self, 0, "weight_decay", "adapter_rank")
+        check_method(self.method)
         used = [stage for stage in self.stages if stage.runs]
         for stage in (*used, self.critic) if self.critic_weight else used:
             if stage.size < 1 or self.clips.size % stage.size:
@@ -160,6 +171,8 @@ class VideoRecipe:
                 "hint_weight is 0, but a stage shows windows about the subject, which hints tell; leave hints on, or "
                 "set still_windows and video_windows to 0"
             )
+        if self.adapter_rank and any(not (stage.stills or stage.videos or stage.longs) for stage in used):
+            raise ConfigError("adapters are trained without windows; give each stage stills, videos or longs above 0")
         if self.hint_weight == 0.0 and self.critic_weight:
             raise ConfigError("hint_weight is 0, but the critic learns from hints; leave hints on, or critic_weight 0")
         if self.critic_weight and not self.critic.runs:
@@ -192,6 +205,7 @@ def run(recipe: VideoRecipe, workspace: Workspace) -> None:
             f"the stage {STAGES[-1]} has {last.minutes} minutes, {last.steps} steps and snapshots at {last.snapshots}, "
             "but their average is what is shipped; give it time or steps, neither 0, and snapshots above 0 up to 1"
         )
+    catalog.get("video_dit").preset(recipe.preset)  # an unknown one is told before the clips are drawn
     workspace.needs("nano/tae", *(f"nano/{name}" for name in ROLES), start=recipe.start)
     data = Data(recipe, workspace)
     folder = workspace.training("nano-video")

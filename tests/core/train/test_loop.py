@@ -6,7 +6,9 @@ import io
 import json
 import os
 import random
+import re
 import signal
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -85,6 +87,18 @@ def test_without_resume_a_run_starts_from_the_beginning(tmp_path):
     first, _ = run(tmp_path, settings(steps=2))
     again, _ = run(tmp_path, settings(steps=2), resume=False)
     assert torch.equal(first[0].weight, again[0].weight)
+
+
+def logged(file):
+    return [json.loads(line)["step"] for line in file.read_text().splitlines()]
+
+
+def test_metrics_of_a_run_that_is_not_continued_are_put_aside(tmp_path):
+    for steps in (2, 3, 4):
+        run(tmp_path, settings(steps=steps), resume=False)
+    assert {file.name: logged(file) for file in tmp_path.glob("metrics*")} == {
+        "metrics-1.jsonl": [1, 2], "metrics-2.jsonl": [1, 2, 3], "metrics.jsonl": [1, 2, 3, 4],
+    }  # fmt: skip
 
 
 def test_worker_processes_give_the_same_weights_as_none(tmp_path):
@@ -185,6 +199,44 @@ def test_damaged_checkpoint_is_refused(tmp_path):
         run(tmp_path, settings())
 
 
+class Noting:
+    """A source that notes the positions that are read."""
+
+    def __init__(self):
+        self.inner, self.read = Collated(sample, 4, seed=1), []
+
+    def batch(self, position):
+        self.read.append(position)
+        return self.inner.batch(position)
+
+
+def test_every_position_is_used_once_where_a_run_goes_on_with_more_batches_a_step(tmp_path):
+    stopped(tmp_path, settings())
+    source = Noting()
+    run(tmp_path, settings(steps=3, accumulate=2), source)
+    assert source.read == [1, 2, 3, 4]
+    assert state.load(tmp_path / "checkpoint.pt")["positions"] == 5
+
+
+def test_every_position_is_used_once_where_a_run_goes_on_in_more_processes(tmp_path):
+    stopped(tmp_path, settings(accumulate=3))
+    for rank in range(2):
+        trainer = Trainer(network(), objective, Noting(), settings(), tmp_path, PLACEMENT, out=io.StringIO())
+        trainer.restore()
+        trainer.world = World(rank=rank, size=2)
+        assert list(islice(trainer._positions(), 2)) == [3 + rank, 5 + rank]
+
+
+def test_checkpoint_that_does_not_tell_its_positions_has_used_those_of_its_steps(tmp_path):
+    stopped(tmp_path, settings(accumulate=2))
+    saved = state.load(tmp_path / "checkpoint.pt")
+    del saved["positions"]
+    state.save(tmp_path / "checkpoint.pt", saved)
+    source = Noting()
+    run(tmp_path, settings(steps=2, accumulate=2), source)
+    assert source.read == [2, 3]
+
+
 def test_stage_ends_when_its_minutes_are_over(tmp_path):
     module, _ = run(tmp_path, LoopConfig(name="tiny", max_minutes=0.2 / 60, log_seconds=0.0))
     rows = (tmp_path / "metrics.jsonl").read_text().splitlines()
@@ -207,6 +259,19 @@ def test_limit_that_ends_nothing_is_refused(name, limit):
 def test_negative_seed_is_refused():
     with pytest.raises(ConfigError, match=r"LoopConfig\.seed is -1, but must be at least 0"):
         LoopConfig(name="tiny", steps=1, seed=-1)
+
+
+@pytest.mark.parametrize("decay", [-0.1, 1, 1.5, float("nan")])
+def test_average_that_forgets_nothing_or_more_than_all_is_refused(decay):
+    with pytest.raises(ConfigError, match="at least 0 and below 1 is needed"):
+        LoopConfig(name="tiny", steps=1, ema_decay=decay)
+
+
+@pytest.mark.parametrize("value", [-1, float("inf")])
+@pytest.mark.parametrize("name", ["workers", "save_seconds", "log_seconds", "sheet_seconds"])
+def test_count_or_time_below_zero_or_without_end_is_refused(name, value):
+    with pytest.raises(ConfigError, match=rf"LoopConfig\.{name} is {value}, but must be at least 0"):
+        LoopConfig(name="tiny", steps=1, **{name: value})
 
 
 def one_step(folder, batch_size, accumulate, clip_norm=1e9):
@@ -269,6 +334,19 @@ def test_snapshots_at_shares_of_other_limits_are_deleted_when_a_stage_goes_on(tm
     with pytest.raises(CheckpointError, match="beyond the limits of now"):
         run(tmp_path, settings(steps=3, snapshots=(0.5, 1.0)))
     assert (tmp_path / "snapshot-1.000.pt").read_bytes() == last
+
+
+def test_snapshots_that_a_stage_passed_under_other_limits_are_told_as_missing(tmp_path):
+    def words(**limits):
+        out = io.StringIO()
+        config = settings(snapshots=(0.25, 0.5, 1.0), **limits)
+        fit(network(), objective, Collated(sample, 4, seed=1), config, tmp_path, placement=PLACEMENT, out=out)
+        return out.getvalue()
+
+    assert "no snapshots" not in words(steps=4) + words(steps=4)
+    told = f"tiny has no snapshots at 0.25, 0.5 of the stage, .*; delete {tmp_path}"
+    assert re.search(told, words(steps=6))
+    assert re.search(told, words(steps=6))
 
 
 def test_hooks_are_refused_where_no_process_has_the_whole_weights(tmp_path):

@@ -103,6 +103,23 @@ def test_one_caption_serves_all_files_without_a_text(films, tmp_path):
         Films(tmp_path, FORM)
 
 
+def test_film_that_another_of_its_size_replaced_is_told_as_changed(tmp_path, film_folder):
+    still = tmp_path / "films" / "still.png"
+    still.parent.mkdir()
+    told = {"films": str(still.parent), "caption": "a thing", "steps": "1"}
+    sizes = []
+    for level in (100, 200):
+        Image.new("RGB", (40, 40), (level, level, level)).save(still.with_suffix(".bmp"), "bmp")
+        still.with_suffix(".bmp").rename(still)
+        sizes.append(still.stat().st_size)
+        if level == 100:
+            train(tmp_path, film_folder, **told)
+    assert sizes[0] == sizes[1]
+    with pytest.raises(CheckpointError, match="another films; delete the folder, or train anew with --no-resume"):
+        train(tmp_path, film_folder, **told)
+    assert train(tmp_path, film_folder, resume=False, **told).is_file()
+
+
 def test_toybox_scenes_are_chosen_by_a_word_of_their_caption():
     scenes = Scenes(3, FORM, about="duck")
     assert all("duck" in captions[0] for captions in scenes.captions)

@@ -28,28 +28,64 @@ def test_negative_seed_is_refused(name):
         ("nano-text", "byt5_batch", "0", "byt5_batch is 0, but must be at least 1"),
         ("nano-text", "ul2.optim.learning_rate", "-1", r"learning_rate is -1, but must be at least 0"),
         ("nano-text", "ul2.optim.learning_rate", "NaN", "learning_rate is nan"),
+        ("nano-text", "ul2.optim.rate_scales", "0.5", r"rate_scales is 0.5, but needs dict\[str, float\]"),
+        ("nano-text", "ul2.workers", "-1", r"LoopConfig\.workers is -1, but must be at least 0"),
         ("nano-tae", "statistics_clips", "0", "statistics_clips is 0"),
         ("nano-tae", "joint.learning_rate", "-1", "learning_rate is -1"),
         ("nano-tae", "joint.minutes", "NaN", "minutes is nan"),
         ("nano-tae", "joint.crops", "[]", "no crops"),
+        ("nano-tae", "decoder.method", "adamx", "'adamx' is unknown; use one of adamw, muon"),
+        ("nano-tae", "decoder.final_scale", "-1", "final_scale is -1"),
         ("nano-tae", "joint.crops", '[{"frames": 0, "size": 8, "batch_size": 1}]', "frames is 0"),
         ("nano-video", "joint.learning_rate", "Infinity", "learning_rate is inf"),
         ("nano-video", "joint.tokens_per_batch", "0", "tokens_per_batch is 0"),
         ("nano-video", "variants", "0", "variants is 0"),
+        ("nano-video", "method", "adamx", "'adamx' is unknown"),
+        ("nano-video", "best.schedule", "cosin", "'cosin' is unknown; use one of constant, linear, cosine"),
+        ("nano-video", "best.ema_decay", "1.5", "ema_decay 1.5; at least 0 and below 1 is needed"),
+        ("nano-video", "best.still_windows", "-1", "still_windows is -1, but must be at least 0"),
+        ("nano-video", "best.best_share", "-1", "best_share is -1, but must be above 0 and at most 1"),
+        ("nano-video", "images.stills", "0", "nothing to train on; set one of stills, videos, longs, still_windows"),
         ("nano-judge", "batch_size", "0", "batch_size is 0"),
+        ("nano-judge", "method", "adamx", "'adamx' is unknown"),
         ("nano-judge", "minutes", "0", "minutes is 0, but must be above 0"),
         ("nano-sound-judge", "learning_rate", "NaN", "learning_rate is nan"),
+        ("nano-sound-judge", "schedule", "cosin", "'cosin' is unknown"),
+        ("nano-sound-match", "method", "adamx", "'adamx' is unknown"),
         ("nano-sound-match", "turns", "[0, 1]", r"turns \[0, 1\] must be at least 1 for the clips"),
         ("nano-sound-match", "seconds", "NaN", "use at least"),
         ("nano-codec", "statistics_sounds", "0", "statistics_sounds is 0"),
+        ("nano-audio", "method", "adamx", "'adamx' is unknown"),
         ("nano-audio", "turns", "[0, 2, 1]", r"turns \[0, 2, 1\] must be at least 1 for the clips"),
         ("nano-audio", "turns", "[1, -1, 1]", "at least 0 for the others"),
         ("lora", "learning_rate", "-1", "learning_rate is -1"),
+        ("lora", "ema_decay", "1", "ema_decay 1; at least 0 and below 1"),
+        ("lora", "steps", "null", "stage lora has no end"),
     ],
 )
 def test_setting_that_nothing_could_be_trained_with_is_refused_before_the_work(name, key, value, match):
     with pytest.raises(ConfigError, match=match):
         run.with_settings(RECIPES[name].config, {key: value})
+
+
+def test_settings_of_a_stage_that_is_left_out_do_not_matter():
+    told = {"long.minutes": "0", "long.stills": "0", "long.videos": "0", "long.longs": "0", "long.best_share": "0"}
+    assert not run.with_settings(RECIPES["nano-video"].config, told).long.runs
+
+
+def test_adapters_that_would_see_windows_alone_are_refused():
+    told = {"images.stills": "0", "images.still_windows": "1"}
+    assert run.with_settings(RECIPES["nano-video"].config, told).images.runs
+    with pytest.raises(ConfigError, match="without windows; give each stage stills, videos or longs above 0"):
+        run.with_settings(RECIPES["nano-video"].config, {**told, "adapter_rank": "2"})
+
+
+@pytest.mark.parametrize("name", ["nano-tae", "nano-video", "nano-sound-match", "nano-codec", "nano-audio"])
+def test_unknown_preset_is_told_before_anything_is_drawn(workspace, name):
+    config = run.with_settings(RECIPES[name].config, {"preset": "giga"})
+    with pytest.raises(ConfigError, match="has no preset 'giga'; use one of nano"):
+        RECIPES[name].run(config, workspace)
+    assert not workspace.output.exists()
 
 
 def test_unknown_strategy_is_refused_before_the_work(tmp_path):

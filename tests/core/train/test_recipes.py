@@ -70,7 +70,7 @@ def tiny_video_recipe():
 @pytest.mark.parametrize("size", [48, 256])
 def test_stage_of_a_size_that_clips_cannot_be_averaged_to_is_refused(size):
     with pytest.raises(ConfigError, match=rf"{size} pixels cannot be averaged down from clips of 128"):
-        nano_video.VideoRecipe(joint=nano_video.VideoStage(minutes=1, size=size))
+        nano_video.VideoRecipe(joint=nano_video.VideoStage(minutes=1, size=size, stills=1))
 
 
 def test_weights_of_shorter_tables_grow_into_the_preset(workspace, tmp_path):

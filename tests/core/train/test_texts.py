@@ -25,6 +25,13 @@ def test_a_source_gives_the_same_batch_for_the_same_position():
     assert frames.max() <= 1
 
 
+def test_a_source_gives_the_same_batch_whatever_was_asked_before():
+    first, second = (texts.FrameSource(ByteTokenizer(), 2, seed=5, frame_size=16, pool=6) for _ in range(2))
+    first.batch(14)
+    for name, value in first.batch(3).items():
+        assert torch.equal(value, second.batch(3)[name]), name
+
+
 def test_an_epoch_of_frames_holds_every_sample_once_and_the_next_is_in_another_order():
     source = texts.FrameSource(ByteTokenizer(), 1, seed=5, frame_size=16, pool=50)
     orders = [[source._number(epoch, index) for index in range(200)] for epoch in (0, 1)]
