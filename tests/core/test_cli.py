@@ -83,11 +83,15 @@ def test_whoever_is_told_to_end_leaves_by_the_way_of_ctrl_c(monkeypatch, capsys,
                 raise ImportError("cannot import name x") from None
             raise
 
-    before = signal.getsignal(number)
-    monkeypatch.setattr(cli, "build_parser", told)
-    assert cli.main([]) == 128 + number
-    assert capsys.readouterr().err == "moviegen: interrupted; no unfinished file was left\n"
-    assert signal.getsignal(number) == before
+    usual = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+    found = signal.signal(number, usual)  # in the background Ctrl-C is ignored
+    try:
+        monkeypatch.setattr(cli, "build_parser", told)
+        assert cli.main([]) == 128 + number
+        assert capsys.readouterr().err == "moviegen: interrupted; no unfinished file was left\n"
+        assert signal.getsignal(number) == usual
+    finally:
+        signal.signal(number, found)
 
 
 def test_signal_that_is_ignored_stays_so(monkeypatch):
