@@ -6,11 +6,11 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -37,6 +37,7 @@ from ..shapes import (
     clip_latent,
 )
 from .decode import decode_video, encode_video
+from .film import Film
 from .parts import find_parts, recommended
 from .sample import (
     EMULATED_STEPS,
@@ -49,70 +50,13 @@ from .sample import (
     sample_video,
     tell_size,
 )
-from .soundtrack import Sound, SoundPipeline
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from .soundtrack import SoundPipeline
 
 logger = logging.getLogger(__name__)
 
 PARTS = ("video", "tae", *ROLES)
 FPS_RANGE = (1.0, 120.0)
 MAX_STRENGTH = 100.0  # of a LoRA, either way
-
-
-@dataclass(frozen=True, eq=False)
-class Film:
-    """A sampled clip, with its sound if it has one; pixels are decoded window by window whenever they are asked for."""
-
-    latent: Tensor = field(repr=False)  # [1, C, T, H, W], on the CPU
-    num_frames: int
-    fps: float
-    decode: Callable[[Tensor, int], Iterator[Tensor]] = field(repr=False)
-    facts: Mapping[str, Any] = field(default_factory=dict)  # how it was made; written into the file
-    sound: Sound | None = None
-
-    @property
-    def duration_seconds(self) -> float:
-        """Length on the screen."""
-        return self.num_frames / self.fps
-
-    def windows(self) -> Iterator[Tensor]:
-        """Consecutive pixel windows [1, 3, t, H, W] in [-1, 1], decoded as they are asked for."""
-        return self.decode(self.latent, self.num_frames)
-
-    def frames(self) -> Tensor:
-        """The whole clip [1, 3, T, H, W] in [-1, 1]; 16 s at 768 x 768 take 1.8 GB."""
-        return torch.cat([window.float().cpu() for window in self.windows()], dim=2)
-
-    def save(self, path: str | os.PathLike[str], **options: Any) -> Path:
-        """Write an mp4, with its sound, while decoding; nothing is left under `path` unless it is complete.
-
-        `options` go to media.movie.write_movie (crf, ...).
-        """
-        from ..media.movie import write_movie
-
-        path = Path(path)
-        # Not as tags of their own: ComfyUI reads a tag named "prompt" as a graph.
-        given: dict[str, Any] = {"metadata": {"moviegen": dict(self.facts)}}
-        if self.sound is not None:
-            given |= {"waveform": self.sound.waveform, "sample_rate": self.sound.sample_rate}
-            given["metadata"]["moviegen"]["sound"] = dict(self.sound.facts)
-        write_movie(self.windows(), path, self.fps, **{**given, **options})
-        return path
-
-    def contact_sheet(self, count: int = 12, columns: int = 4) -> Image:
-        """`count` frames spread evenly over the clip, in rows of `columns`."""
-        from ..media.frames import contact_sheet
-
-        count = min(count, self.num_frames)
-        wanted = {round(index * (self.num_frames - 1) / max(1, count - 1)) for index in range(count)}
-        chosen, start = [], 0
-        for window in self.windows():
-            inside = [index - start for index in sorted(wanted) if start <= index < start + window.shape[2]]
-            chosen.append(window[0, :, inside].float().cpu())
-            start += window.shape[2]
-        return contact_sheet(torch.cat(chosen, dim=1), columns)
 
 
 class MovieGenPipeline:

@@ -58,11 +58,11 @@ class SoundRequest:
         usual = {**USUAL, **{name: value for name, value in recommended.items() if name in USUAL}}
         usual["channels"] = max((piece.waveform.shape[0] for piece in self.known), default=1)
         whole = replace(self, **{name: value for name, value in usual.items() if getattr(self, name) is None})
-        whole.check()
+        whole._check()
         return whole
 
-    def check(self) -> None:
-        """ConfigError for the first setting that cannot work; None is none of them."""
+    def _check(self) -> None:
+        """ConfigError for the first setting that cannot work."""
         settings = self.settings
         check_temperature(settings["temperature"])
         check_seed(self.seed)

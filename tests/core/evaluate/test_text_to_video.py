@@ -7,7 +7,7 @@ import torch
 
 from moviegen_core.errors import ConfigError
 from moviegen_core.evaluate import text_to_video
-from moviegen_core.pipelines.movie import Film
+from moviegen_core.pipelines.film import Film
 from moviegen_core.toybox import sample_scene
 
 

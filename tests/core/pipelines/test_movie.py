@@ -15,7 +15,8 @@ from moviegen_core.errors import CheckpointError, ConfigError, MediaError, Shape
 from moviegen_core.media.movie import read_movie
 from moviegen_core.models import loading
 from moviegen_core.models.tae.model import TAE
-from moviegen_core.pipelines.movie import Film, MovieGenPipeline
+from moviegen_core.pipelines.film import Film
+from moviegen_core.pipelines.movie import MovieGenPipeline
 
 SMALL = {"num_frames": 9, "height": 32, "width": 48, "steps": 2, "guidance_scale": 3.0}
 

@@ -1,0 +1,71 @@
+"""A sampled clip that decodes itself: as windows, as frames, as a file, as a contact sheet."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from .soundtrack import Sound
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True, eq=False)
+class Film:
+    """A sampled clip, with its sound if it has one; pixels are decoded window by window whenever they are asked for."""
+
+    latent: Tensor = field(repr=False)  # [1, C, T, H, W], on the CPU
+    num_frames: int
+    fps: float
+    decode: Callable[[Tensor, int], Iterator[Tensor]] = field(repr=False)
+    facts: Mapping[str, Any] = field(default_factory=dict)  # how it was made; written into the file
+    sound: Sound | None = None
+
+    @property
+    def duration_seconds(self) -> float:
+        """Length on the screen."""
+        return self.num_frames / self.fps
+
+    def windows(self) -> Iterator[Tensor]:
+        """Consecutive pixel windows [1, 3, t, H, W] in [-1, 1], decoded as they are asked for."""
+        return self.decode(self.latent, self.num_frames)
+
+    def frames(self) -> Tensor:
+        """The whole clip [1, 3, T, H, W] in [-1, 1]; 16 s at 768 x 768 take 1.8 GB."""
+        return torch.cat([window.float().cpu() for window in self.windows()], dim=2)
+
+    def save(self, path: str | os.PathLike[str], **options: Any) -> Path:
+        """Write an mp4, with its sound, while decoding; nothing is left under `path` unless it is complete.
+
+        `options` go to media.movie.write_movie (crf, ...).
+        """
+        from ..media.movie import write_movie
+
+        path = Path(path)
+        # Not as tags of their own: ComfyUI reads a tag named "prompt" as a graph.
+        given: dict[str, Any] = {"metadata": {"moviegen": dict(self.facts)}}
+        if self.sound is not None:
+            given |= {"waveform": self.sound.waveform, "sample_rate": self.sound.sample_rate}
+            given["metadata"]["moviegen"]["sound"] = dict(self.sound.facts)
+        write_movie(self.windows(), path, self.fps, **{**given, **options})
+        return path
+
+    def contact_sheet(self, count: int = 12, columns: int = 4) -> Image:
+        """`count` frames spread evenly over the clip, in rows of `columns`."""
+        from ..media.frames import contact_sheet
+
+        count = min(count, self.num_frames)
+        wanted = {round(index * (self.num_frames - 1) / max(1, count - 1)) for index in range(count)}
+        chosen, start = [], 0
+        for window in self.windows():
+            inside = [index - start for index in sorted(wanted) if start <= index < start + window.shape[2]]
+            chosen.append(window[0, :, inside].float().cpu())
+            start += window.shape[2]
+        return contact_sheet(torch.cat(chosen, dim=1), columns)
