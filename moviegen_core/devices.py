@@ -80,7 +80,7 @@ def _choose_device(device: str | torch.device) -> tuple[torch.device, str]:
         return torch.device(usable[0]), f"{_describe(usable[0])} is the first usable GPU"
     try:
         wanted = torch.device(device)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
         raise BackendError(f"device {device!r} is not a device name; use auto or one of {', '.join(usable)}") from error
     name = "cuda:0" if str(wanted) == "cuda" else str(wanted)
     if name.removesuffix(":0") not in {entry.removesuffix(":0") for entry in usable}:

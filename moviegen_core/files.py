@@ -33,7 +33,15 @@ def replacing(path: Path, ending: str = "") -> Iterator[Path]:
 def in_the_way(path: Path) -> Path | None:
     """What keeps a file from being written as `path`: a folder of no access, or a file where a folder is needed."""
     folder = next(parent for parent in path.absolute().parents if parent.exists())
-    return None if folder.is_dir() and os.access(folder, os.W_OK) else folder
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        return folder
+    try:  # on Windows, on shared disks and for root the rights alone tell too little
+        probe = folder / f".{uuid.uuid4().hex[:8]}.part"
+        probe.touch()
+        probe.unlink()
+    except OSError:
+        return folder
+    return None
 
 
 def sha256(file: Path) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
-from numbers import Integral
+from numbers import Integral, Real
 
 from .errors import ConfigError, ShapeError
 
@@ -121,8 +121,16 @@ def check_whole(**values: object) -> None:
             raise ConfigError(f"{name} is {value!r}; give a whole number")
 
 
+def check_number(**values: object) -> None:
+    """ConfigError for the first of the named values that is no number."""
+    for name, value in values.items():
+        if not isinstance(value, Real):
+            raise ConfigError(f"{name} is {value!r}; give a number")
+
+
 def check_duration(seconds: float) -> None:
     """ConfigError for what no clip can last."""
+    check_number(seconds=seconds)
     if not 0 < seconds <= MAX_SECONDS:
         raise ConfigError(f"{seconds:g} seconds were asked for; use a number above 0 and up to {MAX_SECONDS:,.0f}")
 

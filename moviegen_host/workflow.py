@@ -67,20 +67,26 @@ def read_workflow(source: str | Path | dict[str, Any], registry: Registry) -> Wo
 
 
 def _load(path: Path) -> dict[str, Any]:
+    if path.is_dir():
+        raise HostError(f"{path} is a folder; give the workflow file")
     try:
         if path.suffix.lower() in (".mp4", ".mov", ".mkv", ".png", ".webm"):
             return _embedded(path)
         document = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise HostError(f"{path} does not exist; check the name") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError:
+        raise HostError(f"{path} is no workflow: it is no text; give a .json, or a film saved by one") from None
+    except OSError as error:
         raise HostError(f"{path} cannot be read as a workflow: {error}") from error
     except json.JSONDecodeError as error:
         raise HostError(f"{path} is no JSON (line {error.lineno}: {error.msg}); save the workflow again") from error
     except (RecursionError, ValueError) as error:  # nested without end, or with a number of thousands of digits
         raise HostError(f"{path} is no workflow that can be read ({error}); save it again") from error
     if not isinstance(document, dict):
-        raise HostError(f"{path} is no workflow: it holds a {type(document).__name__}, not an object")
+        raise HostError(
+            f"{path} is no workflow: it holds a {type(document).__name__}, not an object; choose another file"
+        )
     return document
 
 

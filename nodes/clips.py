@@ -51,7 +51,8 @@ class AnchorColour(io.ComfyNode):
                     min=0.0,
                     max=1000.0,
                     step=1.0,
-                    tooltip="Frames over which colours are averaged: quicker changes stay. 0: one look at the clip.",
+                    tooltip="Frames over which colours are averaged: quicker changes stay. 0: one correction for the "
+                    "whole clip.",
                 ),
                 io.Combo.Input(
                     "method",
@@ -107,7 +108,7 @@ class JoinClips(io.ComfyNode):
                     tooltip="How the pictures change: in a straight line, or in a half cosine with soft ends.",
                 ),
                 io.Float.Input(
-                    "crf", **CRF, tooltip="Quality of the file: 0 loses nothing, 16 looks like it, 51 is worst."
+                    "crf", **CRF, tooltip="Quality of the file: 0 is lossless, 16 looks lossless, 51 is worst."
                 ),
             ],
             outputs=[io.Video.Output(tooltip="The joined film, a file on the disk.")],
@@ -141,7 +142,7 @@ class DecodeToVideo(io.ComfyNode):
                 io.Float.Input("fps", default=16.0, min=1.0, max=240.0, step=1.0, tooltip="Frames a second."),
                 io.Audio.Input("audio", optional=True, tooltip="Sound of the film; cut to its length."),
                 io.Float.Input(
-                    "crf", **CRF, tooltip="Quality of the file: 0 loses nothing, 16 looks like it, 51 is worst."
+                    "crf", **CRF, tooltip="Quality of the file: 0 is lossless, 16 looks lossless, 51 is worst."
                 ),
             ],
             outputs=[io.Video.Output(tooltip="The film, a file on the disk, for Save Video.")],

@@ -99,7 +99,11 @@ class TakeLatentTail(io.ComfyNode):
             inputs=[
                 io.Latent.Input("samples", tooltip="A video or audio latent of any model."),
                 io.Int.Input(
-                    "frames", default=2, min=1, max=4096, tooltip="Latent frames in the tail; the whole, if it is less."
+                    "frames",
+                    default=2,
+                    min=1,
+                    max=4096,
+                    tooltip="Latent frames in the tail; the whole latent if it is shorter.",
                 ),
             ],
             outputs=[

@@ -65,7 +65,7 @@ class TextEncoderLoader(io.ComfyNode):
                 for role, name, what in (
                     ("ul2", "UL2", "reads the whole prompt"),
                     ("metaclip", "Long-prompt MetaCLIP", "reads the whole prompt, up to 256 tokens"),
-                    ("byt5", "ByT5", "reads the quoted words that the video shall show"),
+                    ("byt5", "ByT5", "reads the quoted words that the video should show"),
                 )
             ],
             outputs=[io.Clip.Output(tooltip="The text encoders; CLIP Text Encode works on them too.")],
@@ -94,7 +94,8 @@ class TAELoader(io.ComfyNode):
             node_id="MovieGenTAELoader",
             display_name="Load Temporal Autoencoder",
             category=CATEGORY,
-            description="Loads the autoencoder between pixels and latents: 8 frames of 8 x 8 pixels become one latent.",
+            description="Loads the autoencoder between pixels and latents: 8 frames of 8 x 8 pixels become one latent "
+            "position.",
             search_aliases=["movie gen", "moviegen", "load vae", "tae", "video vae"],
             inputs=[
                 io.Combo.Input(

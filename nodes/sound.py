@@ -69,7 +69,7 @@ class FrameEncodersLoader(io.ComfyNode):
             node_id="MovieGenFrameEncodersLoader",
             display_name="Load Frame Encoders (Movie Gen)",
             category="MovieGen/loaders",
-            description="Loads what looks at a video so that it can be heard: what things are, and when they move.",
+            description="Loads the networks that watch a video to make sound for it: what is there, and when it moves.",
             search_aliases=[*ALIASES, "clip vision", "metaclip", "video features", "imagebind", "onset"],
             inputs=[
                 io.Combo.Input(

@@ -8,13 +8,14 @@ from typing import Any
 
 from torch import Tensor
 
+from moviegen_core.conditioning.sound import watch
 from moviegen_core.errors import ConfigError
 from moviegen_core.media.pictures import timed_windows
 from moviegen_core.media.timeline import clip_samples, timeline
 from moviegen_core.pipelines.known_sound import known_sound
 from moviegen_core.pipelines.sound import CONTEXT_SECONDS
 from moviegen_core.pipelines.sound_request import LONGEST_SECONDS, check_samples, request_caption
-from moviegen_core.pipelines.watching import WATCH_FRAMES, watch_frames
+from moviegen_core.pipelines.watching import WATCH_FRAMES
 from moviegen_core.shapes import MAX_FPS, SOUND_LATENT_CHANNELS, SOUND_SAMPLE_RATE, sound_latent_frames
 
 from . import convert
@@ -39,8 +40,7 @@ class VideoToSound(io.ComfyNode):
             node_id="MovieGenVideoToSound",
             display_name="Video to Sound (Movie Gen)",
             category=CATEGORY,
-            description="Says what is heard: a video of any frame rate, words, or both. The sound gets its length, to "
-            "the sample.",
+            description="Sets what is heard, from a video, words or both. The sound gets the video's exact length.",
             search_aliases=[*ALIASES, "video to audio", "foley", "v2a", "text to audio", "soundtrack", "sound effects"],
             inputs=[
                 io.Clip.Input("clip", tooltip="Text encoders from Load Text Encoders (Movie Gen); UL2 is read."),
@@ -92,7 +92,7 @@ class VideoToSound(io.ComfyNode):
                     "negative_text",
                     default="",
                     advanced=True,
-                    tooltip="What shall not be heard. Empty: guidance leads away from nothing in particular.",
+                    tooltip="What should not be heard. Empty: guidance leads away from the null condition.",
                 ),
                 io.Audio.Input(
                     "context_audio",
@@ -151,7 +151,8 @@ class ExtendSound(io.ComfyNode):
             node_id="MovieGenExtendSound",
             display_name="Extend Sound (Movie Gen)",
             category=CATEGORY,
-            description="Lets a sound go on after its end, or begin earlier. What exists stays, sample for sample.",
+            description="Continues a sound after its end or before its beginning. The original is kept, except for "
+            "up to 50 ms at the join.",
             search_aliases=[*ALIASES, "continue audio", "audio outpainting", "extend audio", "longer sound", "context"],
             inputs=[
                 io.Audio.Input("audio", tooltip="The sound that exists, mono or stereo, at any sample rate."),
@@ -195,7 +196,7 @@ class ExtendSound(io.ComfyNode):
         whole = length_of(latent)
         if own >= whole:
             raise ConfigError(
-                f"the sound lasts {own / SOUND_SAMPLE_RATE:g} s, what it shall be part of "
+                f"the sound lasts {own / SOUND_SAMPLE_RATE:g} s, the whole it should be part of "
                 f"{whole / SOUND_SAMPLE_RATE:g} s: nothing is left to be made; cut it with Fit Audio, or ask for more"
             )
         start = 0.0 if direction == "forwards" else (whole - own) / SOUND_SAMPLE_RATE
@@ -213,7 +214,7 @@ class FillSound(io.ComfyNode):
             node_id="MovieGenFillSound",
             display_name="Fill Sound (Movie Gen)",
             category=CATEGORY,
-            description="Makes a part of a sound anew, in keeping with what is before and after it.",
+            description="Remakes a part of a sound to match what comes before and after it.",
             search_aliases=[*ALIASES, "audio inpainting", "repair audio", "replace part", "gap", "audio mask"],
             inputs=[
                 io.Audio.Input("audio", tooltip="The sound, mono or stereo, at any sample rate."),
@@ -221,7 +222,7 @@ class FillSound(io.ComfyNode):
                 io.Latent.Input(
                     "latent",
                     optional=True,
-                    tooltip="From Video to Sound, where a video shall be heard in the gap. The sound gets its length.",
+                    tooltip="From Video to Sound, if the gap should fit a video. The sound gets its length.",
                 ),
                 io.Float.Input("start", default=1.0, **moment, tooltip="Second at which the gap begins."),
                 io.Float.Input("end", default=2.0, **moment, tooltip="Second at which it ends."),
@@ -274,8 +275,7 @@ def _watch(eyes: Any, video: Any, images: Any, fps: float, num_latents: int) -> 
             images, fps = parts.images, parts.frame_rate
         windows, rate = (convert.pixels(part) for part in images.split(WATCH_FRAMES)), fps
         progress = host.Progress(max(1, len(images)))
-    seen, _ = watch_frames(encoders, windows, rate, seconds=1, on_frames=progress)
-    return seen.features(num_latents)
+    return watch(encoders, windows, fps=rate, on_frames=progress).features(num_latents)
 
 
 def _part(

@@ -95,7 +95,7 @@ class SoundSampler(io.ComfyNode):
             node_id="MovieGenSoundSampler",
             display_name="Sound Sampler (Movie Gen)",
             category=CATEGORY,
-            description="Makes a sound of any length as in the paper, keeps known sound, and takes the best candidate.",
+            description="Makes a sound of up to half an hour, keeps known sound, and takes the best candidate.",
             search_aliases=[*ALIASES, "ksampler", "sample", "generate sound", "video to audio", "foley", "re-ranking"],
             inputs=[
                 io.Model.Input("model", tooltip="Sound transformer from Load Movie Gen Audio Model."),
@@ -144,8 +144,8 @@ class SoundSampler(io.ComfyNode):
                 io.Float.Input(
                     "temperature",
                     **TEMPERATURE,
-                    tooltip="Strength of the first noise. Below 1: plainer, calmer sounds. The shipped nano models "
-                    "want 0.8; 1 is the noise as trained.",
+                    tooltip="Strength of the starting noise. Below 1: plainer, calmer sounds. The shipped nano "
+                    "models work best at 0.8; 1 is the noise used in training.",
                 ),
                 io.Float.Input(
                     "picture_cfg",
@@ -241,22 +241,10 @@ class _Ears:
                 f"the video's features are {frames.shape[1] - 1} wide, those that candidates are ranked by "
                 f"{encoders.dim}; connect the frame encoders that Video to Sound read, or set candidates and beams to 1"
             )
-        codec = _OnDevice(host.sound_codec(vae, 1))
-        self.scorer = match_scorer(encoders.motion, codec, text_dim, sees=frames is not None)
+        self.scorer = match_scorer(encoders.motion, host.sound_codec(vae, 1), text_dim, sees=frames is not None)
 
     def __call__(self, latent: Tensor, conditioning: SoundConditioning) -> Tensor:
         """latent [B, C, L] and its conditions -> scores [B]."""
         host.sound_codec(self.vae, latent.shape[2])
         host.frame_encoders(self.eyes)
         return self.scorer(latent, conditioning).to(latent.device)
-
-
-class _OnDevice:
-    """A codec that takes latents from any device."""
-
-    def __init__(self, codec: Any) -> None:
-        self.codec = codec
-
-    def decode(self, latent: Tensor) -> Tensor:
-        """[B, C, L] -> [B, 1, N]."""
-        return self.codec.decode(latent.to(self.codec.latent_std))

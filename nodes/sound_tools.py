@@ -111,7 +111,9 @@ class FitAudio(io.ComfyNode):
                     tooltip="Or a length in seconds, when neither video nor images are connected. 0: not set.",
                 ),
                 io.Combo.Input(
-                    "mode", options=list(sound_edit.FITS), tooltip="Shorter sounds: silence after them, or again."
+                    "mode",
+                    options=list(sound_edit.FITS),
+                    tooltip="If the sound is shorter: silence after it (pad), or repeat it (loop).",
                 ),
                 io.Float.Input("fade_in", **fade, tooltip="Seconds in which the sound rises at its start."),
                 io.Float.Input("fade_out", **fade, tooltip="Seconds in which the sound falls at its end."),
@@ -181,7 +183,9 @@ class MixAudio(io.ComfyNode):
                     tooltip="Decibels by which the first sound gives way while the added one is heard; 0 is off.",
                 ),
                 io.Combo.Input(
-                    "length", options=["longest", "first"], tooltip="Length of the mixture: the longest, or the first."
+                    "length",
+                    options=["longest", "first"],
+                    tooltip="Length of the mixture: that of the longest, or of the first sound.",
                 ),
             ],
             outputs=[io.Audio.Output(tooltip="The mixture, at the higher sample rate of the two.")],

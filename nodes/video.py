@@ -65,7 +65,7 @@ class LinearQuadraticSigmas(io.ComfyNode):
             node_id="MovieGenLinearQuadraticSigmas",
             display_name="Linear-Quadratic Sigmas (Movie Gen)",
             category=CATEGORY,
-            description="Small even steps at first, then growing ones: N steps imitated by few. For any flow model.",
+            description="Small even steps first, then growing ones: imitates N steps with a few. For any flow model.",
             search_aliases=[*ALIASES, "scheduler", "sigmas", "linear quadratic schedule", "flow matching schedule"],
             inputs=[
                 io.Int.Input("steps", default=50, min=1, max=MAX_STEPS, tooltip="Steps taken. The paper takes 50."),
@@ -81,7 +81,7 @@ class LinearQuadraticSigmas(io.ComfyNode):
                     "kind",
                     options=list(times.KINDS),
                     advanced=True,
-                    tooltip="Reading of the quadratic half: joined without a kink, or a pure square.",
+                    tooltip="How the quadratic half is read: joined without a kink, or as a pure square.",
                 ),
                 io.Float.Input(
                     "denoise",
@@ -89,7 +89,7 @@ class LinearQuadraticSigmas(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.01,
-                    tooltip="Part of the way to go: 1 starts from noise, less keeps more of a given latent.",
+                    tooltip="How much of the way to go: 1 starts from noise, less keeps more of the given latent.",
                 ),
             ],
             outputs=[io.Sigmas.Output(tooltip="Falling sigmas for SamplerCustomAdvanced.")],
@@ -127,9 +127,9 @@ class VideoSampler(io.ComfyNode):
             search_aliases=[*ALIASES, "ksampler", "sample", "generate video", "text to video"],
             inputs=[
                 io.Model.Input("model", tooltip="Video transformer from Load Movie Gen Model, or another flow model."),
-                io.Conditioning.Input("positive", tooltip="What the video shall show."),
+                io.Conditioning.Input("positive", tooltip="What the video should show."),
                 io.Conditioning.Input(
-                    "negative", optional=True, tooltip="What it shall not show. Unconnected: the null condition."
+                    "negative", optional=True, tooltip="What it should not show. Unconnected: the null condition."
                 ),
                 io.Latent.Input("latent", tooltip="Size of the clip, from Empty Video Latent (Movie Gen)."),
                 io.Int.Input(
@@ -148,7 +148,7 @@ class VideoSampler(io.ComfyNode):
                     max=MAX_GUIDANCE,
                     step=0.1,
                     tooltip="How strictly the prompt is followed. 1 is no guidance and takes half the time. "
-                    "The shipped nano model wants 3, the paper 7.5.",
+                    "The shipped nano model works best at 3; the paper uses 7.5.",
                 ),
                 io.Combo.Input(
                     "schedule",
@@ -165,8 +165,8 @@ class VideoSampler(io.ComfyNode):
                 io.Float.Input(
                     "temperature",
                     **convert.TEMPERATURE,
-                    tooltip="Strength of the first noise. Below 1: calmer, plainer clips. The shipped nano models want "
-                    "0.8; 1 is the noise as trained.",
+                    tooltip="Strength of the starting noise. Below 1: calmer, plainer clips. The shipped nano "
+                    "models work best at 0.8; 1 is the noise used in training.",
                 ),
             ],
             outputs=[io.Latent.Output(tooltip="The sampled clip, for TAE Decode or VAE Decode.")],
@@ -245,7 +245,7 @@ class TAEEncode(io.ComfyNode):
             node_id="MovieGenTAEEncode",
             display_name="TAE Encode (Movie Gen)",
             category=CATEGORY,
-            description="Encodes frames as one clip. Sizes are cut to multiples of 16 around the middle.",
+            description="Encodes frames as one clip. Frames are cropped around the centre to multiples of 16.",
             search_aliases=[*ALIASES, "vae encode", "video to latent"],
             inputs=[
                 io.Image.Input("pixels", tooltip="Frames of one clip; one frame is a picture."),

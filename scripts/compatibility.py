@@ -28,26 +28,26 @@ HEADINGS = {
 }
 INTRODUCTION = """# Compatibility
 
-What ComfyUI's own nodes do with our MODEL, in {versions}. This page is written by `scripts/compatibility.py`, which
-runs `tests/nodes/comfy_matrix.py` in each of them on a CPU, on a tiny video transformer with random weights. Nothing
-here was tried on a GPU.
+How ComfyUI's own nodes, weight formats and hooks work with our MODEL, in {versions}. This page is written by
+`scripts/compatibility.py`, which runs `tests/nodes/comfy_matrix.py` in each of them on a CPU, on a tiny video
+transformer with random weights. Nothing here was tried on a GPU.
 
-A row is a "yes" only if the node runs, changes the result where it should and leaves it as it is where it should
-(strength 0, alpha 0, one window for the whole clip, ...), the plain result comes back bit for bit afterwards, and no
-tensor stays alive. "Moves by" and "within" are largest differences of a latent whose standard deviation is {scale}.
+A row says "yes" only if the node runs, changes the result where it should and leaves it unchanged where it should
+(strength 0, alpha 0, one window for the whole clip, ...), if the plain result comes back bit for bit afterwards, and if
+no tensor is leaked. "Moves by" and "within" give the largest difference in a latent of standard deviation {scale}.
 """
 NOTES = """
 ## What a patch cannot do here
 
 - Nodes for rotary positions (RIFLEx, ScaleROPE and the like) change nothing: Movie Gen's positions are learned tables.
 - ControlNets have no place in this network; `control` is not read.
-- `post_input` gets tokens that hold their positions already, and the context as one object, which it may replace.
-- ModelSamplingSD3 shifts the sigmas of KSampler and Basic Scheduler; Linear-Quadratic Sigmas ignores it, as the paper
-  means it.
-- The text encoders are modules of transformers: they are loaded whole, not streamed layer by layer when memory is
-  short.
-- ComfyUI's savers drop our metadata, which names the network's sizes: convert such a file with `moviegen convert
-  SOURCE TARGET --network video_dit --preset NAME` before it is loaded.
+- `post_input` receives tokens that already hold their positions, and the context as one object, which it may replace.
+- ModelSamplingSD3 shifts the sigmas of KSampler and Basic Scheduler; Linear-Quadratic Sigmas ignores it and stays
+  the paper's.
+- The text encoders are modules of the transformers library: they are loaded whole, not streamed layer by layer when
+  memory is short.
+- ComfyUI's savers drop our metadata, which gives the network's sizes: before loading such a file, convert it with
+  `moviegen convert SOURCE TARGET --network video_dit --preset NAME`.
 """
 
 

@@ -118,12 +118,16 @@ def test_benchmark_has_the_options_that_are_named(page, command):
     assert [option for option in re.findall(r"--[a-z-]+", command[2]) if option not in known] == []
 
 
-def test_readme_names_every_workflow_document_and_shipped_model():
+def test_readme_names_every_workflow_and_document():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     wanted = [f"workflows/{file.name}" for file in (ROOT / "workflows").glob("*.json")]
     wanted += [f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")]
-    wanted += list(weights.shipped())
     assert [name for name in wanted if name not in text] == []
+
+
+def test_models_that_the_readme_names_are_those_that_are_shipped():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"`(nano/\w+)`", text)) == set(weights.shipped())
 
 
 def test_examples_of_the_toybox_run_as_they_are_printed(tmp_path):

@@ -49,7 +49,7 @@ def add_make(commands: Any) -> None:
     sound = make.add_argument_group("sound")
     sound.add_argument("--no-sound", action="store_true", help="pictures alone")
     sound.add_argument("--sound-prompt", help='what is heard; "" lets the pictures decide (default: the prompt)')
-    sound.add_argument("--music", default="", help="which music is heard with it (default: none)")
+    sound.add_argument("--music", default="", help="music to be heard with it (default: none)")
     sound.add_argument("--stereo", action="store_true", help="two channels; the model's own sound is mono")
     sound.add_argument("--sound-picture", type=Path, metavar="FILE.png", help="also draw spectrogram and waveform")
     add_placement(make)

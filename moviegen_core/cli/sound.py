@@ -38,9 +38,11 @@ def add_sound(commands: Any) -> None:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    sound.add_argument("video", nargs="?", type=Path, help="the film to make sound for; any length, any frame rate")
+    sound.add_argument(
+        "video", nargs="?", type=Path, help="the film to make sound for; up to half an hour, any frame rate"
+    )
     sound.add_argument("--prompt", default="", help="what is heard, in plain English (default: the pictures decide)")
-    sound.add_argument("--music", default="", help="which music is heard with it (default: none)")
+    sound.add_argument("--music", default="", help="music to be heard with it (default: none)")
     sound.add_argument("--seconds", type=float, help="length of a sound without a film")
     sound.add_argument(
         "-o", "--output", type=Path, metavar="FILE", help="a film, .wav or .flac (default: VIDEO_sound, or sound.wav)"
@@ -52,7 +54,9 @@ def add_sound(commands: Any) -> None:
     mixed = sound.add_argument_group("the film's own sound")
     mixed.add_argument("--mix", action="store_true", help="keep it beneath the new one instead of replacing it")
     mixed.add_argument("--gain", type=float, default=0.0, metavar="DB", help="of the new sound (default: %(default)g)")
-    mixed.add_argument("--original-gain", type=float, default=0.0, metavar="DB", help="of its own, with --mix")
+    mixed.add_argument(
+        "--original-gain", type=float, default=0.0, metavar="DB", help="of the film's own sound, with --mix"
+    )
     add_sampling(sound)
     sound.set_defaults(run=_sound)
 
@@ -61,9 +65,14 @@ def add_known(parser: argparse.ArgumentParser) -> None:
     """--known, --at and --gap."""
     known = parser.add_argument_group("sound that exists already")
     known.add_argument("--known", type=Path, metavar="FILE", help="a sound, or a film's, that stays; the rest is made")
-    known.add_argument("--at", default="0", metavar="SECONDS", help="where it begins, or end (default: %(default)s)")
     known.add_argument(
-        "--gap", nargs=2, type=float, action="append", default=[], metavar=("FROM", "TO"), help="a part to make anew"
+        "--at",
+        default="0",
+        metavar="SECONDS",
+        help="second at which it begins, or the word end to place it last (default: %(default)s)",
+    )
+    known.add_argument(
+        "--gap", nargs=2, type=float, action="append", default=[], metavar=("FROM", "TO"), help="a part to remake"
     )
 
 
@@ -85,10 +94,15 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--quality", type=float, help="1 to 10, as captions say it (default: 7, with music 8)")
     group.add_argument("--candidates", type=int, help="sounds of which the best is kept (default: 1)")
     group.add_argument(
-        "--method", default="extend", choices=("extend", "multidiffusion"), help="of long sounds (default: %(default)s)"
+        "--method",
+        default="extend",
+        choices=("extend", "multidiffusion"),
+        help="how long sounds are made (default: %(default)s)",
     )
-    group.add_argument("--window", type=float, metavar="SECONDS", help="made at a time (default: as recommended)")
-    group.add_argument("--context", type=float, metavar="SECONDS", help="shared by windows (default: as recommended)")
+    group.add_argument("--window", type=float, metavar="SECONDS", help="length of a window (default: as recommended)")
+    group.add_argument(
+        "--context", type=float, metavar="SECONDS", help="shared by neighbouring windows (default: as recommended)"
+    )
     add_placement(group)
     group.add_argument("--attention", default="auto", help="auto, sdpa, xformers, flash or math (default: auto)")
 

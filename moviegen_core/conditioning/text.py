@@ -102,7 +102,7 @@ def add_camera(prompt: str, camera: str) -> str:
     That is its prefix, and for a motion also sentences about the camera ("The camera pans left."). The paper prepends
     the class to the caption (section 3.2.1); the exact wording is an assumption.
     """
-    camera = camera.strip().lower()
+    camera = str(camera).strip().lower()
     camera = "static shot" if camera == "static" else camera
     if camera not in CAMERA_MOTIONS + SHOT_TYPES:
         raise ConfigError(f"{camera!r} is no known camera motion; use one of {', '.join(CAMERA_MOTIONS + SHOT_TYPES)}")

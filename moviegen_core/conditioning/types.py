@@ -6,12 +6,11 @@ from the mappings has no tokens; a sample whose masks are all False is the null 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from ..errors import ShapeError
 
@@ -70,24 +69,3 @@ class Conditioning:
         context = {name: tokens.expand(batch, -1, -1) for name, tokens in self.context.items()}
         masks = {name: mask.expand(batch, -1) for name, mask in self.context_mask.items()}
         return Conditioning(context, masks, batch)
-
-
-def concatenate(parts: Sequence[Conditioning]) -> Conditioning:
-    """Join along the batch; shorter contexts and absent encoders are padded with masked zeros."""
-    if not parts:
-        raise ShapeError("concatenate got no conditioning; give at least one")
-    names = dict.fromkeys(name for part in parts for name in part.context)
-    context: dict[str, Tensor] = {}
-    masks: dict[str, Tensor] = {}
-    for name in names:
-        first = next(part.context[name] for part in parts if name in part.context)
-        longest = max(part.context[name].shape[1] for part in parts if name in part.context)
-        rows = [
-            (part.context[name], part.context_mask[name])
-            if name in part.context
-            else (first.new_zeros(part.batch, 0, first.shape[2]), first.new_zeros(part.batch, 0, dtype=torch.bool))
-            for part in parts
-        ]
-        context[name] = torch.cat([functional.pad(tokens, (0, 0, 0, longest - tokens.shape[1])) for tokens, _ in rows])
-        masks[name] = torch.cat([functional.pad(mask, (0, longest - mask.shape[1])) for _, mask in rows])
-    return Conditioning(context, masks, sum(part.batch for part in parts))

@@ -53,6 +53,7 @@ def evaluate(
     return report
 
 
+@torch.inference_mode()
 def measure(
     parts: SoundParts, clips: int, seconds: float, tell: Callable[[str, int, int], None]
 ) -> dict[str, dict[str, float]]:

@@ -32,14 +32,14 @@ class _Attention(nn.Module):
     ) -> None:  # fmt: skip
         super().__init__()
         self.num_heads = num_heads
-        place = {"device": device, "dtype": dtype}
-        self.query = ops.Linear(dim, dim, bias=False, **place)
-        self.key = ops.Linear(dim, dim, bias=False, **place)
-        self.value = ops.Linear(dim, dim, bias=False, **place)
-        self.out = ops.Linear(dim, dim, bias=False, **place)
+        factory = {"device": device, "dtype": dtype}
+        self.query = ops.Linear(dim, dim, bias=False, **factory)
+        self.key = ops.Linear(dim, dim, bias=False, **factory)
+        self.value = ops.Linear(dim, dim, bias=False, **factory)
+        self.out = ops.Linear(dim, dim, bias=False, **factory)
         # Only the product of both scales reaches a score, so the keys' one is left out. Rotary positions would tell the
         # two apart, but one serves there too.
-        self.query_scale = ops.Embedding(1, dim // num_heads, **place) if qk_norm else None
+        self.query_scale = ops.Embedding(1, dim // num_heads, **factory) if qk_norm else None
 
     def queries(self, x: Tensor) -> Tensor:
         """[B, N, D] -> [B, H, N, K]."""

@@ -119,20 +119,20 @@ class Upsample(nn.Module):
                 frames = F.interpolate(frames, scale_factor=float(stride), mode="nearest")
             frames = self.spatial(frames)
             if stride > 1 and self.subpixel:
-                frames = as_frames(unfold(as_clip(frames, batch), stride))
+                frames = as_frames(depth_to_space(as_clip(frames, batch), stride))
         if self.temporal_stride > 1 and not (still or self.subpixel):
             frames = as_frames(as_clip(frames, batch).repeat_interleave(self.temporal_stride, dim=1))
         return self.temporal(frames, batch, still=still)
 
 
-def fold(clip: Tensor, size: int) -> Tensor:
+def space_to_depth(clip: Tensor, size: int) -> Tensor:
     """Space to channels: [B, T, H, W, C] -> [B, T, H / size, W / size, C size^2], channels ordered (C, row, column)."""
     blocks = clip.unflatten(3, (-1, size)).unflatten(2, (-1, size))  # B T h y w x C
     return blocks.permute(0, 1, 2, 4, 6, 3, 5).flatten(4)
 
 
-def unfold(clip: Tensor, size: int) -> Tensor:
-    """Channels to space, the inverse of `fold`."""
+def depth_to_space(clip: Tensor, size: int) -> Tensor:
+    """Channels to space, the inverse of `space_to_depth`."""
     blocks = clip.unflatten(4, (-1, size, size))  # B T h w C y x
     return blocks.permute(0, 1, 2, 5, 3, 6, 4).flatten(4, 5).flatten(2, 3)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -30,5 +31,6 @@ class LowRank(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., D] -> [..., E]."""
-        gained = self.up(self.down(x.to(self.down.weight.dtype)))
-        return self.base(x) + (self.alpha / self.up.in_features * gained).to(x.dtype)
+        # The thin matrices take the precision of the activations, which are far larger.
+        down, up = self.down.weight.to(x.dtype), self.up.weight.to(x.dtype)
+        return self.base(x) + self.alpha / self.up.in_features * F.linear(F.linear(x, down), up)

@@ -96,7 +96,7 @@ def join_clips(
     Over the crossfade the pictures' weights sum to one and the sounds fade with equal power. A silent clip counts as
     silence; the sound has the higher of the two sample rates, and two channels if either has two or more.
     """
-    if crossfade_seconds < 0:
+    if not 0 <= crossfade_seconds < math.inf:
         raise ConfigError(f"a crossfade of {crossfade_seconds} s was asked for; use 0 or more")
     if fit not in FITS:
         raise ConfigError(f"fit {fit!r} is unknown; use one of {', '.join(FITS)}")

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..errors import ConfigError, MediaError
+from ..memory import memory_bytes
 from .loudness import limit
 from .waveform import checked, resample, to_mono, to_stereo
 
@@ -64,6 +65,7 @@ def fit(
         raise MediaError(f"a length of {samples} samples was asked for; it must be at least 1")
     if not waveform.shape[-1]:
         raise MediaError("the sound is empty (0 samples); give one that lasts longer than 0 seconds")
+    _check_room(math.prod(waveform.shape[:-1]), samples, copies=2)
     sound = waveform[..., :samples].clone()
     if mode == "loop" and sound.shape[-1] < samples:
         sound = _looped(sound, samples, min(join, sound.shape[-1] // 2))
@@ -87,6 +89,7 @@ def mix(tracks: Sequence[Track], sample_rate: int = 48000, samples: int | None =
     if length < 1:
         raise MediaError(f"a length of {samples} samples was asked for; it must be at least 1")
     channels = max(sound.shape[0] for sound, _ in rendered)
+    _check_room(channels, length, copies=3)
     leading = torch.zeros(1, length)
     for track, (sound, start) in zip(tracks, rendered, strict=True):
         if track.leads:
@@ -106,6 +109,17 @@ def mix(tracks: Sequence[Track], sample_rate: int = 48000, samples: int | None =
         logger.info("limited the mixture: its sounds add up to more than full scale")
         mixed = limit(mixed, sample_rate, MIX_CEILING)
     return mixed
+
+
+def _check_room(channels: int, samples: int, copies: int) -> None:
+    """MediaError for a sound that the free memory does not hold so often: systems end who takes more."""
+    _, free = memory_bytes()
+    needed = 4 * channels * samples * copies
+    if free and needed > free:
+        raise MediaError(
+            f"a sound of {samples:,} samples in {channels} channels needs {needed / 2**30:.1f} GiB of memory, and "
+            f"{free / 2**30:.1f} GiB are free; ask for a shorter one, or an earlier start of what is mixed in"
+        )
 
 
 def duck_gain(leading: Tensor, sample_rate: int, duck_db: float) -> Tensor:

@@ -119,6 +119,11 @@ class Added:
         self._files: dict[Path, tuple[float, dict[str, list[Gain]]]] = {}  # strength, and gains by weight
         self._kept: dict[str, Tensor] = {}
 
+    @property
+    def strengths(self) -> dict[str, float]:
+        """Name of each file that is added -> its strength."""
+        return {path.name: strength for path, (strength, _) in self._files.items()}
+
     @torch.no_grad()
     def add(self, path: str | os.PathLike[str], strength: float = 1.0) -> int:
         """Add `strength` times the file's adapters, to what it adds already; how many weights it has a part in.
@@ -165,7 +170,7 @@ class Added:
     def _originals(self) -> tuple[Callable[[str, Tensor], Tensor], Callable[[str], Tensor]]:
         """What gives the original of a weight: of its name and as it is now; and of one that was asked for before."""
         if self.source is None:
-            return lambda key, weight: self._kept.setdefault(key, weight.clone()), lambda key: self._kept[key]
+            return self._keep, lambda key: self._kept[key]
         if self._stamp != _stamp(self.source):
             raise CheckpointError(
                 f"{self.source} was replaced since the network was loaded, and LoRAs are added to the weights that it "
@@ -186,10 +191,15 @@ class Added:
             original = stored(key)
             untouched = key not in self._kept and not any(key in own for _, own in self._files.values())
             if untouched and not torch.equal(original.to(weight), weight):
-                return self._kept.setdefault(key, weight.clone())  # changed since it was loaded
+                return self._keep(key, weight)  # changed since it was loaded
             return original
 
         return read, stored
+
+    def _keep(self, key: str, weight: Tensor) -> Tensor:
+        if key not in self._kept:
+            self._kept[key] = weight.clone()
+        return self._kept[key]
 
 
 def _stamp(source: str | os.PathLike[str]) -> dict[Path, tuple[int, int]]:

@@ -92,7 +92,9 @@ class Network:
     def _checkpoint(self, name: str, default: Any) -> Any:
         try:
             module = self._file("checkpoint")
-        except ModuleNotFoundError:
+        except ModuleNotFoundError as error:
+            if not str(error.name).endswith(".checkpoint"):
+                raise  # a package that the file needs
             return default
         return getattr(module, name, default)
 

@@ -87,32 +87,11 @@ def xformers(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Ten
 
 
 def flash(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-    """flash_attn package; masked keys are cut out, and masks that differ from query to query go to `math`.
-
-    The package has no kernel for such masks; no network here makes one.
-    """
+    """flash_attn package; it knows no masks, so masked attention (short, to the words) is PyTorch's own."""
+    if mask is not None:
+        return sdpa(q, k, v, mask)
     package = importlib.import_module("flash_attn")
-    rows = [part.transpose(1, 2) for part in (q, k, v)]
-    if mask is None:
-        return package.flash_attn_func(*rows).transpose(1, 2)
-    if mask.ndim != 4 or mask.shape[1] != 1 or mask.shape[2] != 1:
-        return math(q, k, v, mask)
-    batch, heads, queries, width = q.shape
-    valid = mask[:, 0, 0].expand(batch, k.shape[2])
-    counts = valid.sum(-1, dtype=torch.int32)
-    key_starts = F.pad(counts.cumsum(0, dtype=torch.int32), (1, 0))
-    query_starts = torch.arange(batch + 1, dtype=torch.int32, device=q.device) * queries
-    out = package.flash_attn_varlen_func(
-        rows[0].reshape(-1, heads, width),
-        rows[1][valid],
-        rows[2][valid],
-        query_starts,
-        key_starts,
-        queries,
-        int(counts.max()),
-    )
-    out = out.reshape(batch, queries, heads, width).transpose(1, 2)
-    return out.masked_fill((counts == 0).reshape(-1, 1, 1, 1), 0.0)
+    return package.flash_attn_func(*(part.transpose(1, 2) for part in (q, k, v))).transpose(1, 2)
 
 
 BACKENDS: dict[str, Attend] = {"sdpa": sdpa, "xformers": xformers, "flash": flash, "math": math}

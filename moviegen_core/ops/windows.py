@@ -54,11 +54,11 @@ def linear_weights(slices: Sequence[slice]) -> list[Tensor]:
     return [(ramp / total[own]).float() for own, ramp in zip(slices, ramps, strict=True)]
 
 
-def blend(parts: Iterable[Tensor], slices: Sequence[slice], dim: int, *, in_place: bool = False) -> Iterator[Tensor]:
-    """Results of the windows, in order -> consecutive finished pieces of the whole axis.
+def blend(parts: Iterable[Tensor], slices: Sequence[slice], dim: int) -> Iterator[Tensor]:
+    """Results of the windows, in order -> consecutive finished pieces of the whole axis; changes the parts in place.
 
     Each piece comes as soon as no later window can change it. Between two windows only the overlap is kept, if the
-    caller drops each piece before asking for the next; `in_place` also spares the copy, by changing the parts.
+    caller drops each piece before asking for the next.
     """
     kept: Tensor | None = None
     weights = linear_weights(slices)
@@ -71,8 +71,7 @@ def blend(parts: Iterable[Tensor], slices: Sequence[slice], dim: int, *, in_plac
             raise ConfigError(f"window {index} is {part.shape[dim]} long, but its slice is {own}")
         shape = [1] * part.ndim
         shape[dim] = -1
-        weight = weights[index].to(part).view(shape)
-        part = part.mul_(weight) if in_place else part * weight
+        part.mul_(weights[index].to(part).view(shape))
         if kept is not None:
             part.narrow(dim, 0, kept.shape[dim]).add_(kept)
         # From here on the part holds it; two copies would count twice while the piece is worked on.

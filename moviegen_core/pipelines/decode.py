@@ -70,7 +70,7 @@ def _moving(slices: list[slice], window_frames: int, stride: int) -> list[slice]
 def _stream(tae: TAE, latent: Tensor, slices: list[slice], stride: int, wanted: int) -> Iterator[Tensor]:
     given = 0
     in_frames = [slice(own.start * stride, own.stop * stride) for own in slices]
-    for piece in blend(_decoded(tae, latent, slices), in_frames, dim=2, in_place=True):
+    for piece in blend(_decoded(tae, latent, slices), in_frames, dim=2):
         piece = piece[:, :, : wanted - given].clamp_(-1.0, 1.0)
         given += piece.shape[2]
         yield piece

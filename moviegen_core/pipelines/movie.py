@@ -33,6 +33,7 @@ from ..shapes import (
     TEMPORAL_STRIDE,
     LatentShape,
     check_duration,
+    check_number,
     check_whole,
     clip_latent,
 )
@@ -179,7 +180,8 @@ class MovieGenPipeline:
     ) -> Film:
         """Sample a clip of `num_frames` at `height` x `width` pixels; the film decodes itself when it is saved.
 
-        An empty prompt asks for nothing in particular. `camera` is one of the paper's camera motions or shot types
+        An empty prompt asks for nothing in particular; `negative` is steered away from, and `show_text` written in the
+        film (default: what the prompt quotes). `camera` is one of the paper's camera motions or shot types
         (conditioning.text) and is put before it. `steps`, `guidance_scale` and `temperature` (of the noise, see
         sample_video) default to what the checkpoint recommends, else to the paper's 50, 7.5 and 1.
         `on_step(step, steps, estimate)` may raise to cancel.
@@ -188,6 +190,9 @@ class MovieGenPipeline:
         ("": from the pictures alone; default: the prompt), with `music` of the kind described. `sound_options` are
         further arguments of SoundPipeline. What fails while the sound is made takes the film with it: one that takes
         long is better made without, and given to `add_sound`.
+
+        ShapeError for a size that the model does not make, ConfigError for other settings out of range; both before
+        any work.
         """
         steps = int(self.sampling.get("steps", STEPS)) if steps is None else steps
         if guidance_scale is None:
@@ -195,8 +200,11 @@ class MovieGenPipeline:
         if temperature is None:
             temperature = float(self.sampling.get("temperature", 1.0))
         check_temperature(temperature)
-        prompt = prompt if camera is None else add_camera(prompt, camera)
         check_settings(prompt, negative, fps, seed, steps, guidance_scale)
+        # Those of NumPy, which the film's facts could not be written with, are taken as Python's own.
+        fps, seed, steps = float(fps), int(seed), int(steps)
+        guidance_scale, temperature = float(guidance_scale), float(temperature)
+        prompt = prompt if camera is None else add_camera(prompt, camera)
         shape = self.check_size(num_frames, height, width)
         tell_size(self.sampling, shape)
         if audio_length is not None:
@@ -230,9 +238,14 @@ class MovieGenPipeline:
             "steps": steps,
             "guidance_scale": guidance_scale,
             "schedule": schedule,
+            "emulated_steps": emulated_steps,
             "solver": solver,
             "temperature": temperature,
         }
+        if show_text is not None:
+            facts["show_text"] = show_text
+        if self.added.strengths:
+            facts["loras"] = self.added.strengths
         film = Film(latent.cpu(), num_frames, fps, self.decode, facts)
         if audio_length is None:
             return film
@@ -263,6 +276,7 @@ class MovieGenPipeline:
         to the pipeline's dtype: what is too weak for that shows in float32 alone (see adapters.Added). CheckpointError
         where the file belongs to another network.
         """
+        check_number(strength=strength)
         if not abs(strength) <= MAX_STRENGTH:
             raise ConfigError(
                 f"a LoRA of strength {strength:g} was asked for; use a number from -{MAX_STRENGTH:g} to "
@@ -336,6 +350,7 @@ def check_settings(prompt: str, negative: str, fps: float, seed: int, steps: int
 
 def check_fps(fps: float) -> None:
     """ConfigError unless a film can be shown at `fps`."""
+    check_number(fps=fps)
     if not FPS_RANGE[0] <= fps <= FPS_RANGE[1]:
         raise ConfigError(f"fps {fps:g} is outside of {FPS_RANGE[0]:g} to {FPS_RANGE[1]:g}; the models know 16 and 24")
 

@@ -15,7 +15,7 @@ from ..flow.solver import OnStep, Solver, integrate
 from ..models.video_dit.model import Context, VideoDiT, check_grid
 from ..ops.attention import Attend
 from ..ops.attention import resolve as resolve_attention
-from ..shapes import SPATIAL_STRIDE, LatentShape, check_whole
+from ..shapes import SPATIAL_STRIDE, LatentShape, check_number, check_whole
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ EMULATED_STEPS = 1000  # paper 3.4.2, figure 10; its text also names 250
 
 def make_noise(shape: LatentShape, seed: int) -> Tensor:
     """Standard normal [B, C, T, H, W], fp32 on the CPU, so that a seed means the same clip on any device."""
-    generator = torch.Generator("cpu").manual_seed(seed)
+    generator = torch.Generator("cpu").manual_seed(int(seed))
     return torch.randn(shape.as_tuple(), generator=generator, dtype=torch.float32)
 
 
@@ -50,6 +50,9 @@ def sample_video(
     `temperature` scales the noise (as in Glow, arXiv 1807.03039): 1 as trained, less for calmer, plainer clips, which
     become small or hardly trained networks.
     `on_step(step, steps, estimate)` follows every step, counted from 1; raising from it cancels.
+
+    ShapeError for a clip that the model cannot hold or a source of another shape, ConfigError for settings out of range
+    or a model that gives numbers that are not finite.
     """
     check_shape(model, shape)
     check_guidance(guidance_scale)
@@ -104,12 +107,14 @@ def check_steps(steps: int, usual: int = STEPS) -> None:
 
 def check_guidance(scale: float, usual: float = GUIDANCE_SCALE, name: str = "guidance_scale") -> None:
     """ConfigError for a scale that leads nowhere."""
+    check_number(**{name: scale})
     if not 0.0 <= scale <= MAX_GUIDANCE:
         raise ConfigError(f"{name} {scale:g} must lie from 0 to {MAX_GUIDANCE:g}; 1 is none, the paper uses {usual:g}")
 
 
 def check_temperature(temperature: float) -> None:
     """ConfigError for a temperature that no noise can have."""
+    check_number(temperature=temperature)
     if not 0.0 <= temperature <= MAX_TEMPERATURE:
         raise ConfigError(
             f"temperature {temperature} must lie from 0 to {MAX_TEMPERATURE:g}; 1 is the noise as trained"

@@ -38,7 +38,7 @@ def make_noise(batch: int, channels: int, num_latents: int, seed: int) -> Tensor
     Drawn frame by frame: a shorter sound of the same seed starts from the same noise (where batch times channels is a
     multiple of 16, below which torch draws otherwise). Seed 2**64 is seed 0 again.
     """
-    generator = torch.Generator("cpu").manual_seed(seed % 2**64)
+    generator = torch.Generator("cpu").manual_seed(int(seed) % 2**64)
     return torch.randn((num_latents, batch, channels), generator=generator, dtype=torch.float32).permute(1, 2, 0)
 
 
@@ -58,6 +58,9 @@ def sample_sound(
     trained, less for plainer sounds. Of `candidates` sounds (seeds seed, seed + 1, ...) the `scorer` keeps the best for
     each sample.
     `on_step(step, steps, estimate)` counts the steps of all candidates; raising from it cancels.
+
+    ShapeError for conditions of another length or batch, ConfigError for settings out of range, candidates without a
+    scorer, or a model that gives numbers that are not finite.
     """
     check_scorer(candidates, scorer)
     sampler = _Sampler(
@@ -100,7 +103,7 @@ def long_sound(
     "multidiffusion": the velocities of windows that share `context_seconds` with their neighbours are averaged with
     triangular weights (paper 6.3) at every step.
     A sound that fits into one window is sampled at once, windows of known sound alone not at all. Other arguments as
-    for `sample_sound`.
+    for `sample_sound`, errors too; ConfigError for windows that do not fit.
     """
     check_method(method, max(candidates, beams))
     if conditioning.batch != 1:
@@ -179,7 +182,7 @@ class _Sampler:
         unconditional = words if asked.baseline is None else ask(asked.baseline)
         if asked.words is None:
             return guidance.classifier_free(whole, unconditional, self.guidance_scale)
-        return guidance.apart(whole, words, unconditional, self.guidance_scale, self.picture_guidance)
+        return guidance.with_two_scales(whole, words, unconditional, self.guidance_scale, self.picture_guidance)
 
     def run(self, velocity: Velocity, noise: Tensor, conditioning: SoundConditioning) -> Tensor:
         """Follow `velocity` from noise [B, C, L] to latents; known sound frames go straight to what they are."""

@@ -15,6 +15,7 @@ from ..conditioning.sound import Encodes, FrameEncoders
 from ..devices import Placement
 from ..errors import CheckpointError, ConfigError
 from ..models import loading
+from ..models.audio_codec.checkpoint import folded
 from ..models.audio_codec.model import AudioCodec
 from ..models.audio_dit.model import AudioDiT
 from ..models.sound_match.model import SoundMatch
@@ -63,11 +64,11 @@ def has_sound(source: str | os.PathLike[str]) -> bool:
 
 
 def load_codec(source: str | os.PathLike[str] = "nano", *, device: torch.device | str = "cpu") -> AudioCodec:
-    """The sound codec of "nano", in a folder or in a file, in fp32: less is heard as noise."""
+    """The sound codec of "nano", in a folder or in a file, in fp32 (less is heard as noise), its weight norm folded."""
     name = f"{os.fspath(source)}/{CODEC}"
     file = weights.path(name) if name in weights.shipped() else weights.resolve(source)
     file = file / f"{CODEC}.safetensors" if file.is_dir() else file
-    return cast(AudioCodec, loading.load(file, device=device, dtype=torch.float32, network="audio_codec"))
+    return folded(cast(AudioCodec, loading.load(file, device=device, dtype=torch.float32, network="audio_codec")))
 
 
 def load_sound_parts(
@@ -94,7 +95,7 @@ def load_sound_parts(
         words = load_text_encoder("ul2", files[name], **place)
     model = cast(AudioDiT, model)
     eyes = _eyes(vision, cast("SoundMatch | None", match), model.config.frame_dim)
-    codec = cast(AudioCodec, loading.load(files[CODEC], device=home, dtype=torch.float32, network="audio_codec"))
+    codec = load_codec(files[CODEC], device=home)
     if codec.config.latent_channels != model.config.latent_channels:
         raise CheckpointError(
             f"the codec has {codec.config.latent_channels} latent channels, the sound model "

@@ -15,6 +15,7 @@ from .sample import check_guidance, check_seed, check_steps, check_temperature
 from .sound import CONTEXT_SECONDS, GUIDANCE_SCALE, STEPS, WINDOW_SECONDS, check_method, window_frames
 
 LONGEST_SECONDS = 1800.0  # of one sound: beyond, the finished waveform alone fills the memory of small machines
+MAX_CANDIDATES = 64  # beyond, nobody would wait for them
 MUSIC_LIKELIHOOD = 0.95  # said where music is described (assumption; the paper's example says 0.90)
 # What neither the caller nor the model's file says: the paper's, but 1 candidate in place of its 8.
 USUAL: Mapping[str, Any] = {
@@ -73,9 +74,9 @@ class SoundRequest:
         if self.channels not in (1, 2):
             raise ConfigError(f"a sound of {self.channels} channels was asked for; choose 1 (mono) or 2 (stereo)")
         check_solver(self.solver)
-        if min(settings["candidates"], self.beams) < 1:
+        if not all(1 <= count <= MAX_CANDIDATES for count in (settings["candidates"], self.beams)):
             raise ConfigError(
-                f"{settings['candidates']} candidates and {self.beams} beams were asked for; use at least 1"
+                f"{settings['candidates']} candidates and {self.beams} beams were asked for; use 1 to {MAX_CANDIDATES}"
             )
         window_frames(settings["window_seconds"], settings["context_seconds"])
         check_method(self.method, self.runs)

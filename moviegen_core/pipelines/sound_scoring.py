@@ -11,7 +11,9 @@ from torch import Tensor
 
 from ..conditioning.sound import SoundConditioning, motion_span
 from ..errors import ConfigError, ShapeError
+from ..models.audio_codec.model import AudioCodec
 from ..models.sound_match.model import SoundMatch, sound_bands
+from .sound_codec import decode_sound
 
 logger = logging.getLogger(__name__)
 
@@ -24,12 +26,6 @@ class Scorer(Protocol):
         ...
 
 
-class Decodes(Protocol):
-    """What a codec can do here: latents [B, C, L] -> waveforms [B, 1, N]."""
-
-    def decode(self, latent: Tensor) -> Tensor: ...
-
-
 @dataclass(frozen=True, eq=False, kw_only=True)
 class MatchScorer:
     """Score by a sound match: how well a candidate fits the moments of the video, and its description.
@@ -39,14 +35,14 @@ class MatchScorer:
     """
 
     match: SoundMatch
-    codec: Decodes
+    codec: AudioCodec
     text_weight: float = 0.5
 
     @torch.no_grad()
     def __call__(self, latent: Tensor, conditioning: SoundConditioning) -> Tensor:
         """latent [B, C, L], conditioning of one sample or B -> [B]."""
         place = self.match.seen.weight
-        waveform = self.codec.decode(latent)[:, 0]
+        waveform = decode_sound(self.codec, latent)[:, 0]
         bands = sound_bands(waveform.to(place), self.match.config.bands)
         moments, whole = self.match.embed_sound(bands)
         score = torch.zeros(latent.shape[0], device=place.device)
@@ -65,7 +61,7 @@ class MatchScorer:
         return score
 
 
-def match_scorer(match: SoundMatch, codec: Decodes, text_dim: int, sees: bool) -> MatchScorer:
+def match_scorer(match: SoundMatch, codec: AudioCodec, text_dim: int, sees: bool) -> MatchScorer:
     """Scorer of sounds whose words are `text_dim` wide; where the match reads others, their pictures count alone.
 
     ConfigError where it `sees` none.

@@ -11,7 +11,7 @@ import logging
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from pathlib import Path
@@ -196,8 +196,9 @@ class SoundPipeline:
                 parts.codec, latent, samples, channels=request.channels or 1, known=request.known,
                 watermark=watermark, seed=request.seed,
             )  # fmt: skip
-        facts = {"sound_prompt": prompt, "music": request.music, "negative": request.negative, "seed": request.seed}
-        return Sound(waveform, SOUND_SAMPLE_RATE, {**facts, "method": request.method, **request.settings})
+        words = {"sound_prompt": prompt, "music": request.music, "negative": request.negative}
+        how = {"seed": int(request.seed), "method": request.method, **request.settings}
+        return Sound(waveform, SOUND_SAMPLE_RATE, {**words, **how})
 
     def request(self, prompt: str = "", **options: Any) -> SoundRequest:
         """What a call with these words and options comes to; ConfigError in one line for what cannot be."""
@@ -254,13 +255,14 @@ class SoundPipeline:
         if self.parts.eyes is not None:
             yield from (part for part in (self.parts.eyes.vision, self.parts.eyes.motion) if part is not None)
 
-    def _placed(self, *networks: Any) -> ExitStack:
+    @contextmanager
+    def _placed(self, *networks: Any) -> Iterator[None]:
         """All networks among the arguments, on the device for a block of work."""
-        stack = ExitStack()
-        for network in networks:
-            if isinstance(network, nn.Module):
-                stack.enter_context(self.residency(network, self.placement.device))
-        return stack
+        with ExitStack() as stack:
+            for network in networks:
+                if isinstance(network, nn.Module):
+                    stack.enter_context(self.residency(network, self.placement.device))
+            yield
 
 
 def _asked(seconds: float | Fraction | None) -> float | Fraction:

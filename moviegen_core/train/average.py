@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..errors import CheckpointError, ConfigError
 from ..models import loading
-from .distributed import place
+from .distributed import copy_into
 
 MAX_SHARE = 1e6  # either way
 
@@ -61,13 +61,10 @@ class EMA:
         _copy(self.shadow, state["shadow"])  # type: ignore[arg-type]
 
 
-def average(states: Sequence[Mapping[str, Tensor]], weights: Sequence[float] | None = None) -> dict[str, Tensor]:
-    """Weighted mean of state dicts with the same keys, summed in fp64; integer tensors are taken from the last."""
+def average(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Mean of state dicts with the same keys, summed in fp64; integer tensors are taken from the last."""
     if not states:
         raise ConfigError("no checkpoints to average; name at least one")
-    shares = [1.0 / len(states)] * len(states) if weights is None else list(weights)
-    if len(shares) != len(states) or abs(sum(shares) - 1.0) > 1e-6:
-        raise ConfigError(f"{len(states)} checkpoints need as many weights that sum to 1, given {shares}")
     for state in states[1:]:
         if state.keys() != states[0].keys():
             odd = sorted(state.keys() ^ states[0].keys())[:5]
@@ -75,8 +72,8 @@ def average(states: Sequence[Mapping[str, Tensor]], weights: Sequence[float] | N
     mean: dict[str, Tensor] = {}
     for name, last in states[-1].items():
         if last.is_floating_point():
-            total = sum(state[name].double() * share for state, share in zip(states, shares, strict=True))
-            mean[name] = torch.as_tensor(total).to(last.dtype)
+            total = sum(state[name].double() for state in states)
+            mean[name] = torch.as_tensor(total / len(states)).to(last.dtype)
         else:
             mean[name] = last.clone()
     return mean
@@ -126,4 +123,4 @@ def _trainable(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
 @torch.no_grad()
 def _copy(targets: Mapping[str, Tensor], sources: Mapping[str, Tensor]) -> None:
     for name, target in targets.items():
-        place(target, sources[name])
+        copy_into(target, sources[name])

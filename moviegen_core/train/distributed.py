@@ -106,7 +106,7 @@ def scatter(
     set_state_dict(module, optimizer, model_state_dict=network, optim_state_dict=moments, options=options)
 
 
-def place(target: Tensor, source: Tensor) -> None:
+def copy_into(target: Tensor, source: Tensor) -> None:
     """Copy a whole tensor into `target`, which may be this process's shard of it."""
     if hasattr(target, "device_mesh") and not hasattr(source, "device_mesh"):
         from torch.distributed.tensor import distribute_tensor

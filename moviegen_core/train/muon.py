@@ -55,7 +55,10 @@ class Muon(torch.optim.Optimizer):
         alike: dict[torch.Size, list[tuple[Tensor, Tensor]]] = defaultdict(list)
         for parameter in parameters:
             gradient = _gradient(parameter)
-            buffer = self.state[parameter].setdefault("momentum", torch.zeros_like(parameter))
+            state = self.state[parameter]
+            if not state:
+                state["momentum"] = torch.zeros_like(parameter)
+            buffer = state["momentum"]
             buffer.lerp_(gradient, 1 - group["momentum"])
             # A convolution counts as the matrix from all taps of its inputs to its outputs.
             update = torch.lerp(gradient, buffer, group["momentum"]).flatten(1)

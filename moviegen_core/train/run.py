@@ -23,10 +23,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from .. import weights
 from ..config import from_dict, to_dict
 from ..devices import choose
-from ..errors import ConfigError
+from ..errors import BackendError, ConfigError
+from ..files import in_the_way
 from ..ops.memory import keep_large_buffers
 from .distributed import STRATEGIES, join, leave
 from .loop import Stopped
@@ -69,6 +72,13 @@ def run(
         render_workers=render_workers,
         strategy=strategy,
     )
+    if workspace.placement.dtype == torch.float16:
+        raise BackendError("float16 gradients become zero without a word; train in bfloat16 or float32")
+    ships = any(name.startswith("nano-") for name in chosen)
+    if ships and (blocked := in_the_way(workspace.ship / "manifest.json")):
+        raise ConfigError(
+            f"{workspace.ship} cannot receive the trained weights: {blocked} is no writable folder; name another (ship)"
+        )
     join(workspace.placement.device.type)
     keep_large_buffers()
     workspace.output.mkdir(parents=True, exist_ok=True)

@@ -93,12 +93,22 @@ class Workspace:
             placement=self.placement, strategy=self.strategy, out=self.out, **told,
         )  # fmt: skip
 
-    def needs(self, *names: str, start: str = "") -> None:
-        """CheckpointError where weights that a recipe reads or trains on from are missing, before it begins to work."""
+    def needs(self, *names: str, start: str = "", network: str = "") -> None:
+        """CheckpointError where weights that a recipe reads are missing, before it begins to work.
+
+        Likewise where the weights of `network` that it trains on from are missing, damaged or of another network.
+        """
         for name in names:
             self.weight_file(name)
-        if start and not weights.resolve(start).is_file():
+        if not start:
+            return
+        file = weights.resolve(start)
+        if not file.is_file():
             raise CheckpointError(f"start is {start}, a folder; name the weight file in it that is to be trained on")
+        found = loading.read_header(file).network
+        if found != network:
+            held = f"the network {found!r}" if found else "no network of ours"
+            raise CheckpointError(f"start is {start}, which holds {held}; name weights of {network!r}")
 
     def weight_file(self, name: str) -> Path:
         """Verified file of trained weights, such as "nano/tae": those in `ship`, else the package's own."""

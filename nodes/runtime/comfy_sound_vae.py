@@ -14,9 +14,9 @@ import comfy.sd
 import torch
 from torch import Tensor
 
-from moviegen_core.config import from_dict
 from moviegen_core.models import loading
-from moviegen_core.models.audio_codec.model import AudioCodec, AudioCodecConfig
+from moviegen_core.models.audio_codec.checkpoint import folded
+from moviegen_core.models.audio_codec.model import AudioCodec
 from moviegen_core.pipelines.sound_codec import CHUNK_SECONDS, decode_pieces, encode_sound
 
 from ..sound_windows import check_sound_latent
@@ -87,10 +87,9 @@ class MovieGenSoundVAE(comfy.sd.VAE):
 
 def load_sound_vae(path: Path, dtype: str, disable_dynamic: bool = False) -> MovieGenSoundVAE:
     """Sound codec file -> VAE."""
-    weights = loading.load(path, network="audio_codec").state_dict()
-    config = from_dict(AudioCodecConfig, loading.read_header(path).config)
-    codec = StoppableCodec(config, ops=comfy.ops.manual_cast)
-    vae = MovieGenSoundVAE(codec, weights, DTYPES[dtype], disable_dynamic)
+    plain: Any = folded(loading.load(path, network="audio_codec"))  # type: ignore[arg-type]
+    codec = StoppableCodec(plain.config, ops=comfy.ops.manual_cast)
+    vae = MovieGenSoundVAE(codec, plain.state_dict(), DTYPES[dtype], disable_dynamic)
     vae.patcher.cached_patcher_init = (load_patcher, (path, dtype))
     return vae
 

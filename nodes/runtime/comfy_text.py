@@ -79,9 +79,7 @@ class OnDevice:
 
     def encode(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """B texts -> features [B, L, De] and mask [B, L]."""
-        ids, mask = (part.to(self.place.device) for part in self.encoder.tokenize(prompts))
-        features = self.encoder.network(input_ids=ids, attention_mask=mask.long()).last_hidden_state
-        return features * mask.unsqueeze(-1), mask
+        return self.encoder.encode(prompts, self.place.device)
 
 
 class HostedEncoders(nn.Module):

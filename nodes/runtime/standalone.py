@@ -18,6 +18,7 @@ from moviegen_core import devices
 from moviegen_core.conditioning.text import TextEncoders, encode_prompt
 from moviegen_core.errors import BackendError
 from moviegen_core.models import loading
+from moviegen_core.models.audio_codec.checkpoint import folded
 from moviegen_core.models.tae.model import TAE
 from moviegen_core.models.text import TextEncoder, load_text_encoder
 from moviegen_core.models.video_dit.model import VideoDiT
@@ -84,7 +85,8 @@ def load_vae(path: Path, dtype: str) -> NetworkHandle:
 
 def load_sound_vae(path: Path, dtype: str) -> NetworkHandle:
     """Sound codec -> VAE."""
-    return _load(path, dtype, "audio_codec")
+    handle = _load(path, dtype, "audio_codec")
+    return replace(handle, network=folded(handle.network))
 
 
 def load_audio_model(path: Path, dtype: str) -> NetworkHandle:

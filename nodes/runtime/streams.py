@@ -65,4 +65,4 @@ def decode_in_windows(
     latents = windows(count, size, overlap)
     starts = [own.start // step * frames for own in latents]
     slices = [slice(at, at + length(own.stop - own.start)) for at, own in zip(starts, latents, strict=True)]
-    yield from blend((decode(samples[:, :, own]) for own in latents), slices, dim=2, in_place=True)
+    yield from blend((decode(samples[:, :, own]) for own in latents), slices, dim=2)

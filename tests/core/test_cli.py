@@ -156,6 +156,7 @@ def test_debugging_shows_the_traceback(monkeypatch, capsys):
         (["train", "nano", "--set", "steps=3"], "write nano-text.steps"),
         (["train", "nano-tae", "--set", "joint.steps=fast"], "steps is 'fast', but needs a whole number or null"),
         (["train", "nano-tae", "--set", "joint.step=3"], "its fields below joint are minutes, steps"),
+        (["train", "nano-tae", "--dtype", "float16"], "train in bfloat16 or float32"),
         (["train", "nano-tae", "--workers", "-1"], "render_workers -1 must be at least 0"),
         (["evaluate", "video", "--set", "prompts=many"], "prompts is 'many', but needs a whole number"),
         (["evaluate", "codec", "--set", "clips=1.5"], "clips is 1.5, but needs a whole number"),

@@ -159,8 +159,3 @@ def test_file_outside_the_folder_cannot_be_registered(folder, tmp_path_factory):
 def test_unknown_fact_is_refused(folder):
     with pytest.raises(ConfigError, match="colour"):
         weights.register("nano/video", folder / "video.safetensors", folder, colour="red")
-
-
-def test_every_shipped_file_of_this_checkout_is_whole():
-    for name in weights.shipped():
-        weights.path(name)

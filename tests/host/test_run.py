@@ -16,6 +16,7 @@ import torch
 from films import packets_of
 from PIL import Image
 
+from moviegen_core import cli
 from moviegen_core.errors import MediaError
 from moviegen_core.media.movie import read_movie, write_movie
 from moviegen_core.media.sound import read_sound, write_sound
@@ -44,6 +45,18 @@ def test_command_prints_the_files_it_wrote(saved, pack, tmp_path, api, capsys):
     assert code == 0
     assert capsys.readouterr().out == f"{tmp_path}/out/value_00001.txt\n"
     assert (tmp_path / "out" / "value_00001.txt").read_text() == "9"
+
+
+def test_moviegen_run_takes_a_workflow_from_its_folder_to_files(saved, tmp_path, api, capsys):
+    Image.new("RGB", (6, 4), "red").save(tmp_path / "in.png")
+    path = saved(api(n1=("LoadImage", {"image": "in.png"}), n2=("SaveImage", {"images": ["1", 0]})))
+    assert cli.main(["run", str(path), "--list-settings"]) == 0
+    assert "SaveImage.filename_prefix = 'ComfyUI'" in capsys.readouterr().out.splitlines()
+    asked = ["--set", "filename_prefix=red", "--output", str(tmp_path / "out")]
+    assert cli.main(["run", str(path), *asked]) == 0
+    assert capsys.readouterr().out == f"{tmp_path}/out/red_00001_.png\n"
+    assert cli.main(["run", str(path), *asked, "--input", str(tmp_path / "elsewhere")]) == 2
+    assert f"there is no picture {tmp_path}/elsewhere/in.png" in capsys.readouterr().err
 
 
 def test_command_answers_2_and_one_line_a_problem(saved, pack, tmp_path, api, capsys):
@@ -115,7 +128,7 @@ def test_file_names_count_up_and_stay_in_the_output_folder(pack, tmp_path, api):
         run(workflow("sub/%width%x"), output=tmp_path, packs=[pack])
     assert sorted(path.name for path in (tmp_path / "sub").iterdir()) == ["0x_00001.txt", "0x_00002.txt"]
     for name in ("../evil", "/evil", ""):
-        with pytest.raises(Exception, match="leaves the output folder"):
+        with pytest.raises(HostError, match="leaves the output folder"):
             run(workflow(name), output=tmp_path, packs=[pack])
 
 
@@ -252,7 +265,7 @@ def test_film_of_the_codec_that_is_asked_for_is_copied_as_it_is(film, pack, tmp_
 
 def test_format_that_needs_comfyui_is_told(film, pack, tmp_path, api):
     workflow = api(n1=("LoadVideo", {"file": "in.mp4"}), n2=("SaveVideo", {"video": ["1", 0], "format": "webm"}))
-    with pytest.raises(Exception, match="choose the format mp4 or mkv"):
+    with pytest.raises(HostError, match="choose the format mp4 or mkv"):
         run(workflow, output=tmp_path / "out", input_directory=tmp_path, packs=[pack])
     assert not list((tmp_path / "out").rglob("*.*"))
 

@@ -233,7 +233,7 @@ def test_value_that_is_set_is_found_in_the_document_too(registry, node, ui):
         ("[1]", "not an object"),
         ('{"a": 1}', "is no workflow"),
         ("{}", "is no workflow"),
-        ("\udcff", "cannot be read"),
+        ("\udcff", "it is no text; give a .json"),
         ("[" * 100_000, "no workflow that can be read"),
         ("9" * 5000, "no workflow that can be read"),
     ],
@@ -254,6 +254,11 @@ def test_picture_that_is_too_large_to_open_is_refused(registry, tmp_path, monkey
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(HostError, match="cannot be read as a workflow"):
         read_workflow(tmp_path / "flow.png", registry)
+
+
+def test_folder_in_place_of_a_file_is_told(registry, tmp_path):
+    with pytest.raises(HostError, match="is a folder; give the workflow file"):
+        read_workflow(tmp_path, registry)
 
 
 def test_missing_file_is_told(registry, tmp_path):

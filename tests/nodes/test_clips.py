@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import pytest
@@ -12,7 +13,10 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from moviegen_core.errors import ConfigError, ShapeError
+from moviegen_core.media.colour import anchor_colour
 from moviegen_core.media.movie import read_movie, write_movie
+from moviegen_core.ops.windows import fade_in
+from moviegen_host.video import VideoFromFile
 
 
 @pytest.fixture
@@ -89,8 +93,6 @@ def test_film_of_varying_rate_shows_its_pictures_at_their_times(nodes, tmp_path,
 
 
 def test_film_whose_sound_outlasts_its_pictures_is_read_from_its_file_unless_it_is_cut(nodes, part, tmp_path):
-    from moviegen_host.video import VideoFromFile
-
     class AsComfyUI(VideoFromFile):
         """Lasts as long as the longest of its tracks, as ComfyUI's does; `duration` seconds of it when it is cut."""
 
@@ -117,6 +119,33 @@ def test_film_whose_sound_outlasts_its_pictures_is_read_from_its_file_unless_it_
     assert cut.held
 
 
+def test_joined_clips_are_fitted_and_faded_as_asked(nodes, tmp_path):
+    first, second = film(tmp_path / "a.mp4", 0.8), film(tmp_path / "b.mp4", -0.8, size=(32, 96))
+    levels = {}
+    for fit, curve in (("crop", "linear"), ("pad", "linear"), ("crop", "cosine")):
+        [joined] = nodes["MovieGenJoinClips"].execute(first, second, 1.0, fit, curve, 1.0).args
+        levels[fit, curve] = read_movie(joined.get_stream_source()).pixels()[0]
+    assert levels["crop", "linear"][-1, 0].mean() == pytest.approx(-0.8, abs=0.05)
+    assert levels["pad", "linear"][-1, 0].mean() == pytest.approx(-1.0, abs=0.05)
+    for curve in ("linear", "cosine"):
+        wanted = 0.8 - 1.6 * fade_in(8, curve)
+        torch.testing.assert_close(levels["crop", curve][8:16].mean((1, 2)), wanted, atol=0.03, rtol=0)
+
+
+@pytest.mark.parametrize("node", ["JoinClips", "DecodeToVideo"])
+def test_film_of_lower_quality_is_smaller(nodes, vae, tmp_path, node):
+    sizes = []
+    for crf in (1.0, 45.0):
+        if node == "JoinClips":
+            write_movie(torch.rand(3, 8, 64, 64) * 2 - 1, tmp_path / "a.mp4", 8, crf=1)
+            given = (VideoFromFile(tmp_path / "a.mp4"), VideoFromFile(tmp_path / "a.mp4"), 0.0, "crop")
+        else:
+            given = ({"samples": torch.randn(1, 16, 2, 8, 8)}, vae, 8.0)
+        [video] = nodes[f"MovieGen{node}"].execute(*given, crf=crf).args
+        sizes.append(Path(video.get_stream_source()).stat().st_size)
+    assert sizes[1] < sizes[0] / 2
+
+
 def test_crossfade_that_does_not_fit_is_refused(nodes, tmp_path):
     video = film(tmp_path / "a.mp4", 0.0)
     with pytest.raises(ConfigError, match="use at most 2 s"):
@@ -128,6 +157,20 @@ def test_anchored_colours_come_from_the_reference(nodes):
     images, reference = (0.1 * torch.rand(3, 8, 8, 3, generator=generator) + level for level in (0.2, 0.6))
     [moved] = nodes["MovieGenAnchorColour"].execute(images, reference, 1.0, 24.0).args
     assert abs(float(moved.mean() - reference.mean())) < 0.01
+
+
+@pytest.mark.parametrize(
+    "asked", [{"strength": 0.5}, {"smoothing": 1.0}, {"method": "mean"}], ids=lambda asked: next(iter(asked))
+)
+def test_colours_are_anchored_as_asked(nodes, asked):
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(6, 8, 8, 3, generator=generator) * torch.linspace(0.3, 0.9, 6).view(6, 1, 1, 1)
+    reference = 0.5 * torch.rand(2, 8, 8, 3, generator=generator)
+    how = {"strength": 1.0, "smoothing": 24.0}
+    [plain] = nodes["MovieGenAnchorColour"].execute(images, reference, **how).args
+    [moved] = nodes["MovieGenAnchorColour"].execute(images, reference, **how | asked).args
+    assert torch.equal(moved, anchor_colour(images, reference, **how | asked))
+    assert not torch.allclose(moved, plain, atol=1e-3)
 
 
 def test_film_file_gets_the_frames_that_tae_decode_gives(nodes, vae, part):

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from moviegen_core.errors import ShapeError
+from moviegen_core.ops.windows import fade_in
 from moviegen_core.pipelines.known_sound import Known
 from moviegen_core.shapes import sound_latent_frames
 
 PIECES = "moviegen_known_sound"
 
-GENERATOR = torch.Generator().manual_seed(0)
 KINDS = {
     "video": ({}, (1, 16, 9, 4, 6), 2),
     "stable audio": ({"type": "audio"}, (2, 64, 9), 2),
@@ -22,7 +22,7 @@ KINDS = {
 
 def latent(kind: str) -> dict:
     extra, shape, _ = KINDS[kind]
-    return {**extra, "samples": torch.randn(shape, generator=GENERATOR)}
+    return {**extra, "samples": torch.randn(shape, generator=torch.Generator().manual_seed(0))}
 
 
 def test_planned_length_comes_with_its_duration_and_latent_frames(nodes):
@@ -48,6 +48,13 @@ def test_overlapping_latents_are_blended_along_time(kind, nodes):
     first, second = ({**given, "samples": given["samples"].narrow(axis, start, 6)} for start in (0, 3))
     [joined] = nodes["MovieGenJoinLatents"].execute(first, second, 3, "cosine").args
     torch.testing.assert_close(joined["samples"], given["samples"])
+
+
+def test_curve_of_the_blend_is_the_one_that_is_asked_for(nodes):
+    dark, bright = ({"samples": torch.full((1, 16, 6, 2, 2), level)} for level in (0.0, 1.0))
+    for curve in ("linear", "cosine"):
+        [joined] = nodes["MovieGenJoinLatents"].execute(dark, bright, 3, curve).args
+        torch.testing.assert_close(joined["samples"][0, 0, 3:6, 0, 0], fade_in(3, curve))
 
 
 def test_tail_longer_than_the_latent_is_the_whole_latent(nodes):
@@ -105,7 +112,7 @@ def test_known_sound_is_joined_along(nodes):
 
 def test_masks_are_cut_and_joined_along(nodes):
     given = latent("video")
-    mask = torch.rand(1, 1, 9, 4, 6, generator=GENERATOR)
+    mask = torch.rand(1, 1, 9, 4, 6, generator=torch.Generator().manual_seed(1))
     tail, rest = nodes["MovieGenTakeLatentTail"].execute({**given, "noise_mask": mask}, 4).args
     [joined] = nodes["MovieGenJoinLatents"].execute(rest, tail, 0).args
     assert torch.equal(joined["noise_mask"], mask)

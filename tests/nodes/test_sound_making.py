@@ -15,6 +15,7 @@ from moviegen_core.media.sound import read_sound
 from moviegen_core.media.timeline import exact_fps
 from moviegen_core.models.sound_match.model import SoundMatchConfig
 from moviegen_core.pipelines.sound import long_sound, sample_sound
+from moviegen_core.pipelines.sound_request import request_caption
 from moviegen_core.pipelines.sound_scoring import MatchScorer
 from moviegen_core.pipelines.watching import watch_video
 from moviegen_host.errors import Cancelled
@@ -62,6 +63,28 @@ def test_words_alone_decide_the_length_in_seconds(parts):
     assert not bool(negative[0][0].any())
 
 
+@pytest.mark.parametrize(
+    ("asked", "said", "against"),
+    [
+        ({"text": "rain", "quality": 3.0}, {"prompt": "rain", "quality": 3.0}, {}),
+        ({"text": "rain", "music": "calm"}, {"prompt": "rain", "music": "calm", "quality": 7.0}, {}),
+        ({"music_likelihood": 0.4}, {"music_likelihood": 0.4, "quality": 7.0}, {}),
+        (
+            {"text": "rain", "negative_text": "wind"},
+            {"prompt": "rain", "quality": 7.0},
+            {"prompt": "wind", "quality": 7.0},
+        ),
+    ],
+    ids=["quality", "music", "likelihood", "negative"],
+)
+def test_what_is_asked_of_a_sound_is_said_in_the_captions(nodes, part, asked, said, against):
+    clip = nodes["MovieGenTextEncoderLoader"].execute("nano (shipped)", "none", "none").args[0]  # knows numbers
+    made = nodes["MovieGenVideoToSound"].execute(clip, seconds=1.0, **asked).args[:2]
+    for conditioning, caption in zip(made, (said, against), strict=True):
+        wanted = part("runtime").host.encode_caption(clip, request_caption(**caption))
+        assert torch.equal(conditioning[0][0], wanted[0][0])
+
+
 def test_sampler_makes_what_the_core_makes(parts, part):
     positive, negative, latent = parts.asked(images=parts.pictures(20), fps=16.0, text="a red ball")
     made = parts.sampled(positive, latent, negative=negative)
@@ -82,14 +105,18 @@ def test_long_form_is_the_cores(method, parts, part):
     assert (made - wanted).abs().max() < 1e-5
 
 
-@pytest.mark.parametrize("temperature", [1.0, 0.5])
-def test_sampler_node_starts_from_as_much_noise_as_asked(parts, part, temperature):
+@pytest.mark.parametrize(
+    "options",
+    [{"temperature": 1.0}, {"temperature": 0.5}, {"temperature": 1.0, "solver": "euler"}],
+    ids=["noise as trained", "less noise", "euler"],
+)
+def test_sampler_node_takes_noise_and_solver_as_asked(parts, part, options):
     positive, _, latent = parts.asked(text="rain", seconds=1.0)
-    given = {"seed": 5, "steps": STEPS, "cfg": 3.0, "temperature": temperature}
+    given = {"seed": 5, "steps": STEPS, "cfg": 3.0, **options}
     made = parts.run("SoundSampler", parts.model, positive, latent, **given)[0]["samples"]
     conditions = part("sound_convert").conditioning(positive[0][0], None, None, 1, 32)
     length = latent["samples"].shape[2]
-    wanted = long_sound(parts.model.network, conditions, length, seed=5, steps=STEPS, temperature=temperature)
+    wanted = long_sound(parts.model.network, conditions, length, seed=5, steps=STEPS, **options)
     assert (made - wanted).abs().max() < 1e-5
 
 

@@ -63,6 +63,14 @@ def test_length_in_seconds_is_used_when_no_clip_is_connected(run):
     assert run("FitAudio", audio(1.0, 44100), seconds=2.5)[0]["waveform"].shape == (1, 1, 110250)
 
 
+def test_fades_take_the_seconds_that_are_asked_for(run):
+    flat = {"waveform": torch.ones(1, 1, 8000), "sample_rate": 8000}
+    faded = run("FitAudio", flat, seconds=1.0, fade_in=0.25, fade_out=0.1)[0]["waveform"][0, 0]
+    assert bool((faded[:2000].diff() > 0).all())
+    assert torch.equal(faded[2000:7200], torch.ones(5200))
+    assert bool((faded[7200:].diff() < 0).all())
+
+
 @pytest.mark.parametrize(
     ("inputs", "words"),
     [
@@ -99,6 +107,18 @@ def test_set_audio_on_frames_in_memory_loses_no_picture_and_fits_the_sound(run):
     mixed = run("SetVideoAudio", video, audio(0.1), "mix", original_gain_db=-20.0)[0].get_components().audio["waveform"]
     assert float(mixed[..., 12000:].abs().max()) == pytest.approx(0.03, abs=1e-3)
     assert run("SetVideoAudio", video, mode="remove")[0].get_components().audio is None
+
+
+@pytest.mark.parametrize("where", ["file", "memory"])
+def test_gains_of_both_sounds_of_a_video_are_those_that_are_asked_for(run, tmp_path, where):
+    own = audio(1.0, hertz=500)
+    memory = VideoFromComponents(VideoComponents(torch.rand(24, 32, 48, 3), Fraction(24), own))
+    video = film(tmp_path / "film.mp4", 24, 24, own) if where == "file" else memory
+    made = run("SetVideoAudio", video, audio(1.0, hertz=2000), "mix", gain_db=-6.02, original_gain_db=-12.04)[0]
+    heard = made.get_components().audio["waveform"][0, 0, 12000:36000]
+    spectrum = torch.fft.rfft(heard).abs() / 12000  # two bins a hertz
+    assert float(spectrum[250]) == pytest.approx(0.075, abs=0.01)
+    assert float(spectrum[1000]) == pytest.approx(0.15, abs=0.01)
 
 
 def test_own_track_without_samples_mixes_as_silence(run):

@@ -7,17 +7,12 @@ from pathlib import Path
 import pytest
 from films import packets_of
 
-from moviegen_core import weights
 from moviegen_core.media.movie import read_movie
 from moviegen_core.media.sound import read_sound
 from moviegen_core.media.timeline import timeline
 from moviegen_host.run import Host
 
 WORKFLOWS = Path(__file__).parents[2] / "workflows"
-NEEDED = ("audio", "audio_codec", "sound_match", "metaclip_vision", "ul2", "video", "tae")
-LACKING = [part for part in NEEDED if f"nano/{part}" not in weights.shipped()]
-
-pytestmark = pytest.mark.skipif(bool(LACKING), reason=f"not shipped yet: {', '.join(LACKING)}")
 
 
 @pytest.fixture(scope="module")

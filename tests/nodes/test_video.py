@@ -73,15 +73,19 @@ def test_size_that_gives_no_whole_tokens_is_refused(nodes):
         nodes["MovieGenEmptyVideoLatent"].execute(50, 48, 8)
 
 
-@pytest.mark.parametrize("temperature", [1.0, 0.6])
-def test_sampler_node_gives_what_the_pipeline_gives(nodes, weights, model, positive, latent, part, temperature):
-    sampled = sample(nodes, model, positive, latent, seed=3, steps=4, cfg=3.0, temperature=temperature)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"temperature": 0.6}, {"schedule": "linear"}, {"solver": "midpoint"}],
+    ids=lambda one: next(iter(one), "usual"),
+)
+def test_sampler_node_gives_what_the_pipeline_gives(nodes, weights, model, positive, latent, part, options):
+    options = {"temperature": 1.0, **options}
+    sampled = sample(nodes, model, positive, latent, seed=3, steps=4, cfg=3.0, **options)
     network = loading.load(weights["video"]).float()
     conditioning = part("convert").unpack(positive[0][0], network.config.context_dims)
     expected = sample_video(
-        network, conditioning, clip_latent(20, 48, 32, batch=2),
-        seed=3, steps=4, guidance_scale=3, temperature=temperature,
-    )  # fmt: skip
+        network, conditioning, clip_latent(20, 48, 32, batch=2), seed=3, steps=4, guidance_scale=3, **options
+    )
     assert torch.equal(sampled["samples"], expected)
     assert sampled["num_frames"] == 20
 

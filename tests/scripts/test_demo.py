@@ -11,7 +11,6 @@ from PIL import Image
 
 from moviegen_core.media.movie import read_movie, write_movie
 from moviegen_core.media.sound import write_sound
-from moviegen_core.pipelines.sound_parts import has_sound
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +47,8 @@ def test_demo_writes_the_same_files_when_it_is_repeated(demo, tmp_path):
     written = {path.name for path in tmp_path.iterdir()}
     film = read_movie(tmp_path / "a_red_ball_bounces.mp4")
     assert film.num_frames == 8
-    if has_sound("nano"):
-        assert written == {"a_red_ball_bounces.mp4", "contact_sheet.png", "sounds.png"}
-        assert abs(film.waveform.shape[1] - 24_000) <= 1024
-    else:
-        assert written == {"a_red_ball_bounces.mp4", "contact_sheet.png"}
+    assert written == {"a_red_ball_bounces.mp4", "contact_sheet.png", "sounds.png"}
+    assert abs(film.waveform.shape[1] - 24_000) <= 1024
 
 
 def test_pictures_of_the_sounds_stand_in_two_columns(demo, tmp_path):

@@ -35,17 +35,16 @@ def lapped_basis(block: int) -> Tensor:
 
 
 @torch.no_grad()
-def linear_start(codec: AudioCodec, waveforms: Tensor, *, free_channels: int = 0) -> None:
+def linear_start(codec: AudioCodec, waveforms: Tensor) -> None:
     """Set a fresh codec to the linear code of sounds [K, 1, N], all of which count alike.
 
-    `free_channels` of the latent are left to the network, which starts silent in the others.
     ConfigError for a codec without a lapped transform.
     """
     config, linear = codec.config, codec.linear
     if linear is None:
         raise ConfigError("this codec works on samples and has no linear start; choose a config with a transform")
     start_transform(linear, config.transform)
-    count = config.latent_channels - config.gains - free_channels
+    count = config.latent_channels - config.gains
     frames = frame_coefficients(codec, waveforms)
     basis, scales = halves(frames, count, config.transform) if config.gains else components(frames, count)
     taps = basis.view(count, -1, config.transform).transpose(1, 2)  # [component, coefficient, block of the frame]

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ...errors import ConfigError, ShapeError
 from ...layers.autoencoder_block import NORM_EPS, PointwiseMLP, ResBlock, SpatialAttention, TemporalAttention, swish
-from ...layers.conv import Conv25D, Downsample, Upsample, as_clip, as_frames, fold, unfold
+from ...layers.conv import Conv25D, Downsample, Upsample, as_clip, as_frames, depth_to_space, space_to_depth
 
 LOG_VARIANCE_LIMITS = (-30.0, 20.0)
 
@@ -147,7 +147,7 @@ class TAE(nn.Module):
                 f"both sides to multiples of {stride}"
             )
         batch = pixels.shape[0]
-        moments = self.encoder(as_frames(fold(pixels.permute(0, 2, 3, 4, 1), self.config.stem_fold)), batch)
+        moments = self.encoder(as_frames(space_to_depth(pixels.permute(0, 2, 3, 4, 1), self.config.stem_fold)), batch)
         if self.project_in is not None:
             moments = self.project_in(moments)
         mean, log_variance = as_clip(moments, batch).permute(0, 4, 1, 2, 3).chunk(2, dim=1)
@@ -182,7 +182,7 @@ class TAE(nn.Module):
         # One latent frame decodes to a still: with nearest neighbour no layer could tell its frames apart, and with
         # subpixel steps it is defined so. One frame says it all.
         still = latent.shape[2] == 1
-        clip = unfold(as_clip(self.decoder(frames, batch, still=still), batch), self.config.stem_fold)
+        clip = depth_to_space(as_clip(self.decoder(frames, batch, still=still), batch), self.config.stem_fold)
         pixels = clip.permute(0, 4, 1, 2, 3)
         return pixels.expand(-1, -1, wanted, -1, -1) if still else pixels[:, :, :wanted]
 

@@ -139,14 +139,16 @@ class TextEncoder(nn.Module):
         return ids, mask
 
     @torch.no_grad()
-    def encode(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
+    def encode(self, prompts: Sequence[str], device: torch.device | str | None = None) -> tuple[Tensor, Tensor]:
         """B texts -> features [B, L, De] (zero where padded) and mask [B, L], L that of the longest text.
+
+        They are worked out on `device`, by default where the weights are.
 
         T5: the encoder's last hidden state. CLIP: the last hidden state after the final norm (which
         layer the paper reads is not stated; this is an assumption).
         """
         ids, mask = self.tokenize(prompts)
-        device = next(self.network.parameters()).device
+        device = next(self.network.parameters()).device if device is None else device
         ids, mask = ids.to(device), mask.to(device)
         features = self.network(input_ids=ids, attention_mask=mask.long()).last_hidden_state
         return features * mask.unsqueeze(-1), mask

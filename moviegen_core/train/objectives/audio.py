@@ -41,7 +41,7 @@ def sound_flow_matching(
     if early_share:
         early = torch.rand(2, size, generator=generator)
         time = torch.where(early[0] < early_share, EARLY * early[1], time)
-    time = time.to(device)
+    drawn, time = time, time.to(device)
     chance = torch.rand(size, generator=generator)
     keep_any = chance >= DROP_ALL
     parts = torch.tensor((DROP_ALL, DROP_TEXT, drop_video, known_alone)).cumsum(0)
@@ -61,7 +61,7 @@ def sound_flow_matching(
     target = path.velocity(latent, noise)
     error = F.mse_loss(predicted.float(), target.float(), reduction="none").mean(dim=2)
     error = (error if weights is None else error * weights.to(error)).mean(dim=1)
-    loss, report = error.mean(), by_time(error.detach(), time)
+    loss, report = error.mean(), by_time(error.detach(), drawn)
     if hint_weight:
         told = sound_answer_loss(model.answers, batch)  # type: ignore[arg-type]
         report |= {"flow": loss.detach(), **{name: value.detach() for name, value in told.items()}}

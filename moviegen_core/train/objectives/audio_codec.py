@@ -39,8 +39,10 @@ class AudioCodecLoss:
         """Loss and its parts; also "sdr", the mean signal to error ratio in decibels."""
         target = batch["waveform"]
         posterior = module.posterior(target)  # type: ignore[operator]
-        rebuilt = module.decode_raw(posterior.sample(generator), target.shape[2])  # type: ignore[operator]
-        convergence, logarithmic, mel = spectral_distances(rebuilt, target, self.windows)
+        # Spectra know no half precision on a GPU: autocast gives bfloat16 waveforms there.
+        rebuilt = module.decode_raw(posterior.sample(generator), target.shape[2]).float()  # type: ignore[operator]
+        with torch.autocast(target.device.type, enabled=False):
+            convergence, logarithmic, mel = spectral_distances(rebuilt, target, self.windows)
         loudness = target.square().mean(dim=(1, 2)).sqrt() + QUIET
         error = (rebuilt - target).square().mean(dim=(1, 2)).sqrt() / loudness
         parts = {

@@ -21,6 +21,7 @@ from ...models.text.model import t5_config
 from ..vocabulary import SENTINELS
 
 IGNORED = -100  # a target that costs nothing
+END = 1  # token at the end of every text
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,12 @@ UL2_DENOISERS = (
 BYT5_DENOISERS = (Denoiser(0.3, 0.15, 3), Denoiser(0.1, 0.5, None), Denoiser(0.6, 0.0, 1))
 
 
-def denoising_model(config: TextConfig, decoder_layers: int = 1) -> nn.Module:
+def denoising_model(config: TextConfig) -> nn.Module:
     """T5 encoder of `config` with a small decoder, for training only."""
     from transformers import T5ForConditionalGeneration
 
     return T5ForConditionalGeneration(
-        t5_config(config, num_decoder_layers=decoder_layers, dropout_rate=0.0, decoder_start_token_id=0)
+        t5_config(config, num_decoder_layers=1, dropout_rate=0.0, decoder_start_token_id=0)
     )
 
 
@@ -93,7 +94,6 @@ def denoising_loss(
     generator: torch.Generator,
     *,
     denoisers: Sequence[Denoiser] = UL2_DENOISERS,
-    end_id: int = 1,
 ) -> dict[str, Tensor]:
     """batch: "ids" [B, L] padded, with end tokens, and "mask" [B, L] -> cross-entropy and token accuracy."""
     shares = torch.tensor([denoiser.share for denoiser in denoisers])
@@ -105,10 +105,10 @@ def denoising_loss(
         for row, length, index in zip(batch["ids"].tolist(), lengths, chosen, strict=True)
     ]
     device = batch["ids"].device
-    inputs = _padded([[*damaged, end_id] for damaged, _ in pairs], 0, device)
-    targets = _padded([[*answer, end_id] for _, answer in pairs], IGNORED, device)
+    inputs = _padded([[*damaged, END] for damaged, _ in pairs], 0, device)
+    targets = _padded([[*answer, END] for _, answer in pairs], IGNORED, device)
     # An end token is in every text, so what follows it is padding.
-    visible = (inputs == end_id).long()
+    visible = (inputs == END).long()
     mask = (visible.cumsum(1) - visible) == 0
     told = targets != IGNORED
     heard = functional.pad(targets.masked_fill(~told, 0), (1, -1))  # 0 starts the decoder

@@ -102,7 +102,7 @@ class SoundAdversary:
         found = self.discriminator(made)
         self.discriminator.requires_grad_(True)
         fooling = torch.stack([(1.0 - maps[-1]).square().mean() for maps in found]).mean()
-        matching = feature_distance(found, wanted)
+        matching = feature_matching(found, wanted)
         told = {"discriminator": learning.detach(), "fooling": fooling.detach(), "matching": matching.detach()}
         return self.weight * fooling + self.feature_weight * matching, told
 
@@ -122,7 +122,7 @@ def least_squares(real: list[list[Tensor]], made: list[list[Tensor]]) -> Tensor:
     return torch.stack([(1.0 - a[-1]).square().mean() + b[-1].square().mean() for a, b in pairs]).mean()
 
 
-def feature_distance(made: list[list[Tensor]], real: list[list[Tensor]]) -> Tensor:
+def feature_matching(made: list[list[Tensor]], real: list[list[Tensor]]) -> Tensor:
     """L1 between the feature maps of made and real sounds, without the scores."""
     pairs = zip(made, real, strict=True)
     return torch.stack([F.l1_loss(a, b) for maps, others in pairs for a, b in zip(maps[:-1], others[:-1])]).mean()  # noqa: B905

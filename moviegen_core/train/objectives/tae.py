@@ -40,7 +40,6 @@ class TAELoss:
     perceptual_weight: float = PERCEPTUAL_WEIGHT
     kl_weight: float = KL_WEIGHT
     outlier_weight: float = OUTLIER_WEIGHT
-    outlier_radius: float = OUTLIER_RADIUS
     # Deviation of noise that the decoder learns to see through, up to this much of the latents' own, another share for
     # each clip (assumption, after RAE, arXiv 2510.11690): a generator's latents are never quite right.
     latent_noise: float = 0.0
@@ -63,7 +62,7 @@ class TAELoss:
         parts = {
             "absolute": F.l1_loss(frames, target),
             "kl": posterior.kl(),
-            "outlier": outlier_penalty(posterior.mean, self.outlier_radius),
+            "outlier": outlier_penalty(posterior.mean),
         }
         loss = parts["absolute"] + self.kl_weight * parts["kl"] + self.outlier_weight * parts["outlier"]
         if self.anchor is not None:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...errors import ConfigError
@@ -52,27 +51,18 @@ def flow_matching(
     "context_mask.NAME" [B, L]. Returns "loss" and detached "loss_0" ... "loss_3": the mean within each quarter of
     time, absent where no sample fell into it. Noise and times come from `generator` (CPU), so a run can be resumed.
     """
-    latent = batch["latent"]
+    latent, shown = batch["latent"], batch.get("shown")
     size, device = latent.shape[0], latent.device
     noise = torch.randn(latent.shape, generator=generator, dtype=torch.float32).to(device, latent.dtype)
-    shown = batch.get("shown")
-    time = times.logit_normal(size, mean=time_mean if shown is None else 0.0, generator=generator).to(device)
+    drawn = times.logit_normal(size, mean=time_mean if shown is None else 0.0, generator=generator)
     if shown is not None:
-        time = WINDOW_OPEN + (1.0 - WINDOW_OPEN) * time
-    keep = (torch.rand(size, generator=generator) >= DROP_CONDITION).to(device)
-    context = {key[len(CONTEXT_KEY) :]: value for key, value in batch.items() if key.startswith(CONTEXT_KEY)}
-    masks = {key[len(MASK_KEY) :]: value for key, value in batch.items() if key.startswith(MASK_KEY)}
-    if set(context) != set(masks):
-        raise ConfigError(
-            f"the batch has features of {sorted(context)} and masks of {sorted(masks)}; give both for each encoder"
-        )
-    # A sample without valid tokens reads the learned null token: that is the null condition.
-    masks = {name: mask.bool() & keep[:, None] for name, mask in masks.items()}
-    prepared = model.prepare(context, masks, size)  # type: ignore[operator]
+        drawn = WINDOW_OPEN + (1.0 - WINDOW_OPEN) * drawn
+    time = drawn.to(device)
+    prepared = model.prepare(*_conditions(batch, generator), size)  # type: ignore[operator]
     with nullcontext() if shown is None else model.showing(shown):  # type: ignore[operator]
         predicted = model(path.interpolate(latent, noise, time), time, prepared)
-    target = path.velocity(latent, noise)
-    error = F.mse_loss(predicted.float(), target.float(), reduction="none")
+    wrong = predicted.float() - path.velocity(latent, noise).float()
+    error = wrong.square()
     weights = error.new_ones(error[:, 0].shape)
     within = None if shown is None else shown_cells(shown, latent.shape[2:])
     if subject_weight != 1.0 or shown is not None:
@@ -82,20 +72,36 @@ def flow_matching(
     if channel_weight is not None:
         error = error * channel_weight.to(error)
     error = error.mean(dim=1)
-    loss, report = error.mean(), by_time(error.detach(), time)
+    loss, report = error.mean(), by_time(error.detach(), drawn)
     if hint_weight:
         told = answer_loss(model.answers, batch["cells"], batch["move"], batch["camera"], shown)  # type: ignore[arg-type]
         report |= {"flow": loss.detach(), "hints": told["hints"].detach(), "things": told["things"]}
         loss = loss + hint_weight * told["hints"]
     if critic is not None:
-        # A wrong velocity puts the clean latent wrong by as much as there is still to go.
-        wrong = path.over_batch(1.0 - time, latent) * (predicted - target).float()
-        if within is not None:
-            wrong = wrong * within[:, None]
-        unlike = (place_told(time) * critic.distance(latent + wrong, latent, weights)).mean()
+        unlike = _unlike(critic, latent, wrong if within is None else wrong * within[:, None], time, weights)
         report |= {"unlike": unlike.detach()}
         loss = loss + critic_weight * unlike
     return {"loss": loss, **report}
+
+
+def _conditions(batch: dict[str, Tensor], generator: torch.Generator) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Features and masks by encoder; samples that drop their condition have no valid token: the null condition."""
+    context = {key[len(CONTEXT_KEY) :]: value for key, value in batch.items() if key.startswith(CONTEXT_KEY)}
+    masks = {key[len(MASK_KEY) :]: value for key, value in batch.items() if key.startswith(MASK_KEY)}
+    if set(context) != set(masks):
+        raise ConfigError(
+            f"the batch has features of {sorted(context)} and masks of {sorted(masks)}; give both for each encoder"
+        )
+    latent = batch["latent"]
+    keep = (torch.rand(latent.shape[0], generator=generator) >= DROP_CONDITION).to(latent.device)
+    return context, {name: mask.bool() & keep[:, None] for name, mask in masks.items()}
+
+
+def _unlike(critic: LatentCritic, latent: Tensor, wrong: Tensor, time: Tensor, weights: Tensor) -> Tensor:
+    """How far the critic finds the clean latent that a velocity, `wrong` by so much, predicts unlike the true one."""
+    # A wrong velocity puts the clean latent wrong by as much as there is still to go.
+    moved = latent + path.over_batch(1.0 - time, latent) * wrong
+    return (place_told(time) * critic.distance(moved, latent, weights)).mean()
 
 
 def place_told(time: Tensor) -> Tensor:
@@ -125,6 +131,9 @@ def shown_cells(shown: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def by_time(error: Tensor, time: Tensor) -> dict[str, Tensor]:
-    """Errors [B] at times [B] -> "loss_0" ... "loss_3": the mean within each quarter of time that was met."""
+    """Errors [B] at times [B] -> "loss_0" ... "loss_3": the mean within each quarter of time that was met.
+
+    Times on the CPU keep a GPU from waiting.
+    """
     bins = (time * TIME_BINS).long().clamp_(max=TIME_BINS - 1)
     return {f"loss_{index}": error[bins == index].mean() for index in range(TIME_BINS) if bool((bins == index).any())}

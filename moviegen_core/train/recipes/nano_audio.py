@@ -120,7 +120,7 @@ class AudioRecipe(SingleStage):
 def run(recipe: AudioRecipe, workspace: Workspace) -> None:
     """Fill the caches, train, ship as nano/audio."""
     catalog.get("audio_dit").preset(recipe.preset)  # an unknown one is told before the caches are filled
-    workspace.needs(CODEC, MATCH, VISION, TEXT_ENCODER, start=recipe.start)
+    workspace.needs(CODEC, MATCH, VISION, TEXT_ENCODER, start=recipe.start, network="audio_dit")
     parts = [heard(recipe, workspace, kind) for kind in kinds(recipe.turns[:2])]
     texts, frames = parts[0].texts, parts[0].frames
     assert frames is not None

@@ -71,7 +71,7 @@ class JudgeRecipe(SingleStage):
 
 def run(recipe: JudgeRecipe, workspace: Workspace) -> None:
     """Train and ship as nano/judge."""
-    workspace.needs(*(["nano/tae"] if recipe.coded_share else []), start=recipe.start)
+    workspace.needs(*(["nano/tae"] if recipe.coded_share else []), start=recipe.start, network="judge")
     clips = workspace.clips(recipe.clips)
     config = JudgeConfig(classes=CLASSES, detail=recipe.detail)
     torch.manual_seed(recipe.seed)

@@ -93,7 +93,7 @@ class SoundMatchRecipe(SingleStage):
 
 def run(recipe: SoundMatchRecipe, workspace: Workspace) -> None:
     """Train and ship as nano/sound_match."""
-    workspace.needs(TEXT_ENCODER, start=recipe.start)
+    workspace.needs(TEXT_ENCODER, start=recipe.start, network="sound_match")
     torch.manual_seed(recipe.seed)
     match = catalog.build("sound_match", recipe.preset, device="cpu")
     assert isinstance(match, SoundMatch)

@@ -104,7 +104,7 @@ STAGES = ("joint", "finish", "decoder")
 def run(recipe: TAERecipe, workspace: Workspace) -> None:
     """Draw the clips, train every stage, measure the latents, export as nano/tae."""
     config = catalog.get("tae").preset(recipe.preset)
-    workspace.needs(start=recipe.start)
+    workspace.needs(start=recipe.start, network="tae")
     clips = workspace.clips(recipe.clips)
     torch.manual_seed(recipe.seed)
     tae = TAE(config)

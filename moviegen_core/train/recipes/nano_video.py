@@ -206,7 +206,7 @@ def run(recipe: VideoRecipe, workspace: Workspace) -> None:
             "but their average is what is shipped; give it time or steps, neither 0, and snapshots above 0 up to 1"
         )
     catalog.get("video_dit").preset(recipe.preset)  # an unknown one is told before the clips are drawn
-    workspace.needs("nano/tae", *(f"nano/{name}" for name in ROLES), start=recipe.start)
+    workspace.needs("nano/tae", *(f"nano/{name}" for name in ROLES), start=recipe.start, network="video_dit")
     data = Data(recipe, workspace)
     folder = workspace.training("nano-video")
     critic = taught_critic(recipe, data, folder / CRITIC) if recipe.critic_weight and recipe.hints else None

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 from films import packets_of, write_stamps
+from PIL import Image
 
 from moviegen_core.cli import main
 from moviegen_core.media.movie import read_movie, write_movie
@@ -109,6 +110,28 @@ def test_words_make_a_sound_and_its_picture(run, tmp_path, capsys):
     assert run(*arguments) == 0
     assert capsys.readouterr().out.split() == [str(sound), str(picture)]
     assert read_sound(sound)[0].shape == (2, 24_000)
+    with Image.open(picture) as drawn:
+        assert len(drawn.convert("L").getcolors()) > 10
+
+
+def test_options_of_the_sampling_reach_the_sound_and_are_told_in_its_film(run, files, tmp_path):
+    told = {"steps": 3, "guidance": 2.5, "picture-guidance": 4.0, "temperature": 0.5, "candidates": 2, "window": 3.0}
+    told |= {"context": 1.0, "seed": 7, "negative": "wind", "music": "calm"}
+    options = [part for name, value in told.items() for part in (f"--{name}", value)]
+    assert run(files / "one.mp4", "-o", tmp_path / "out.mkv", "--prompt", "rain", *options) == 0
+    facts = {key.lower(): value for key, value in read_movie(tmp_path / "out.mkv").metadata.items()}["moviegen_sound"]
+    wanted = {"sound_prompt": "rain", "guidance_scale": 2.5, "picture_guidance": 4.0}
+    wanted |= {"window_seconds": 3.0, "context_seconds": 1.0}
+    wanted |= {name: told[name] for name in ("steps", "temperature", "candidates", "seed", "negative", "music")}
+    assert wanted.items() <= facts.items()
+
+
+@pytest.mark.parametrize("option", [("--quality", 3), ("--negative", "wind"), ("--method", "multidiffusion")])
+def test_option_changes_the_sound(run, tmp_path, option):
+    asked = ("--seconds", 1.0, "--window", 0.6, "--context", 0.2, "--prompt", "rain", "-o")
+    assert run(*asked, tmp_path / "plain.wav") == run(*asked, tmp_path / "other.wav", *option) == 0
+    plain, other = (read_sound(tmp_path / f"{name}.wav")[0] for name in ("plain", "other"))
+    assert not torch.allclose(plain, other, atol=1e-3)
 
 
 def test_known_sound_is_continued_led_up_to_and_mended(run, files, tmp_path):
@@ -182,7 +205,8 @@ def test_known_sound_of_any_kind_is_understood(run, files, tmp_path, name, chann
         (["--seconds", "1", "--window", "2", "--context", "2"], "shorter than the window"),
         (["{files}/silent.mp4", "--window", "inf"], "shorter than the window"),
         (["{files}/silent.mp4", "--mix", "--gain", "nan"], "a gain of nan dB was given"),
-        (["--seconds", "1", "--candidates", "0"], "at least 1"),
+        (["--seconds", "1", "--candidates", "0"], "use 1 to 64"),
+        (["--seconds", "1", "--candidates", "100000000"], "use 1 to 64"),
         (["--seconds", "1", "--gain", "3"], "leave out --mix and --gain"),
         (["{files}/silent.mp4", "--mix", "-o", "{out}/out.wav"], "leave out --mix and --gain"),
         (["{files}/silent.mp4", "--original-gain", "3"], "only --mix keeps"),

@@ -1,4 +1,5 @@
 import logging
+import time
 
 import pytest
 import torch
@@ -60,9 +61,11 @@ def test_quoted_strings_are_found_and_apostrophes_are_not(prompt, found):
     assert quoted_strings(prompt) == found
 
 
-def test_ten_thousand_quotation_marks_are_read_quickly():
-    assert quoted_strings("'a " * 5000) == []
-    assert quoted_strings("“" * 10_000) == []
+def test_a_hundred_thousand_quotation_marks_are_read_quickly():
+    begun = time.process_time()
+    assert quoted_strings("'a " * 50_000) == []
+    assert quoted_strings("“" * 100_000) == []
+    assert time.process_time() - begun < 2
 
 
 def test_the_paper_names_sixteen_camera_motions_and_six_shots():

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from moviegen_core.conditioning.types import Conditioning, concatenate
+from moviegen_core.conditioning.types import Conditioning
 from moviegen_core.errors import ShapeError
 
 
@@ -24,17 +24,6 @@ def test_moving_changes_the_dtype_of_tokens_but_not_of_masks():
     moved = conditioning(1, 2).to("cpu", torch.float64)
     assert moved.context["ul2"].dtype == torch.float64
     assert moved.context_mask["ul2"].dtype == torch.bool
-
-
-def test_concatenation_pads_short_contexts_and_absent_encoders_with_masked_zeros():
-    short, long = conditioning(1, 2), conditioning(2, 5, ("ul2", "byt5"))
-    joined = concatenate([short, long, Conditioning.empty(1)])
-    assert joined.batch == 4
-    assert joined.context["ul2"].shape == (4, 5, 4)
-    assert joined.context_mask["ul2"].sum(1).tolist() == [2, 5, 5, 0]
-    assert joined.context_mask["byt5"].sum(1).tolist() == [0, 5, 5, 0]
-    torch.testing.assert_close(joined.context["ul2"][0, :2], short.context["ul2"][0])
-    assert joined.context["ul2"][0, 2:].abs().sum() == 0
 
 
 def test_one_sample_repeats_and_several_do_not():

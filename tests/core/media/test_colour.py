@@ -4,21 +4,22 @@ import torch
 from moviegen_core.errors import ConfigError, ShapeError
 from moviegen_core.media.colour import METHODS, anchor_colour, colour_statistics
 
-GENERATOR = torch.Generator().manual_seed(3)
-REFERENCE = 0.5 + 0.12 * torch.randn(2, 24, 20, 3, generator=GENERATOR).clamp(-2.5, 2.5)
+
+def noise(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).clamp(-2.5, 2.5)
+
+
+REFERENCE = 0.5 + 0.12 * noise(2, 24, 20, 3, seed=3)
 
 
 def drifting(frames: int = 40) -> torch.Tensor:
     """The reference's colours, slowly turning warm and losing contrast."""
     time = torch.linspace(0, 1, frames).view(-1, 1, 1, 1)
-    noise = 0.12 * torch.randn(frames, 24, 20, 3, generator=GENERATOR).clamp(-2.5, 2.5)
-    return 0.5 + noise * (1 - 0.4 * time) + time * torch.tensor([0.12, 0.02, -0.1])
+    return 0.5 + 0.12 * noise(frames, 24, 20, 3) * (1 - 0.4 * time) + time * torch.tensor([0.12, 0.02, -0.1])
 
 
 def test_one_map_gives_the_clip_the_references_mean_and_covariance():
-    clip = 0.6 + 0.1 * torch.randn(5, 24, 20, 3, generator=GENERATOR) @ torch.tensor(
-        [[1.0, 0.4, 0.0], [0.0, 0.8, 0.3], [0.0, 0.0, 0.5]]
-    )
+    clip = 0.6 + 0.1 * noise(5, 24, 20, 3) @ torch.tensor([[1.0, 0.4, 0.0], [0.0, 0.8, 0.3], [0.0, 0.0, 0.5]])
     moved = colour_statistics(anchor_colour(clip, REFERENCE, smoothing=0)).pooled()
     wanted = colour_statistics(REFERENCE).pooled()
     torch.testing.assert_close(moved.mean, wanted.mean, atol=2e-3, rtol=0)
@@ -26,7 +27,7 @@ def test_one_map_gives_the_clip_the_references_mean_and_covariance():
 
 
 def test_mean_std_gives_each_channel_the_references_contrast():
-    clip = 0.5 + 0.05 * torch.randn(4, 24, 20, 3, generator=GENERATOR).clamp(-2.5, 2.5)
+    clip = 0.5 + 0.05 * noise(4, 24, 20, 3)
     moved, wanted = (
         colour_statistics(one).pooled().covariance.diagonal(dim1=1, dim2=2)
         for one in (anchor_colour(clip, REFERENCE, smoothing=0, method="mean_std"), REFERENCE)
@@ -61,7 +62,7 @@ def test_a_clip_with_the_references_colours_is_left_alone():
 
 
 def test_no_strength_changes_nothing_and_alpha_never_changes():
-    clip = torch.rand(9, 6, 5, 4, generator=GENERATOR)
+    clip = torch.rand(9, 6, 5, 4, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(anchor_colour(clip, REFERENCE, strength=0.0), clip, atol=1e-6, rtol=0)
     moved = anchor_colour(clip, REFERENCE)
     assert torch.equal(moved[..., 3], clip[..., 3])
@@ -69,7 +70,7 @@ def test_no_strength_changes_nothing_and_alpha_never_changes():
 
 
 def test_flat_pictures_keep_their_quiet():
-    flat = torch.full((3, 8, 8, 3), 0.2) + 1e-4 * torch.randn(3, 8, 8, 3, generator=GENERATOR)
+    flat = torch.full((3, 8, 8, 3), 0.2) + 1e-4 * noise(3, 8, 8, 3)
     assert anchor_colour(flat, REFERENCE).std() < 0.01
 
 

@@ -146,6 +146,13 @@ def test_impossible_mixtures_are_refused():
         mix([Track(waveform=torch.ones(1, 4), sample_rate=48000, pan=2.0)])
 
 
+def test_sound_that_the_memory_does_not_hold_is_refused_before_it_is_begun():
+    with pytest.raises(MediaError, match="GiB are free; ask for a shorter one"):
+        fit(torch.ones(6, 5), 10**14)
+    with pytest.raises(MediaError, match="an earlier start of what is mixed in"):
+        mix([Track(waveform=torch.ones(1, 5), sample_rate=48000, start_seconds=1e9)])
+
+
 @pytest.mark.parametrize("rate", [8000, 48000])
 def test_widened_sound_folds_back_to_the_mono_sound(rate):
     sound = noise(2 * rate)

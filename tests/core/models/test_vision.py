@@ -29,7 +29,7 @@ def test_our_own_file_holds_tower_and_projections(tower, tmp_path):
     path = save_vision_tower(tmp_path / "tower.safetensors", NANO, tower, projections, dtype=torch.float32)
     loaded, found = load_vision_tower(path)
     torch.testing.assert_close(features(loaded), features(tower))
-    torch.testing.assert_close(found, projections)
+    torch.testing.assert_close(found, projections, rtol=0, atol=0)
     with pytest.raises(CheckpointError, match=r"use models\.vision\.checkpoint"):
         loading.load(path)
 

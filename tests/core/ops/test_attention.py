@@ -88,35 +88,11 @@ def test_math_keeps_the_dtype_of_the_query():
     assert attention.math(*qkv(dtype=torch.bfloat16)).dtype == torch.bfloat16
 
 
-def rows(q, k, v):
-    """Attention as kernels promise it, on rows [N, H, K]; without a key there is no promise."""
-    moved = [part.transpose(0, 1) for part in (q, k, v)]
-    return explicit(*moved).transpose(0, 1) if len(k) else torch.full_like(q, float("nan"))
-
-
 def flash_attn_func(q, k, v, dropout_p=0.0, softmax_scale=None, causal=False, window_size=(-1, -1)):
     """flash_attn on [B, N, H, K]."""
     assert (dropout_p, softmax_scale, causal, window_size) == (0.0, None, False, (-1, -1))
     assert all(part.stride(-1) == 1 for part in (q, k, v))
-    return torch.stack([rows(*parts) for parts in zip(q, k, v, strict=True)])
-
-
-def flash_attn_varlen_func(
-    q, k, v, cu_seqlens_q, cu_seqlens_k, max_seqlen_q, max_seqlen_k, dropout_p=0.0, softmax_scale=None, causal=False
-):
-    """flash_attn on sequences laid end to end, q [Nq, H, K] and k, v [Nk, H, K], which begin at cu_seqlens."""
-    assert (dropout_p, softmax_scale, causal) == (0.0, None, False)
-    assert all(part.ndim == 3 and part.stride(-1) == 1 for part in (q, k, v))
-    assert len(k) == len(v)
-    for starts, longest, total in ((cu_seqlens_q, max_seqlen_q, len(q)), (cu_seqlens_k, max_seqlen_k, len(k))):
-        assert starts.dtype == torch.int32
-        assert starts.is_contiguous()
-        assert (starts[0], starts[-1]) == (0, total)
-        assert type(longest) is int
-        assert longest == starts.diff().max()
-    lengths = [starts.diff().tolist() for starts in (cu_seqlens_q, cu_seqlens_k, cu_seqlens_k)]
-    pieces = [part.split(each) for part, each in zip((q, k, v), lengths, strict=True)]
-    return torch.cat([rows(*sequence) for sequence in zip(*pieces, strict=True)])
+    return explicit(*(part.transpose(1, 2) for part in (q, k, v))).transpose(1, 2)
 
 
 def memory_efficient_attention(query, key, value, attn_bias=None, p=0.0, scale=None):
@@ -136,8 +112,7 @@ def memory_efficient_attention(query, key, value, attn_bias=None, p=0.0, scale=N
 @pytest.fixture
 def stand_ins(monkeypatch):
     """The packages' own signatures and promises, without their GPU."""
-    flash = SimpleNamespace(flash_attn_func=flash_attn_func, flash_attn_varlen_func=flash_attn_varlen_func)
-    monkeypatch.setitem(sys.modules, "flash_attn", flash)
+    monkeypatch.setitem(sys.modules, "flash_attn", SimpleNamespace(flash_attn_func=flash_attn_func))
     xformers = SimpleNamespace(memory_efficient_attention=memory_efficient_attention)
     monkeypatch.setitem(sys.modules, "xformers.ops", xformers)
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+from contextlib import contextmanager
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -42,16 +45,50 @@ def test_prompt_becomes_a_file_with_the_asked_size_rate_and_facts(pipeline, tmp_
     assert movie.pixels().shape == (3, 9, 32, 48)
 
 
+def test_numbers_of_numpy_and_fractions_make_the_film_of_plain_ones(pipeline, tmp_path):
+    plain = pipeline("a ball", seed=5, fps=24000 / 1001, temperature=0.5, **SMALL)
+    kinds = {"seed": np.int64(5), "fps": Fraction(24000, 1001), "temperature": np.float32(0.5)}
+    film = pipeline("a ball", **kinds, **SMALL)
+    assert torch.equal(film.latent, plain.latent)
+    assert read_movie(film.save(tmp_path / "film.mp4")).metadata["moviegen"]["seed"] == 5
+
+
 def test_one_seed_gives_one_film(pipeline):
     first, again, other = (pipeline("a ball", seed=seed, **SMALL).latent for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.allclose(first, other)
 
 
-def test_prompt_negative_and_shown_text_each_change_the_film(pipeline):
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"negative": "red"},
+        {"show_text": "HI"},
+        {"fps": 24},
+        {"schedule": "linear"},
+        {"emulated_steps": 4},
+        {"solver": "midpoint"},
+        {"temperature": 0.5},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_setting_changes_the_film(pipeline, change):
+    plain = pipeline("a ball", **SMALL, temperature=1.0).latent
+    assert not torch.allclose(plain, pipeline("a ball", **{**SMALL, "temperature": 1.0, **change}).latent, atol=1e-3)
+
+
+def test_camera_motion_is_put_before_the_prompt(pipeline):
+    plain, moved, said = (
+        pipeline(prompt, **SMALL, camera=camera)
+        for prompt, camera in (("a ball", None), ("a ball", "zoom in"), ("Zoom in. a ball", None))
+    )
+    assert torch.equal(moved.latent, said.latent)
+    assert not torch.equal(moved.latent, plain.latent)
+    assert moved.facts["prompt"] == "Zoom in. a ball"
+
+
+def test_prompt_changes_the_film(pipeline):
     plain = pipeline("a ball", **SMALL).latent
-    for change in ({"negative": "red"}, {"show_text": "HI"}, {"fps": 24}):
-        assert not torch.equal(plain, pipeline("a ball", **SMALL, **change).latent)
     assert not torch.equal(plain, pipeline("blue bounces", **SMALL).latent)
 
 
@@ -112,6 +149,12 @@ def test_film_larger_than_what_the_checkpoint_learned_from_is_told_in_the_log(pi
         ({"guidance_scale": float("inf")}, ConfigError, "the paper uses 7.5"),
         ({"temperature": -0.1}, ConfigError, "1 is the noise as trained"),
         ({"temperature": float("nan")}, ConfigError, "must lie from 0 to 2"),
+        ({"temperature": "hot"}, ConfigError, "temperature is 'hot'; give a number"),
+        ({"guidance_scale": "7"}, ConfigError, "guidance_scale is '7'; give a number"),
+        ({"fps": None}, ConfigError, "fps is None; give a number"),
+        ({"audio_length": "1"}, ConfigError, "seconds is '1'; give a number"),
+        ({"negative": None, "camera": "pan left"}, ConfigError, "a prompt must be one string"),
+        ({"camera": 5}, ConfigError, "no known camera motion"),
         ({"schedule": "cubic"}, ConfigError, "use one of"),
         ({"solver": "heun"}, ConfigError, "use one of"),
     ],
@@ -122,8 +165,9 @@ def test_impossible_setting_is_refused_before_the_work(pipeline, change, error, 
 
 
 def test_list_of_prompts_is_refused(pipeline):
-    with pytest.raises(ConfigError, match="once for each prompt"):
-        pipeline(["a ball", "a fish"], **SMALL)
+    for more in ({}, {"camera": "pan left"}):
+        with pytest.raises(ConfigError, match="once for each prompt"):
+            pipeline(["a ball", "a fish"], **SMALL, **more)
 
 
 def test_raising_from_on_step_cancels(pipeline):
@@ -147,6 +191,13 @@ def test_interrupt_while_writing_leaves_no_file(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         film.save(tmp_path / "film.mp4")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_saved_film_takes_the_place_of_a_file_of_its_name(tmp_path):
+    (tmp_path / "film.mp4").write_bytes(b"an older one")
+    film = Film(torch.zeros(1, 16, 1, 2, 2), 8, 16, lambda latent, count: iter([torch.zeros(1, 3, count, 16, 16)]))
+    assert read_movie(film.save(tmp_path / "film.mp4")).num_frames == 8
+    assert [path.name for path in tmp_path.iterdir()] == ["film.mp4"]
 
 
 def test_film_is_decoded_in_windows(pipeline):
@@ -173,6 +224,25 @@ def test_contact_sheet_shows_frames_from_first_to_last(num_frames, cells):
 def test_networks_that_visit_give_the_same_film(folder, pipeline):
     guest = MovieGenPipeline.from_pretrained(folder, device="cpu", dtype="fp32", residency=visit)
     assert torch.equal(guest("a ball", **SMALL).latent, pipeline("a ball", **SMALL).latent)
+
+
+def test_each_network_is_on_the_device_for_its_own_work_alone(folder):
+    came, there, sampling = [], [], []
+
+    @contextmanager
+    def noted(network, device):
+        assert device == torch.device("cpu")
+        came.append(network)
+        there.append(network)
+        yield network
+        there.remove(network)
+
+    guest = MovieGenPipeline.from_pretrained(folder, device="cpu", dtype="fp32", residency=noted)
+    film = guest("a ball", **SMALL, on_step=lambda *_: sampling.append(list(there)))
+    assert came == [guest.encoders.ul2, guest.encoders.byt5, guest.video]
+    assert sampling == [[guest.video]] * 2
+    assert [list(there) for _ in film.windows()] == [[guest.tae]]
+    assert there == []
 
 
 def test_reconstruction_has_the_shape_of_the_clip(pipeline):
@@ -235,6 +305,8 @@ def test_lora_is_taken_away_from_rounded_weights_without_a_trace(folder, tmp_pat
     tensors = {f"{layer}.lora_A.weight": torch.rand(1, 32), f"{layer}.lora_B.weight": torch.rand(48, 1)}
     path = loading.write_tensors(tensors, tmp_path / "lora.safetensors")
     assert not torch.equal(pipeline.add_lora(path, 0.3).video.blocks[0].mlp.up.weight, before)
+    film = pipeline("a ball", num_frames=8, height=32, width=32, steps=1, show_text="HI")
+    assert (film.facts["loras"], film.facts["show_text"]) == ({"lora.safetensors": 0.3}, "HI")
     pipeline.add_lora(path, -0.3)
     assert torch.equal(weight, before)
 
@@ -279,9 +351,13 @@ def test_sound_follows_its_own_words_music_and_seed(sounding):
     assert torch.equal(first, again)
     for prompt, more in (("wind", {"seed": 1}), ("rain", {"seed": 2}), ("rain", {"seed": 1, "music": "calm"})):
         assert not torch.equal(first, sounding.add_sound(film, prompt, **more).sound.waveform)
-    told = sounding("a ball", **SMALL, audio_length=9 / 16, sound_prompt="rain", sound_options={"seed": 1})
-    assert torch.equal(told.latent, film.latent)
-    assert torch.equal(told.sound.waveform, first)
+    calm = sounding.add_sound(film, "rain", seed=1, music="calm").sound.waveform
+    for music, wanted in (("", first), ("calm", calm)):
+        told = sounding(
+            "a ball", **SMALL, audio_length=9 / 16, sound_prompt="rain", music=music, sound_options={"seed": 1}
+        )
+        assert torch.equal(told.latent, film.latent)
+        assert torch.equal(told.sound.waveform, wanted)
 
 
 def test_sound_without_weights_or_length_is_refused_before_the_work(pipeline, sounding):

@@ -250,7 +250,7 @@ def test_windows_of_known_sound_alone_are_not_made(model):
     assert set(heard.lengths) == {25}
 
 
-def test_beams_find_a_sound_at_least_as_good_as_the_first_one(model):
+def test_beams_find_a_better_sound_than_the_first_one(model):
     settings = {"window_seconds": 1, "context_seconds": 0.4, "seed": 2, **FAST}
     seen = []
     found = long_sound(
@@ -262,7 +262,7 @@ def test_beams_find_a_sound_at_least_as_good_as_the_first_one(model):
     def total(latent):
         return sum(float(loudest(latent[:, :, start : start + 25], None)) for start in (0, 15, 30))
 
-    assert total(found) >= total(plain) - 1e-4
+    assert total(found) > total(plain) + 1e-2
 
 
 def test_beams_are_judged_by_the_sum_of_all_their_windows():

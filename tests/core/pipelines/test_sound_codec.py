@@ -2,9 +2,10 @@ import pytest
 import torch
 
 from moviegen_core.errors import ShapeError
-from moviegen_core.models import catalog
+from moviegen_core.models import catalog, loading
 from moviegen_core.models.audio_codec.model import AudioCodecConfig
 from moviegen_core.pipelines.sound_codec import decode_pieces, decode_sound, encode_sound, from_mid_side, to_mid_side
+from moviegen_core.pipelines.sound_parts import load_codec
 
 LAPPED = AudioCodecConfig(
     encoder_dim=8, encoder_rates=(4,), latent_dim=12, latent_channels=8, decoder_dim=16, decoder_rates=(4,),
@@ -99,3 +100,12 @@ def test_latents_may_be_trained_on():
     weight = torch.nn.Parameter(torch.ones(1))
     (weight * latent).sum().backward()
     assert weight.grad is not None
+
+
+def test_weight_norm_is_folded_once_when_a_codec_is_loaded_for_use(tmp_path):
+    normed = build(ON_SAMPLES)
+    codec = load_codec(loading.save(normed, tmp_path / "codec.safetensors"))
+    assert not codec.config.weight_norm
+    latent = torch.randn(1, 8, 6)
+    with torch.no_grad():
+        torch.testing.assert_close(codec.decode(latent), normed.decode(latent))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
 
@@ -22,9 +23,13 @@ from moviegen_core.models.audio_dit.model import AudioDiT, AudioDiTConfig
 from moviegen_core.models.sound_match.model import SoundMatch, SoundMatchConfig
 from moviegen_core.ops.memory import keep_large_buffers
 from moviegen_core.pipelines.known_sound import known_sound
+from moviegen_core.pipelines.sound import long_sound
+from moviegen_core.pipelines.sound_codec import decode_sound
 from moviegen_core.pipelines.sound_parts import SoundParts
 from moviegen_core.pipelines.sound_request import request_caption
-from moviegen_core.pipelines.soundtrack import SoundPipeline, finish_sound
+from moviegen_core.pipelines.sound_scoring import MatchScorer
+from moviegen_core.pipelines.soundtrack import SoundPipeline, condition_sound, finish_sound
+from moviegen_core.pipelines.watching import watch_frames
 
 CODEC = AudioCodecConfig(
     encoder_dim=8, encoder_rates=(8,), latent_dim=8, latent_channels=4, decoder_dim=8, decoder_rates=(8,),
@@ -168,6 +173,27 @@ def test_raising_from_a_callback_cancels(pipeline):
             pipeline(frames=frames(4), fps=16, **callback)
 
 
+def test_each_network_is_on_the_device_for_its_own_work_alone():
+    there, watching, sampling = [], [], []
+
+    @contextmanager
+    def noted(network, device):
+        assert device == torch.device("cpu")
+        there.append(network)
+        yield network
+        there.remove(network)
+
+    pipeline = SoundPipeline(build_parts(match=None), residency=noted)
+    parts = pipeline.parts
+    pipeline(
+        frames=frames(4), fps=16,
+        on_frames=lambda _: watching.append(list(there)), on_step=lambda *_: sampling.append(list(there)),
+    )  # fmt: skip
+    assert watching[-1] == [parts.eyes.motion]
+    assert sampling == [[parts.model]] * 2
+    assert there == []
+
+
 def test_known_beginning_comes_back_and_the_rest_is_made(pipeline):
     beginning = torch.sin(torch.arange(24_000) / 20)[None] * 0.5
     made = pipeline(seconds=1.0, known=known_sound(beginning)).waveform
@@ -205,6 +231,16 @@ def test_known_sound_has_its_own_channels_unless_others_are_asked_for(pipeline):
     assert not torch.allclose(made[0, 30_000:], made[1, 30_000:], atol=1e-3)
 
 
+def test_quiet_decoding_is_left_as_it_is():
+    quiet = build_parts().codec
+    with torch.no_grad():
+        quiet.linear.synthesis.weight.mul_(0.05)
+    latent = torch.randn(1, 4, 20, generator=torch.Generator().manual_seed(1))
+    decoded = decode_sound(quiet, latent, 38_000)[0]
+    assert 0 < float(decoded.abs().max()) < 0.5
+    torch.testing.assert_close(finish_sound(quiet, latent, 38_000), decoded, rtol=0, atol=1e-6)
+
+
 def test_loud_decoding_is_held_under_the_ceiling(pipeline):
     latent = 40 * torch.randn(1, 4, 30)
     made = finish_sound(pipeline.parts.codec, latent, 50_000)
@@ -212,10 +248,23 @@ def test_loud_decoding_is_held_under_the_ceiling(pipeline):
     assert true_peak(made, 48_000) <= -0.99
 
 
-def test_candidates_are_ranked_by_the_match(pipeline):
-    made = [pipeline("abc", frames=frames(8), fps=16, seed=seed).waveform for seed in (0, 1, 2)]
-    best = pipeline("abc", frames=frames(8), fps=16, candidates=3).waveform
-    assert any(torch.equal(best, one) for one in made)
+def liked(pipeline, seeds, text_weight=0.5):
+    """How well the match likes what `pipeline` makes of "abc" and frames(8) at 16 a second, seed by seed."""
+    parts, request = pipeline.parts, pipeline.request("abc")
+    watched, _ = watch_frames(parts.eyes, frames(8), 16, None)
+    length = math.ceil(8 / 16 * 25)
+    given = condition_sound(parts.words, request.captions()[0], watched.features(length))
+    scorer = MatchScorer(match=parts.match, codec=parts.codec, text_weight=text_weight)
+    made = [long_sound(parts.model, given, length, seed=seed, **request.settings) for seed in seeds]
+    return [float(scorer(latent, given)) for latent in made]
+
+
+def test_candidate_that_the_match_likes_best_is_kept(pipeline):
+    scores = liked(pipeline, range(4))
+    best = scores.index(max(scores))
+    assert 0 < best < 3
+    alone = pipeline("abc", frames=frames(8), fps=16, seed=best).waveform
+    assert torch.equal(pipeline("abc", frames=frames(8), fps=16, candidates=4).waveform, alone)
     without = SoundPipeline(build_parts(match=None))
     with pytest.raises(ConfigError, match="need a scorer"):
         without("abc", seconds=1, candidates=2)
@@ -225,10 +274,12 @@ def test_candidates_of_words_that_the_match_does_not_read_are_ranked_by_their_pi
     match = SoundMatch(replace(MATCH, text_dim=7))
     match.reset_parameters()
     pipeline = SoundPipeline(build_parts(match=match, eyes=FrameEncoders(motion=match)))
-    made = [pipeline("abc", frames=frames(8), fps=16, seed=seed).waveform for seed in (0, 1)]
+    scores = liked(pipeline, range(4), text_weight=0.0)
+    best = scores.index(max(scores))
+    assert 0 < best < 3
     with caplog.at_level(logging.WARNING):
-        best = pipeline("abc", frames=frames(8), fps=16, candidates=2).waveform
-    assert any(torch.equal(best, one) for one in made)
+        made = pipeline("abc", frames=frames(8), fps=16, candidates=4).waveform
+    assert torch.equal(made, pipeline("abc", frames=frames(8), fps=16, seed=best).waveform)
     assert "words of width 7, the text encoder's have 6: candidates are ranked by the pictures alone" in caplog.text
 
     def stop(*_):
@@ -238,7 +289,7 @@ def test_candidates_of_words_that_the_match_does_not_read_are_ranked_by_their_pi
         pipeline("abc", seconds=1, candidates=2, on_step=stop)
 
 
-def test_one_seed_gives_one_sound_with_its_watermark():
+def test_one_seed_gives_one_sound_with_its_watermark_unless_it_is_left_out():
     config = AudioCodecConfig(
         encoder_dim=8, encoder_rates=(2, 3, 4), latent_dim=8, latent_channels=4, decoder_dim=1536,
         decoder_rates=(2, 3, 2, 2), watermark_rates=(2, 2, 2, 2), weight_norm=False,
@@ -249,6 +300,9 @@ def test_one_seed_gives_one_sound_with_its_watermark():
     first, again, other = (finish_sound(codec, latent, 90, seed=seed) for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+    clean = [finish_sound(codec, latent, 90, seed=seed, watermark=False) for seed in (1, 2)]
+    assert torch.equal(*clean)
+    assert not torch.equal(first, clean[0])
 
 
 def test_sounds_on_a_cpu_keep_their_large_buffers(sound_folder):
@@ -257,8 +311,9 @@ def test_sounds_on_a_cpu_keep_their_large_buffers(sound_folder):
     assert keep_large_buffers.cache_info().currsize == 1
 
 
-def test_sound_is_saved_and_drawn(pipeline, tmp_path):
+def test_sound_is_saved_in_the_place_of_an_older_one_and_drawn(pipeline, tmp_path):
     made = pipeline("abc", seconds=0.5)
+    (tmp_path / "sound.wav").write_bytes(b"an older one")
     waveform, rate = read_sound(made.save(tmp_path / "sound.wav"))
     assert rate == 48_000
     torch.testing.assert_close(waveform, made.waveform, atol=5e-5, rtol=0)  # 16 bit

@@ -238,10 +238,10 @@ def test_checkpoint_that_does_not_tell_its_positions_has_used_those_of_its_steps
 
 
 def test_stage_ends_when_its_minutes_are_over(tmp_path):
-    module, _ = run(tmp_path, LoopConfig(name="tiny", max_minutes=0.2 / 60, log_seconds=0.0))
-    rows = (tmp_path / "metrics.jsonl").read_text().splitlines()
-    assert 0.2 <= json.loads(rows[-1])["seconds"] < 2
-    assert isinstance(module, nn.Module)
+    run(tmp_path, LoopConfig(name="tiny", max_minutes=0.2 / 60, log_seconds=0.0))
+    *earlier, last = [json.loads(row)["seconds"] for row in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert last >= 0.2
+    assert all(seconds < 0.2 for seconds in earlier)
 
 
 def test_stage_without_an_end_is_refused():

@@ -15,7 +15,7 @@ from PIL import Image
 from moviegen_core.cli import main
 from moviegen_core.errors import CheckpointError, ConfigError, MediaError, ShapeError
 from moviegen_core.media.movie import write_movie
-from moviegen_core.models import adapters, loading
+from moviegen_core.models import loading
 from moviegen_core.pipelines.movie import MovieGenPipeline
 from moviegen_core.train import run, state
 from moviegen_core.train.recipes import RECIPES
@@ -154,6 +154,19 @@ def test_file_adapts_every_linear_layer_of_the_blocks_and_says_of_what(trained):
     assert (header.metadata["adapts"], header.metadata["steps"]) == ("video_dit", "3")
     assert len(header.shapes) == 3 * 11 * 2
     assert header.shapes["diffusion_model.blocks.1.mlp.down.lora_A.weight"] == (2, 48)
+
+
+def test_training_leaves_pictures_of_the_first_captions(trained):
+    sheets = sorted(path.name for path in (trained.with_suffix("") / "sheets").iterdir())
+    assert sheets == [f"step-000003-{number}.png" for number in range(len(sheets))]
+    assert sheets
+
+
+@pytest.mark.parametrize("strength", [1e9, float("nan")])
+def test_strength_that_no_lora_has_is_refused(trained, film_folder, strength):
+    pipeline = MovieGenPipeline.from_pretrained(film_folder, device="cpu", dtype="fp32")
+    with pytest.raises(ConfigError, match=r"use a number from -.*, 1 for the file as it is"):
+        pipeline.add_lora(trained, strength)
 
 
 def test_lora_changes_the_film_and_can_be_taken_away_again(trained, film_folder):
@@ -295,4 +308,3 @@ def test_make_refuses_a_lora_that_is_not_there_or_of_another_model(film_folder, 
     )
     assert main([*arguments, "--lora", str(other)]) == 2
     assert "does not adapt this network" in capsys.readouterr().err
-    assert adapters.PREFIX == "diffusion_model."

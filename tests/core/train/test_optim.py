@@ -76,15 +76,6 @@ def test_vectors_are_not_decayed_and_prefixes_scale_the_rate():
     assert found[id(module["b"].weight)] == (0.1, 0.1)
 
 
-def test_muon_moves_matrices_and_leaves_tables_to_adamw():
-    module = nn.ModuleDict({"table": nn.Embedding(5, 4), "linear": nn.Linear(4, 4)})
-    optimizer = build(module, OptimConfig(method="muon"))
-    kind = {id(p): group["orthogonal"] for group in optimizer.param_groups for p in group["params"]}
-    assert kind[id(module["linear"].weight)]
-    assert not kind[id(module["table"].weight)]
-    assert not kind[id(module["linear"].bias)]
-
-
 def test_muon_iterates_in_the_dtype_it_is_given():
     steps = {}
     for dtype in (None, torch.bfloat16):
@@ -102,4 +93,3 @@ def test_muon_iterates_in_the_dtype_it_is_given():
 def test_module_without_trainable_parameters_is_refused():
     with pytest.raises(ConfigError, match="unfreeze"):
         build(nn.Linear(2, 2).requires_grad_(False), OptimConfig())
-    assert torch.is_grad_enabled()

@@ -15,6 +15,15 @@ def test_settings_reach_the_field_they_name():
     assert changed.long == nano_video.VideoRecipe().long
 
 
+def test_folder_that_cannot_receive_the_weights_is_told_before_the_training(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        ConfigError, match=r"cannot receive the trained weights: .* is no writable folder; name another"
+    ):
+        run.run("nano-tae", tmp_path / "runs", ship=tmp_path / "file", device="cpu", dtype="float32")
+    assert not (tmp_path / "runs").exists()
+
+
 @pytest.mark.parametrize("name", sorted(RECIPES))
 def test_negative_seed_is_refused(name):
     key = "ul2.seed" if name == "nano-text" else "seed"

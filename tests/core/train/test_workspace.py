@@ -72,3 +72,20 @@ def test_folder_to_train_on_from_is_refused_before_the_work(workspace, tmp_path,
     with pytest.raises(CheckpointError, match="a folder; name the weight file in it"):
         RECIPES[name].run(replace(RECIPES[name].config, start=str(tmp_path)), workspace)
     assert not workspace.output.exists()
+
+
+@pytest.mark.parametrize("name", ["nano-tae", "nano-video", "nano-judge", "nano-sound-match", "nano-audio"])
+def test_damaged_or_foreign_weights_to_train_on_from_are_refused_before_the_work(workspace, tmp_path, name):
+    empty, foreign, other = (tmp_path / f"{name}.safetensors" for name in ("empty", "foreign", "other"))
+    empty.touch()
+    loading.write_tensors({"weight": torch.zeros(1)}, foreign)
+    ours = {"format": loading.FORMAT, "network": "sound_judge", "config": "{}"}
+    loading.write_tensors({"weight": torch.zeros(1)}, other, ours)
+    for start, line in (
+        (empty, "is not a safetensors file"),
+        (foreign, "holds no network of ours; name weights of"),
+        (other, "holds the network 'sound_judge'; name weights of"),
+    ):
+        with pytest.raises(CheckpointError, match=line):
+            RECIPES[name].run(replace(RECIPES[name].config, start=str(start)), workspace)
+    assert not workspace.output.exists()

@@ -101,3 +101,20 @@ def test_sound_that_is_not_finite_teaches_the_discriminators_nothing():
 def test_equal_sounds_match_in_every_feature():
     adversary = SoundAdversary(small_discriminator())
     assert adversary(tone(), tone())[1]["matching"].item() == 0.0
+
+
+def test_spectra_of_a_codec_in_half_precision_are_taken_in_full(monkeypatch):
+    """The FFT of a GPU knows no bfloat16, in which autocast leaves a waveform."""
+    asked, stft = [], torch.stft
+
+    def spied(waveform, *args, **options):
+        asked.append(waveform.dtype)
+        return stft(waveform, *args, **options)
+
+    monkeypatch.setattr(torch, "stft", spied)
+    codec = catalog.build("audio_codec", LAPPED, device="cpu").train()
+    loss = AudioCodecLoss(adversary=SoundAdversary(small_discriminator()))
+    with torch.autocast("cpu", torch.bfloat16):
+        loss(codec, {"waveform": tone()}, torch.Generator().manual_seed(0))["loss"].backward()
+    assert asked
+    assert set(asked) == {torch.float32}

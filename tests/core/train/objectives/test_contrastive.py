@@ -4,7 +4,6 @@ import torch
 
 from moviegen_core.models.text import TextConfig
 from moviegen_core.models.vision import VisionConfig
-from moviegen_core.models.vision.checkpoint import load_vision_tower, save_vision_tower
 from moviegen_core.train.objectives.contrastive import ContrastivePair, contrastive_loss
 from moviegen_core.train.texts import pad
 
@@ -55,19 +54,3 @@ def test_a_few_steps_on_one_batch_find_the_pairs():
         optimizer.step()
         optimizer.zero_grad()
     assert report["accuracy"] == 1
-
-
-def test_the_vision_tower_comes_back_from_its_file(tmp_path):
-    model = pair().eval()
-    projections = {
-        "text_projection": model.text_projection.weight,
-        "vision_projection": model.vision_projection.weight,
-    }
-    path = save_vision_tower(tmp_path / "v.safetensors", VISION, model.vision, projections, dtype=torch.float32)
-    tower, found = load_vision_tower(path)
-    frames = batch()["frames"]
-    with torch.no_grad():
-        torch.testing.assert_close(
-            tower(pixel_values=frames).pooler_output, model.vision(pixel_values=frames).pooler_output
-        )
-    assert torch.equal(found["vision_projection"], model.vision_projection.weight)
