@@ -14,7 +14,7 @@ from ..pipelines.movie import MovieGenPipeline
 from ..pipelines.soundtrack import SoundPipeline
 from ..toybox import sample_scene, sound_captions
 from .gravity import impacts
-from .onsets import EDGE_SECONDS, Agreement, agreement, onsets, true_hits
+from .onsets import EDGE_SECONDS, Agreement, agreement, by_chance, onsets, true_hits
 from .report import percent
 from .text_to_video import generate, real_clip
 
@@ -29,7 +29,7 @@ def hear_films(
 ) -> dict[str, Any]:  # fmt: skip
     """Onsets against the landings seen in films of bouncing things: as `movies` films them, and as they really are.
 
-    "By chance" uses the onsets of the film before, and for the first those of the last.
+    "By chance" turns the onsets of each film round in time (`onsets.by_chance`).
     """
     clip = {"num_frames": round(seconds * FPS), "fps": FPS, "height": size, "width": size}
     seen: dict[str, list[list[float]]] = {kind: [] for kind in KINDS}
@@ -49,14 +49,14 @@ def hear_films(
     return {
         "films": count,
         "median error of tracking (ms)": 1e3 * _together(seen["real"], true).median_error,
-        **{kind: film_figures(seen[kind], heard[kind]) for kind in KINDS},
+        **{kind: film_figures(seen[kind], heard[kind], seconds) for kind in KINDS},
     }
 
 
-def film_figures(seen: Sequence[Sequence[float]], heard: Sequence[Sequence[float]]) -> dict[str, float]:
-    """How well the landings of films are heard, and how well those of another film are; nan of a film alone."""
+def film_figures(seen: Sequence[Sequence[float]], heard: Sequence[Sequence[float]], seconds: float) -> dict[str, float]:
+    """How well the landings of films of `seconds` are heard, and by chance."""
     own = _together(seen, heard)
-    chance = _together(seen, [*heard[-1:], *heard[:-1]]) if len(seen) > 1 else Agreement(0, (), 0)
+    chance = sum((by_chance(*film, seconds) for film in zip(seen, heard, strict=True)), Agreement(0, (), 0))
     return {
         "with landings": sum(map(bool, seen)),
         "landings": own.hits,

@@ -6,7 +6,7 @@ that of another scene of the same action, which only the times and the place can
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from ..pipelines.watching import watch_frames
 from ..shapes import SOUND_SAMPLE_RATE, sound_latent_frames
 from ..toybox import Scene, sound, sound_captions
 from .report import write_report
-from .sound import rival, scenes_with_hits
+from .sound import scenes_with_hits
 from .sound_sources import CLIP_FPS, pictures
 
 SHIFTS = (0.1, 0.2, 0.5)  # seconds by which a clip's own sound comes late
@@ -59,7 +59,7 @@ def measure(
 ) -> dict[str, dict[str, float]]:
     """Share of the clips whose own sound is preferred to those of others, see RIVALS, and to itself come late.
 
-    An other is the nearest clip before, and for the first the last (`sound.rival`).
+    An other is the nearest clip before, and for the first the last (`rival`).
     """
     assert parts.match is not None
     scorer = MatchScorer(match=parts.match, codec=parts.codec)
@@ -81,6 +81,12 @@ def measure(
                 preferred.setdefault(f"{name}, {how}", []).append(bool(first > score))
         tell("match", number + 1, clips)
     return {"preferred": {name: float(np.mean(wins)) for name, wins in preferred.items()}}
+
+
+def rival(actions: Sequence[str], number: int, *, same: bool) -> int | None:
+    """The clip before `number`, and before the first the last, with the same action or with another; None without."""
+    before = ((number - step) % len(actions) for step in range(1, len(actions)))
+    return next((other for other in before if (actions[other] == actions[number]) is same), None)
 
 
 def known_clip(

@@ -30,6 +30,7 @@ LEAD_SECONDS = 0.0047  # by which the rise of the window runs ahead of the blow 
 HIT_KINDS = ("bounce", "toss", "land", "push", "collision", "bump", "step", "tumble")
 EDGE_SECONDS = 0.08  # at both ends of a clip, where no onset can be told
 REACH_SECONDS = 0.1  # an onset farther than this from every hit belongs to none
+TURNS = 7  # of a clip's onsets, for what is heard on time by chance
 
 
 def flux(waveform: Tensor) -> Tensor:
@@ -124,3 +125,13 @@ def agreement(hits: Sequence[float], heard: Sequence[float], reach: float = REAC
             used_onsets.add(j)
             errors.append(heard[j] - hits[i])
     return Agreement(len(hits), tuple(errors), len(heard))
+
+
+def by_chance(hits: Sequence[float], heard: Sequence[float], seconds: float) -> Agreement:
+    """What as many onsets in the same rhythm agree with: those that are heard, turned round in a clip of `seconds`.
+
+    All of TURNS shifts, evenly spaced, count: the sound as it is, but not when it is.
+    """
+    shifts = [seconds * turn / (TURNS + 1) for turn in range(1, TURNS + 1)]
+    turned = [[(onset + shift) % seconds for onset in heard] for shift in shifts]
+    return sum((agreement(hits, onsets) for onsets in turned), Agreement(0, (), 0))

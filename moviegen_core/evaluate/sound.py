@@ -27,7 +27,7 @@ from ..pipelines.soundtrack import SoundPipeline
 from ..shapes import SOUND_SAMPLE_RATE, sound_latent_frames
 from ..toybox import Scene, sample_scene, sound, sound_labels
 from .films import film_table, hear_films
-from .onsets import Agreement, agreement, onsets, true_hits
+from .onsets import Agreement, agreement, by_chance, onsets, true_hits
 from .report import percent, write_report
 from .rough import check_roughness
 from .seams import length_table, loudest_dbfs, seam_report
@@ -181,27 +181,18 @@ def scenes_with_hits(count: int, seconds: float) -> Iterator[Scene]:
             yield scene
 
 
-def rival(actions: Sequence[str], number: int, *, same: bool) -> int | None:
-    """The clip before `number`, and before the first the last, with the same action or with another; None without."""
-    before = ((number - step) % len(actions) for step in range(1, len(actions)))
-    return next((other for other in before if (actions[other] == actions[number]) is same), None)
-
-
 def sync(make: Make, clips: int, seconds: float, tell: OnClip) -> dict[str, Any]:
     """Onsets against the scene's hits, without music.
 
-    "By chance" uses the onsets of another clip of the same action (see `rival`); a clip without one does not count.
+    "By chance" turns the onsets of each clip round in time (`onsets.by_chance`).
     """
-    actions, hits, found = [], [], []
+    hits, found = [], []
     for number, scene in enumerate(scenes_with_hits(clips, seconds)):
-        actions.append(scene.motion.kind)
         hits.append(true_hits(scene, seconds))
         found.append(onsets(make(scene, seconds, False, number)))
         tell("sync", number + 1, clips)
     total = sum(map(agreement, hits, found), Agreement(0, (), 0))
-    rivals = [rival(actions, number, same=True) for number in range(clips)]
-    pairs = [agreement(own, found[other]) for own, other in zip(hits, rivals, strict=True) if other is not None]
-    chance = sum(pairs, Agreement(0, (), 0))
+    chance = sum((by_chance(*clip, seconds) for clip in zip(hits, found, strict=True)), Agreement(0, (), 0))
     return {
         "clips": clips,
         "hits": total.hits,

@@ -1,7 +1,5 @@
 """Films of the video model, heard by the sound model: landings seen against onsets heard."""
 
-import math
-
 import pytest
 import torch
 
@@ -38,10 +36,10 @@ def test_films_of_a_model_are_measured_beside_real_ones(film_folder, sound_folde
     assert table[3].startswith("| real | 1 of 1 | ")
 
 
-def test_chance_of_every_film_is_that_of_another_and_of_a_film_alone_unknown():
-    seen, alike, other = [[0.5, 1.0], [0.5, 1.0], [2.0]], [[0.5, 1.0], [0.5, 1.0], [2.0]], [[2.0], [0.5, 1.0], [0.5]]
-    assert films.film_figures(seen, alike)["recall"] == 1.0
-    assert films.film_figures(seen, alike)["recall by chance"] == pytest.approx(2 / 5)  # the second hears the first
-    assert films.film_figures(seen, other)["recall by chance"] == pytest.approx(1 / 5)  # the first hears the last
-    assert films.film_figures(seen, other)["with landings"] == 3
-    assert math.isnan(films.film_figures(seen[:1], alike[:1])["recall by chance"])
+def test_landings_are_heard_where_they_are_seen_and_by_chance_elsewhere():
+    seen, heard, late = [[0.5, 1.25], [1.0], []], [[0.5, 1.25], [1.0], [0.3]], [[1.5, 2.25], [0.0], []]
+    found = films.film_figures(seen, heard, 2.0)
+    assert (found["with landings"], found["landings"], found["recall"]) == (2, 3, 1.0)
+    # Of seven turns by a quarter of a second, the third puts one onset on the other hit, the fifth the other way round.
+    assert found["recall by chance"] == pytest.approx(2 / 21)
+    assert films.film_figures(seen, late, 2.0)["recall"] == 0.0

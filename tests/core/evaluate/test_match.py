@@ -29,3 +29,11 @@ def test_shipped_match_prefers_a_clips_own_sound_to_anothers_of_another_action_a
 def test_single_clip_has_no_other_sound_to_lose_against(tmp_path):
     with pytest.raises(ConfigError, match="at least 2"):
         bench.evaluate(tmp_path, clips=1)
+
+
+def test_rival_is_the_nearest_clip_before_around_the_end_with_the_same_action_or_another():
+    actions = ["hop", "walk", "hop", "slide", "walk", "hop"]
+    assert [bench.rival(actions, number, same=True) for number in range(6)] == [5, 4, 0, None, 1, 2]
+    assert [bench.rival(actions, number, same=False) for number in range(6)] == [4, 0, 1, 2, 3, 4]
+    assert bench.rival(["hop"], 0, same=True) is None
+    assert bench.rival(["hop"], 0, same=False) is None

@@ -7,7 +7,7 @@ import torch
 
 from moviegen_core import toybox
 from moviegen_core.errors import ShapeError
-from moviegen_core.evaluate.onsets import Agreement, agreement, onsets, true_hits
+from moviegen_core.evaluate.onsets import Agreement, agreement, by_chance, onsets, true_hits
 
 RATE = 48_000
 
@@ -59,6 +59,13 @@ def test_pairs_are_one_to_one_and_nearest_first():
     both = found + Agreement(2, (0.03, 0.02), 3)
     assert both.recall == 0.75
     assert both.median_error == pytest.approx(0.02)
+
+
+def test_by_chance_turns_what_is_heard_round_in_the_clip():
+    assert by_chance([0.5], [0.5], 4.0) == Agreement(7, (), 7)
+    assert by_chance([0.5, 1.0], [0.5, 1.0], 4.0) == Agreement(14, (0.0, 0.0), 14)  # by half a second, either way
+    assert by_chance([0.5], [], 4.0) == Agreement(7, (), 0)
+    assert by_chance([], [0.5], 4.0) == Agreement(0, (), 7)
 
 
 def test_real_toybox_hits_are_heard_on_time():

@@ -8,7 +8,7 @@ import torch
 from moviegen_core import toybox
 from moviegen_core.errors import ConfigError
 from moviegen_core.evaluate import sound as bench
-from moviegen_core.evaluate.onsets import Agreement, agreement, onsets, true_hits
+from moviegen_core.evaluate.onsets import true_hits
 from moviegen_core.models.sound_judge.model import SoundJudge, SoundJudgeConfig
 
 CLASSES = {"kind": toybox.SOUND_KINDS, "ambience": toybox.AMBIENCES, "mood": toybox.MOODS}
@@ -76,29 +76,13 @@ def test_unknown_source_is_refused_before_any_is_measured(tmp_path):
         bench.evaluate(tmp_path, clips=1, roughness=-1.0)
 
 
-def test_rival_is_the_nearest_clip_before_around_the_end_with_the_same_action_or_another():
-    actions = ["hop", "walk", "hop", "slide", "walk", "hop"]
-    assert [bench.rival(actions, number, same=True) for number in range(6)] == [5, 4, 0, None, 1, 2]
-    assert [bench.rival(actions, number, same=False) for number in range(6)] == [4, 0, 1, 2, 3, 4]
-    assert bench.rival(["hop"], 0, same=True) is None
-    assert bench.rival(["hop"], 0, same=False) is None
-
-
-def test_chance_uses_the_onsets_of_another_clip_of_the_same_action():
-    """What is heard tells the action and nothing else, so that it is by chance what it is by itself."""
-    told = {}
-
+def test_sound_on_every_hit_is_heard_and_by_chance_it_is_not():
     def knocks(scene, seconds, music, seed):
-        told.setdefault(scene.motion.kind, true_hits(scene, seconds))
         waveform = torch.zeros(1, round(seconds * 48_000))
-        for moment in told[scene.motion.kind]:
+        for moment in true_hits(scene, seconds):
             waveform[0, round(moment * 48_000) :][:2000] = 0.5 * torch.sin(0.04 * torch.arange(2000))
         return waveform
 
     found = bench.sync(knocks, 10, 2.0, lambda *_: None)
-    scenes = list(bench.scenes_with_hits(10, 2.0))
-    actions, hits = [scene.motion.kind for scene in scenes], [true_hits(scene, 2.0) for scene in scenes]
-    heard = [agreement(own, onsets(knocks(scene, 2.0, False, 0))) for own, scene in zip(hits, scenes, strict=True)]
-    assert found["recall"] == sum(heard, Agreement(0, (), 0)).recall
-    common = [one for one, action in zip(heard, actions, strict=True) if actions.count(action) > 1]
-    assert found["recall by chance"] == sum(common, Agreement(0, (), 0)).recall > 0.5
+    assert found["recall"] > 0.9
+    assert 0 < found["recall by chance"] < 0.5
