@@ -35,10 +35,12 @@ def in_the_way(path: Path) -> Path | None:
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         return folder
+    probe = folder / f".{uuid.uuid4().hex[:8]}.part"
     try:  # on Windows, on shared disks and for root the rights alone tell too little
-        probe = folder / f".{uuid.uuid4().hex[:8]}.part"
-        probe.touch()
-        probe.unlink()
+        try:
+            probe.touch()
+        finally:
+            probe.unlink(missing_ok=True)
     except OSError:
         return folder
     return None

@@ -15,7 +15,7 @@ sys.path.append(str(Path(__file__).parent))  # tests of every folder import film
 
 @pytest.fixture(autouse=True)
 def own_numbers(request: pytest.FixtureRequest) -> None:
-    """A test draws the same random numbers alone, in any order and beside any others."""
+    """A test draws the same numbers from torch alone, in any order and beside any others."""
     torch.manual_seed(zlib.crc32(request.node.nodeid.encode()))
 
 

@@ -23,10 +23,10 @@ from ..lock import at_once
 FAILED, INTERRUPTED = 2, 130
 
 
-def add_placement(parser: argparse._ActionsContainer) -> None:
-    """--device and --dtype."""
+def add_placement(parser: argparse._ActionsContainer, dtypes: str = "auto, float32, bfloat16, float16") -> None:
+    """--device and --dtype, which is one of `dtypes`."""
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: %(default)s)")
-    parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16, float16 (default: %(default)s)")
+    parser.add_argument("--dtype", default="auto", help=f"{dtypes} (default: %(default)s)")
 
 
 def check_target(path: Path, suffixes: tuple[str, ...]) -> None:

@@ -33,7 +33,7 @@ def add_train(commands: Any) -> None:
     )
     train.add_argument("--workers", type=int, default=1, help="processes that draw clips (default: %(default)d)")
     add_settings(train, "a field of the recipe, such as --set joint.minutes=20; with nano: nano-video.joint.minutes=20")
-    add_placement(train)
+    add_placement(train, "auto, float32, bfloat16")
     train.set_defaults(run=_train)
 
 

@@ -130,7 +130,8 @@ def agreement(hits: Sequence[float], heard: Sequence[float], reach: float = REAC
 def by_chance(hits: Sequence[float], heard: Sequence[float], seconds: float) -> Agreement:
     """What as many onsets in the same rhythm agree with: those that are heard, turned round in a clip of `seconds`.
 
-    All of TURNS shifts, evenly spaced, count: the sound as it is, but not when it is.
+    All of TURNS shifts, evenly spaced, count: the sound as it is, but not when it is. Hits that keep a steady beat of
+    such a shift meet themselves, which makes chance look better than it is.
     """
     shifts = [seconds * turn / (TURNS + 1) for turn in range(1, TURNS + 1)]
     turned = [[(onset + shift) % seconds for onset in heard] for shift in shifts]

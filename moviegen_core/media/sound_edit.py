@@ -65,7 +65,8 @@ def fit(
         raise MediaError(f"a length of {samples} samples was asked for; it must be at least 1")
     if not waveform.shape[-1]:
         raise MediaError("the sound is empty (0 samples); give one that lasts longer than 0 seconds")
-    _check_room(math.prod(waveform.shape[:-1]), samples, copies=2)
+    if samples > waveform.shape[-1]:
+        _check_room(math.prod(waveform.shape[:-1]), samples, copies=1)
     sound = waveform[..., :samples].clone()
     if mode == "loop" and sound.shape[-1] < samples:
         sound = _looped(sound, samples, min(join, sound.shape[-1] // 2))

@@ -120,9 +120,9 @@ class Added:
         self._kept: dict[str, Tensor] = {}
 
     @property
-    def strengths(self) -> dict[str, float]:
-        """Name of each file that is added -> its strength."""
-        return {path.name: strength for path, (strength, _) in self._files.items()}
+    def strengths(self) -> list[tuple[str, float]]:
+        """Name and strength of each file that is added."""
+        return [(path.name, strength) for path, (strength, _) in self._files.items()]
 
     @torch.no_grad()
     def add(self, path: str | os.PathLike[str], strength: float = 1.0) -> int:

@@ -202,7 +202,8 @@ class MovieGenPipeline:
         check_temperature(temperature)
         check_settings(prompt, negative, fps, seed, steps, guidance_scale)
         # Those of NumPy, which the film's facts could not be written with, are taken as Python's own.
-        fps, seed, steps = float(fps), int(seed), int(steps)
+        check_whole(emulated_steps=emulated_steps)
+        fps, seed, steps, emulated_steps = float(fps), int(seed), int(steps), int(emulated_steps)
         guidance_scale, temperature = float(guidance_scale), float(temperature)
         prompt = prompt if camera is None else add_camera(prompt, camera)
         shape = self.check_size(num_frames, height, width)
@@ -245,7 +246,7 @@ class MovieGenPipeline:
         if show_text is not None:
             facts["show_text"] = show_text
         if self.added.strengths:
-            facts["loras"] = self.added.strengths
+            facts["loras"] = [list(one) for one in self.added.strengths]
         film = Film(latent.cpu(), num_frames, fps, self.decode, facts)
         if audio_length is None:
             return film
@@ -282,7 +283,7 @@ class MovieGenPipeline:
                 f"a LoRA of strength {strength:g} was asked for; use a number from -{MAX_STRENGTH:g} to "
                 f"{MAX_STRENGTH:g}, 1 for the file as it is"
             )
-        self.added.add(path, strength)
+        self.added.add(path, float(strength))
         return self
 
     def decode(self, latent: Tensor, num_frames: int) -> Iterator[Tensor]:

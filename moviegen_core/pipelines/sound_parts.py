@@ -64,10 +64,14 @@ def has_sound(source: str | os.PathLike[str]) -> bool:
 
 
 def load_codec(source: str | os.PathLike[str] = "nano", *, device: torch.device | str = "cpu") -> AudioCodec:
-    """The sound codec of "nano", in a folder or in a file, in fp32 (less is heard as noise), its weight norm folded."""
+    """The sound codec of "nano", of a model folder, or in a file or folder of its own.
+
+    In fp32, since less is heard as noise, and with its weight norm folded.
+    """
     name = f"{os.fspath(source)}/{CODEC}"
     file = weights.path(name) if name in weights.shipped() else weights.resolve(source)
-    file = file / f"{CODEC}.safetensors" if file.is_dir() else file
+    inside = file / f"{CODEC}.safetensors"
+    file = inside if inside.is_file() else file
     return folded(cast(AudioCodec, loading.load(file, device=device, dtype=torch.float32, network="audio_codec")))
 
 

@@ -60,7 +60,10 @@ class SoundRequest:
         usual["channels"] = max((piece.waveform.shape[0] for piece in self.known), default=1)
         whole = replace(self, **{name: value for name, value in usual.items() if getattr(self, name) is None})
         whole._check()
-        return whole
+        # Numbers of NumPy, which the sound's facts could not be written with, become Python's own.
+        plain: dict[str, Any] = {name: float(value) for name, value in whole.settings.items()}
+        plain |= {name: int(getattr(whole, name)) for name in ("seed", "steps", "candidates")}
+        return replace(whole, **plain)
 
     def _check(self) -> None:
         """ConfigError for the first setting that cannot work."""

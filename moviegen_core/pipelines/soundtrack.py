@@ -197,7 +197,7 @@ class SoundPipeline:
                 watermark=watermark, seed=request.seed,
             )  # fmt: skip
         words = {"sound_prompt": prompt, "music": request.music, "negative": request.negative}
-        how = {"seed": int(request.seed), "method": request.method, **request.settings}
+        how = {"seed": request.seed, "method": request.method, **request.settings}
         return Sound(waveform, SOUND_SAMPLE_RATE, {**words, **how})
 
     def request(self, prompt: str = "", **options: Any) -> SoundRequest:

@@ -162,7 +162,7 @@ def test_help_of_a_node_is_our_page(page, address, editor):
     editor.open_template(page, address, "text_to_video")
     page.evaluate("() => app.canvas.selectNode(app.rootGraph.nodes.find(one => one.type === 'MovieGenVideoSampler'))")
     page.get_by_test_id("info-button").first.click()
-    page.get_by_text("with a strip of four frames as live preview").first.wait_for()
+    page.get_by_text("with a strip of four frames as a live preview").first.wait_for()
     page.wait_for_function("document.querySelector('img[src*=\"video_sampler.jpg\"]')?.naturalWidth > 400")
 
 

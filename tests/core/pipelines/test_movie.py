@@ -48,7 +48,7 @@ def test_prompt_becomes_a_file_with_the_asked_size_rate_and_facts(pipeline, tmp_
 def test_numbers_of_numpy_and_fractions_make_the_film_of_plain_ones(pipeline, tmp_path):
     plain = pipeline("a ball", seed=5, fps=24000 / 1001, temperature=0.5, **SMALL)
     kinds = {"seed": np.int64(5), "fps": Fraction(24000, 1001), "temperature": np.float32(0.5)}
-    film = pipeline("a ball", **kinds, **SMALL)
+    film = pipeline("a ball", emulated_steps=np.int64(1000), **kinds, **SMALL)
     assert torch.equal(film.latent, plain.latent)
     assert read_movie(film.save(tmp_path / "film.mp4")).metadata["moviegen"]["seed"] == 5
 
@@ -306,7 +306,7 @@ def test_lora_is_taken_away_from_rounded_weights_without_a_trace(folder, tmp_pat
     path = loading.write_tensors(tensors, tmp_path / "lora.safetensors")
     assert not torch.equal(pipeline.add_lora(path, 0.3).video.blocks[0].mlp.up.weight, before)
     film = pipeline("a ball", num_frames=8, height=32, width=32, steps=1, show_text="HI")
-    assert (film.facts["loras"], film.facts["show_text"]) == ({"lora.safetensors": 0.3}, "HI")
+    assert (film.facts["loras"], film.facts["show_text"]) == ([["lora.safetensors", 0.3]], "HI")
     pipeline.add_lora(path, -0.3)
     assert torch.equal(weight, before)
 

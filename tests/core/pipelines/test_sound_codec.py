@@ -104,7 +104,7 @@ def test_latents_may_be_trained_on():
 
 def test_weight_norm_is_folded_once_when_a_codec_is_loaded_for_use(tmp_path):
     normed = build(ON_SAMPLES)
-    codec = load_codec(loading.save(normed, tmp_path / "codec.safetensors"))
+    codec = load_codec(loading.save(normed, tmp_path / "audio_codec" / "model.safetensors").parent)
     assert not codec.config.weight_norm
     latent = torch.randn(1, 8, 6)
     with torch.no_grad():
