@@ -14,6 +14,7 @@ from moviegen_core.models.sound_match.model import SoundMatchConfig
 from moviegen_core.models.text import TextConfig, build_network, save_text_encoder
 from moviegen_core.models.text.tokenizer import ByteTokenizer, LibraryTokenizer
 from moviegen_core.models.video_dit.model import VideoDiTConfig
+from moviegen_core.pipelines.movie import MovieGenPipeline
 
 CODEC = AudioCodecConfig(
     encoder_dim=8, encoder_rates=(8,), latent_dim=8, latent_channels=4, decoder_dim=8, decoder_rates=(8,),
@@ -98,3 +99,12 @@ def words() -> LibraryTokenizer:
     tokenizer = Tokenizer(models.WordLevel({word: index for index, word in enumerate(words)}, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     return LibraryTokenizer(tokenizer, "t5")
+
+
+@pytest.fixture(scope="session")
+def sounding(film_folder, sound_folder, tmp_path_factory) -> MovieGenPipeline:
+    """The tiny parts with those that make sound."""
+    both = tmp_path_factory.mktemp("both")
+    for file in (*film_folder.iterdir(), *sound_folder.iterdir()):
+        (both / file.name).symlink_to(file)
+    return MovieGenPipeline.from_pretrained(both, device="cpu", dtype="fp32")

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-
-import pytest
 
 from moviegen_core.files import in_the_way
 
@@ -21,7 +18,9 @@ def test_file_in_place_of_a_folder_is_in_the_way(tmp_path):
     assert in_the_way(tmp_path / "file" / "film.mp4") == tmp_path / "file"
 
 
-@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs the /proc of Linux")
-def test_folder_that_takes_no_files_is_in_the_way_even_of_those_who_may_write_everywhere(monkeypatch):
-    monkeypatch.setattr(os, "access", lambda path, mode: True)
-    assert in_the_way(Path("/proc/new/film.mp4")) == Path("/proc")
+def test_folder_that_takes_no_files_is_in_the_way_even_of_those_who_may_write_everywhere(tmp_path, monkeypatch):
+    def refuse(path, *_, **__):
+        raise PermissionError(path)
+
+    monkeypatch.setattr(Path, "touch", refuse)
+    assert in_the_way(tmp_path / "new" / "film.mp4") == tmp_path

@@ -14,7 +14,7 @@ import torch
 
 import moviegen_core
 from moviegen_core.devices import visit
-from moviegen_core.errors import CheckpointError, ConfigError, MediaError, ShapeError
+from moviegen_core.errors import CheckpointError, ConfigError, ShapeError
 from moviegen_core.media.movie import read_movie
 from moviegen_core.models import loading
 from moviegen_core.models.tae.model import TAE
@@ -311,15 +311,6 @@ def test_lora_is_taken_away_from_rounded_weights_without_a_trace(folder, tmp_pat
     assert torch.equal(weight, before)
 
 
-@pytest.fixture(scope="module")
-def sounding(folder, sound_folder, tmp_path_factory) -> MovieGenPipeline:
-    """The tiny parts with those that make sound."""
-    both = tmp_path_factory.mktemp("both")
-    for file in (*folder.iterdir(), *sound_folder.iterdir()):
-        (both / file.name).symlink_to(file)
-    return MovieGenPipeline.from_pretrained(both, device="cpu", dtype="fp32")
-
-
 def test_sound_reads_with_the_films_encoder_unless_it_has_its_own(sounding, folder, sound_folder, tmp_path):
     assert sounding.sound.parts.words is not sounding.encoders.ul2
     for file in (*folder.iterdir(), *sound_folder.iterdir()):
@@ -382,93 +373,3 @@ def test_pipelines_are_exported_by_the_package():
     assert moviegen_core.SoundPipeline.__name__ == "SoundPipeline"
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         _ = moviegen_core.Nothing
-
-
-def test_command_line_makes_a_film_with_sound_where_there_are_weights(folder, sound_folder, tmp_path, capsys):
-    from moviegen_core.cli import main
-
-    both = tmp_path / "model"
-    both.mkdir()
-    for file in (*folder.iterdir(), *sound_folder.iterdir()):
-        (both / file.name).symlink_to(file)
-    size = ["--frames", "12", "--height", "32", "--width", "32", "--steps", "2", "--device", "cpu", "--dtype", "fp32"]
-    heard, silent, picture = (tmp_path / name for name in ("heard.mp4", "silent.mp4", "sound.png"))
-    options = ["--sound-picture", str(picture), "--music", "calm", "--stereo"]
-    assert main(["make", "ball", "--model", str(both), *size, "-o", str(heard), *options]) == 0
-    shown = capsys.readouterr()
-    assert shown.out.split() == [str(heard), str(picture)]
-    assert "sound: step 2/2" in shown.err
-    assert read_movie(heard).waveform.shape[0] == 2
-    assert main(["make", "ball", "--model", str(both), *size, "-o", str(silent), "--no-sound"]) == 0
-    assert read_movie(silent).waveform is None
-    capsys.readouterr()
-    size.append("--force")
-    assert main(["make", "ball", "--model", str(folder), *size, "-o", str(silent)]) == 0
-    assert "this one shows pictures alone" in capsys.readouterr().err
-    assert main(["make", "ball", "--model", str(folder), *size, "-o", str(silent), "--music", "calm"]) == 2
-    assert "it lacks audio" in capsys.readouterr().err
-    for eye in ("metaclip_vision", "sound_match"):
-        (both / f"{eye}.safetensors").unlink(missing_ok=True)
-    assert main(["make", "ball", "--model", str(both), *size, "-o", str(silent), "--music", "calm"]) == 2
-    shown = capsys.readouterr().err
-    assert "has no frame encoder" in shown
-    assert "sampling" not in shown
-    assert main(["make", "ball", "--model", str(both), *size, "-o", str(silent)]) == 0
-    assert read_movie(silent).waveform is None
-
-
-@pytest.mark.parametrize(
-    ("error", "code", "line"),
-    [
-        (MediaError("no ears today"), 2, "no ears today"),
-        (torch.OutOfMemoryError("CUDA out of memory"), 2, "memory ran out"),
-        (MemoryError(), 2, "memory ran out"),
-        (KeyboardInterrupt(), 130, "interrupted"),
-    ],
-)
-def test_film_outlives_a_sound_that_fails(sounding, tmp_path, monkeypatch, capsys, error, code, line):
-    from moviegen_core.cli import main
-
-    def fail(*_, **__):
-        raise error
-
-    monkeypatch.setattr(MovieGenPipeline, "from_pretrained", lambda *_, **__: sounding)
-    monkeypatch.setattr(MovieGenPipeline, "add_sound", fail)
-    film = tmp_path / "film.mp4"
-    size = ["--frames", "9", "--height", "32", "--width", "32", "--steps", "1"]
-    assert main(["make", "ball", *size, "-o", str(film), "--music", "calm"]) == code
-    shown = capsys.readouterr().err
-    assert "is kept, without the sound" in shown
-    assert shown.splitlines()[-1].startswith(f"moviegen: {line}")
-    assert read_movie(film).num_frames == 9
-
-
-def test_films_and_pictures_that_exist_are_kept(tmp_path, capsys):
-    from moviegen_core.cli import main
-
-    film, sheet = tmp_path / "film.mp4", tmp_path / "sheet.png"
-    sheet.write_bytes(b"mine")
-    arguments = ["make", "ball", "-o", str(film), "--sheet", str(sheet)]
-    assert main(arguments) == 2
-    assert f"{sheet} exists already" in capsys.readouterr().err
-    assert sheet.read_bytes() == b"mine"
-
-
-def test_two_pictures_under_one_name_are_refused(tmp_path, capsys):
-    from moviegen_core.cli import main
-
-    pictures = ["--sheet", str(tmp_path / "a.png"), "--sound-picture", str(tmp_path / "b" / ".." / "a.png")]
-    assert main(["make", "ball", "-o", str(tmp_path / "film.mp4"), *pictures, "--force"]) == 2
-    assert "a.png was named for two files; choose another name" in capsys.readouterr().err
-
-
-def test_command_line_makes_the_film_and_its_sheet(folder, tmp_path, capsys):
-    from moviegen_core.cli import main
-
-    film, sheet = tmp_path / "deep" / "film.mp4", tmp_path / "deep" / "sheet.png"
-    arguments = f"make ball --model {folder} --frames 9 --height 32 --width 32 --steps 2 -o {film} --sheet {sheet}"
-    assert main([*arguments.split(), "--device", "cpu"]) == 0
-    shown = capsys.readouterr()
-    assert shown.out.split() == [str(film), str(sheet)]
-    assert "step 2/2" in shown.err
-    assert sorted(path.name for path in film.parent.iterdir()) == ["film.mp4", "sheet.png"]

@@ -136,13 +136,8 @@ def test_unknown_circular_and_mistyped_graphs_are_refused_with_a_sentence(visit)
         assert sentence in answer["error"]["message"]
 
 
-@pytest.mark.parametrize("debug", ["0", "1"])
-def test_failure_stands_on_its_node_and_the_next_job_runs(visit, caplog, monkeypatch, debug):
-    monkeypatch.setenv("MOVIEGEN_DEBUG", debug)
-    failing = {
-        "1": {"class_type": "TestFail", "inputs": {"a": 1}},
-        "2": {"class_type": "TestSave", "inputs": {"value": ["1", 0]}},
-    }
+def failure_then_job(failing):
+    """What a page hears of a prompt that fails, and how the job after it ends."""
 
     async def scenario(client):
         async with client.ws_connect("/ws?clientId=page") as socket:
@@ -151,7 +146,18 @@ def test_failure_stands_on_its_node_and_the_next_job_runs(visit, caplog, monkeyp
             _, answer = await queue(client, add())
             return first, await ended(client, answer["prompt_id"])
 
-    error, job = visit(scenario)
+    return scenario
+
+
+@pytest.mark.parametrize("debug", ["0", "1"])
+def test_failure_stands_on_its_node_and_the_next_job_runs(visit, caplog, monkeypatch, debug):
+    monkeypatch.setenv("MOVIEGEN_DEBUG", debug)
+    failing = {
+        "1": {"class_type": "TestFail", "inputs": {"a": 1}},
+        "2": {"class_type": "TestSave", "inputs": {"value": ["1", 0]}},
+    }
+
+    error, job = visit(failure_then_job(failing))
     assert (error["node_id"], error["node_type"], error["exception_type"]) == ("1", "TestFail", "KeyError")
     assert "inner" in error["exception_message"]
     assert ("Traceback" in caplog.text) is (debug == "1")
@@ -164,14 +170,7 @@ def test_node_that_exits_python_fails_and_the_next_job_runs(visit):
         "2": {"class_type": "TestSave", "inputs": {"value": ["1", 0]}},
     }
 
-    async def scenario(client):
-        async with client.ws_connect("/ws?clientId=page") as socket:
-            await queue(client, leaving)
-            first = dict(await heard(socket))["execution_error"]
-            _, answer = await queue(client, add())
-            return first, await ended(client, answer["prompt_id"])
-
-    error, job = visit(scenario)
+    error, job = visit(failure_then_job(leaving))
     assert (error["node_id"], error["exception_message"]) == ("1", '"Exit" (node 1) failed: SystemExit: 3')
     assert job["status"] == "completed"
 
