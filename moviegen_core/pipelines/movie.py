@@ -201,8 +201,8 @@ class MovieGenPipeline:
             temperature = float(self.sampling.get("temperature", 1.0))
         check_temperature(temperature)
         check_settings(prompt, negative, fps, seed, steps, guidance_scale)
-        # Those of NumPy, which the film's facts could not be written with, are taken as Python's own.
         check_whole(emulated_steps=emulated_steps)
+        # Numbers of NumPy, which the film's facts could not be written with, become Python's own.
         fps, seed, steps, emulated_steps = float(fps), int(seed), int(steps), int(emulated_steps)
         guidance_scale, temperature = float(guidance_scale), float(temperature)
         prompt = prompt if camera is None else add_camera(prompt, camera)
