@@ -237,11 +237,25 @@ def test_checkpoint_that_does_not_tell_its_positions_has_used_those_of_its_steps
     assert source.read == [2, 3]
 
 
-def test_stage_ends_when_its_minutes_are_over(tmp_path):
-    run(tmp_path, LoopConfig(name="tiny", max_minutes=0.2 / 60, log_seconds=0.0))
-    *earlier, last = [json.loads(row)["seconds"] for row in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    assert last >= 0.2
-    assert all(seconds < 0.2 for seconds in earlier)
+class Hourglass:
+    """A source with which a quarter of a minute passes, by a clock of its own, at every batch read."""
+
+    def __init__(self, monkeypatch):
+        self.inner, self.now = Collated(sample, 4, seed=1), 0.0
+        monkeypatch.setattr("moviegen_core.train.loop.time", self)
+
+    def monotonic(self):
+        return self.now
+
+    def batch(self, position):
+        self.now += 15.0
+        return self.inner.batch(position)
+
+
+def test_stage_ends_when_its_minutes_are_over(tmp_path, monkeypatch):
+    run(tmp_path, LoopConfig(name="tiny", max_minutes=1.1, log_seconds=0.0), Hourglass(monkeypatch))
+    rows = [json.loads(row)["seconds"] for row in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert rows == [15.0, 30.0, 45.0, 60.0, 75.0]
 
 
 def test_stage_without_an_end_is_refused():
