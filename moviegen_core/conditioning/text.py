@@ -125,7 +125,8 @@ def encode_prompt(
 ) -> Conditioning:
     """B prompts -> Conditioning; blank prompts become the null condition.
 
-    `fps` None adds no tag. `show_text` (one string, or one per prompt) replaces the quoted strings
+    `fps` None adds no tag; a space separates it from the prompt, and several quoted strings from each other
+    (assumptions). `show_text` (one string, or one per prompt) replaces the quoted strings
     that ByT5 otherwise finds in each prompt; "" shows none.
     """
     prompts = [prompt] if isinstance(prompt, str) else list(prompt)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ..ops import kernels
 from ..ops.attention import Attend
 
-QK_EPS = 1e-6
+QK_EPS = 1e-6  # assumption
 
 
 def split_heads(x: Tensor, num_heads: int) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 
 class TemporalConv(nn.Module):
-    """Kernel 3 along time with symmetric replicate padding: T frames -> ceil(T / stride), or phases * T."""
+    """Kernel 3 (assumption) in time with symmetric replicate padding: T frames -> ceil(T / stride), or phases * T."""
 
     def __init__(
         self, channels: int, *, stride: int = 1, phases: int = 1, ops: Any = nn,
@@ -27,7 +27,7 @@ class TemporalConv(nn.Module):
         self.taps = ops.Conv2d(channels, channels * phases, (3, 1), stride=(stride, 1), device=device, dtype=dtype)
 
     def reset_parameters(self) -> None:
-        """Identity: the centre tap passes its frame, so that an inflated image network stays itself."""
+        """Identity (assumption): the centre tap passes its frame, so that an inflated image network stays itself."""
         with torch.no_grad():
             nn.init.zeros_(self.taps.weight)
             nn.init.zeros_(self.taps.bias)
@@ -91,8 +91,9 @@ class Downsample(nn.Module):
 class Upsample(nn.Module):
     """Up in space, then in time: nearest neighbour, then convolution.
 
-    With `subpixel` each half is one convolution whose channels become pixels or frames. Nearest neighbour tells the
-    pixels and frames of a block apart only through their neighbours, which a small network takes long to learn.
+    With `subpixel`, which the paper does not have, each half is one convolution whose channels become pixels or frames.
+    Nearest neighbour tells the pixels and frames of a block apart only through their neighbours, which a small network
+    takes long to learn.
     """
 
     def __init__(

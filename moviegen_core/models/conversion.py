@@ -86,7 +86,7 @@ def _foreign_tensors(source: Path, needs: Callable[[str], bool]) -> dict[str, Te
     if wrappers:
         chosen = wrappers[0]
         if "ema" in wrappers and content["ema"].keys() == content[chosen].keys():
-            chosen = "ema"  # the average, which the paper samples from, of the same weights
+            chosen = "ema"  # the average of the same weights, which is what one samples from
         if len(wrappers) > 1:
             logger.warning("%s holds %s; %s is converted", source, " and ".join(wrappers), chosen)
         content = content[chosen]

@@ -24,10 +24,10 @@ from ..shapes import MAX_SECONDS
 from .sample import check_guidance, check_temperature
 from .sound_scoring import Scorer, check_scorer
 
-STEPS = 64  # paper 6.3
+STEPS = 64  # paper 6.3; taken as even steps that ask the network twice each (assumption)
 GUIDANCE_SCALE = 3.0  # paper 6.3
-CONTEXT_SECONDS = 5.0  # paper, figure 27
-WINDOW_SECONDS = 20.0  # paper, figure 27: chunks of 20 s; the nano model recommends its own
+CONTEXT_SECONDS = 5.0  # example of the paper's figure 27
+WINDOW_SECONDS = 20.0  # as there; the nano model recommends its own
 METHODS = ("extend", "multidiffusion")
 CROSSED = 10  # sound frames over which a window takes over from the one before (assumption)
 

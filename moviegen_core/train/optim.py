@@ -20,7 +20,10 @@ SMALL_TABLE = 8  # rows of modulation offsets and scales, which are vectors by r
 
 @dataclass(frozen=True, kw_only=True)
 class OptimConfig:
-    """How weights move; the rate warms up, stays, and falls to `final_scale` from `decay_start` of the stage on."""
+    """How weights move; the rate warms up, stays, and falls to `final_scale` from `decay_start` of the stage on.
+
+    The paper names AdamW for sound and none for video; methods, betas and eps are assumptions.
+    """
 
     method: str = "adamw"
     learning_rate: float = 3e-4

@@ -170,7 +170,10 @@ class AudioCodec(nn.Module):
         return Posterior(mean, F.softplus(scale) + SMALLEST_SCALE)
 
     def encode(self, waveform: Tensor) -> Tensor:
-        """Waveform [B, 1, N] in [-1, 1] -> latent [B, C, ceil(N / 1920)] of unit variance, the posterior's mean."""
+        """Waveform [B, 1, N] in [-1, 1] -> latent [B, C, ceil(N / 1920)] of unit variance.
+
+        It is the posterior's mean (assumption).
+        """
         raw = self.posterior(waveform).mean
         return (raw - self.latent_mean.to(raw)[:, None]) / self.latent_std.to(raw)[:, None]
 

@@ -135,7 +135,7 @@ class AudioDiT(nn.Module):
             SoundBlock(dim, config.num_heads, config.mlp_dim, qk_norm=config.qk_norm, norm_eps=config.norm_eps, **place)
             for _ in range(config.num_layers)
         )
-        self.final_modulation = ModulationOffsets(2, dim, **place)  # assumption: as in DiT
+        self.final_modulation = ModulationOffsets(2, dim, **place)  # assumption: as in PixArt
         self.latent_out = ops.Linear(dim, config.latent_channels, **leaf)
         channels = config.latent_channels
         self.head = SwiGLU(dim + channels, config.head_dim, channels, **place) if config.head_dim else None

@@ -154,7 +154,10 @@ class TAE(nn.Module):
         return Posterior(mean, log_variance.clamp(*LOG_VARIANCE_LIMITS))
 
     def encode(self, pixels: Tensor) -> Tensor:
-        """Pixels [B, 3, T, H, W] in [-1, 1] -> latent [B, C, ceil(T / 8), H / 8, W / 8] of unit variance."""
+        """Pixels [B, 3, T, H, W] in [-1, 1] -> latent [B, C, ceil(T / 8), H / 8, W / 8] of unit variance.
+
+        It is the mean of the posterior (assumption).
+        """
         raw = self.posterior(pixels).mean
         return (raw - _per_channel(self.latent_mean, raw)) / _per_channel(self.latent_std, raw)
 

@@ -2,9 +2,11 @@
 
 from .model import TAEConfig
 
-# Latent Diffusion's widths and blocks; which levels hold the temporal strides is not stated, so all three do.
+# Latent Diffusion's widths, blocks, norms and attention in the middle alone; which levels hold the temporal strides is
+# not stated, so all three do (assumptions).
 FULL = TAEConfig(channels=(128, 256, 512, 512))
-# Sized for a CPU: pixels are folded 4 x 4 first, and only the first level runs at that resolution and full rate.
+# Sized for a CPU: pixels are folded 4 x 4 first, and only the first level runs at that resolution and full rate. The
+# sub-pixel steps up, the head's network and the linear path are not the paper's.
 NANO = TAEConfig(
     channels=(48, 96, 128, 160),
     spatial_strides=(2, 1, 1),

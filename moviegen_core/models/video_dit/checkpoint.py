@@ -34,7 +34,8 @@ def grow_weights(weights: dict[str, Tensor], old: VideoDiTConfig, new: VideoDiTC
     """State dict of `old` -> state dict of `new`, which may differ in `max_grid` and `in_channels` only, upwards.
 
     The paper says that tables are "expanded", not how (assumptions): those of rows and columns are interpolated
-    linearly, so that a place keeps its position when the resolution rises; that of frames goes on with its last row,
+    linearly, so that a place keeps its position when the resolution rises (of a table that grows for wider pictures of
+    the same resolution a part is then read at first); that of frames goes on with its last row,
     so that a moment keeps its own when clips grow longer. New input channels come last and start at zero (paper
     3.1.5 and 5), so that the network computes what it did.
     """

@@ -38,7 +38,7 @@ class VideoDiTConfig:
     in_channels: int = LATENT_CHANNELS  # further ones hold what a capability adds beside the noisy latent
     out_channels: int = LATENT_CHANNELS
     patch_size: tuple[int, int, int] = PATCH_SIZE  # latent frames, rows, columns per token
-    max_grid: tuple[int, int, int] = (32, 96, 96)  # tokens; the length of each position table
+    max_grid: tuple[int, int, int] = (32, 96, 96)  # tokens; the length of each position table (assumption)
     qk_norm: bool = False  # assumption: the paper mentions none; it steadies small models at high learning rates
     norm_eps: float = 1e-5  # assumption: LLaMa3's value
 
@@ -100,7 +100,8 @@ class VideoDiT(nn.Module):
         self.time = TimeEmbedding(dim, **place)
         # One projection for all blocks; with one per block the 30B would have 40B parameters.
         self.modulation = ops.Linear(dim, MODULATION_VECTORS * dim, **leaf)
-        # Assumptions: a bias here, one learned token where nothing is said, the encoders' order, padding cut or masked.
+        # Assumptions: a bias here and in all layers outside the blocks, one learned token where nothing is said, the
+        # encoders' order, padding cut or masked.
         self.context_in = nn.ModuleDict(
             {
                 name: nn.Sequential(ops.Linear(width, dim, **leaf), ops.LayerNorm(dim, **leaf))
@@ -114,7 +115,7 @@ class VideoDiT(nn.Module):
             )
             for _ in range(config.num_layers)
         )
-        # Assumption: the last layer is modulated as in DiT, by the time vector plus two learned vectors.
+        # Assumption: the last layer is modulated as in PixArt, by the time vector plus two learned vectors.
         self.final_modulation = ModulationOffsets(2, dim, **place)
         self.patch_out = ops.Linear(dim, config.out_channels * patch, **leaf)
 

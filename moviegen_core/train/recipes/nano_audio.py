@@ -1,7 +1,8 @@
 """Recipe nano-audio: the sound transformer, on latents of the nano codec, with what the nano encoders see and read.
 
 It needs nano/audio_codec, nano/sound_match, nano/metaclip_vision and nano/ul2. The caches (latents, frame features,
-captions) are filled first and kept; then one stage of flow matching, which drops conditions much as the paper does.
+captions) are filled first and kept; then one stage of flow matching, which drops conditions much as the paper does. Of
+the paper's optimisation (two stages of AdamW at 1e-4, EMA 0.999) nothing is kept: a short training needs larger steps.
 """
 
 from __future__ import annotations

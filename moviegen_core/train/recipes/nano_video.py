@@ -1,7 +1,8 @@
 """nano/video: text-to-image on many stills, then images and clips together, long ones too, then the best-looking.
 
 The paper's curriculum in small (sections 3.2 and 3.3), at one size: a position stands for the same place of the
-picture throughout, which saves a short run what it would have to learn again after each change of resolution.
+picture throughout, which saves a short run what it would have to learn again after each change of resolution. Stills
+are more than the paper's one in ten, steps larger, and the last stage falls linearly instead of as a cosine.
 """
 
 from __future__ import annotations
@@ -130,7 +131,7 @@ class VideoRecipe:
         ema_decay=0.98, best_share=0.4, snapshots=(0.6, 0.8, 1.0),
     )  # fmt: skip
     weight_power: float = 0.5  # on how much each latent channel shows; 0 counts all alike, as the paper does
-    # Mean of the logit-normal times (assumption). The paper's 0 spends 1 % of a training below time 0.1, where it
+    # Mean of the logit-normal times (assumption). The paper's 0 spends 1.4 % of a training below time 0.1, where it
     # is decided which way a thing goes.
     time_mean: float = -0.8
     # Aids of the training (assumptions), off with adapters: words are whitened (train/whiten.py);
