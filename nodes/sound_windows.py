@@ -14,12 +14,12 @@ from torch import Tensor
 
 from moviegen_core.conditioning.sound import LATENT_RATE
 from moviegen_core.errors import ConfigError, ShapeError
-from moviegen_core.ops.windows import windows
 from moviegen_core.pipelines.sound import (
     CONTEXT_SECONDS,
     METHODS,
     WINDOW_SECONDS,
     check_method,
+    sound_windows,
     to_make,
     window_frames,
     window_runs,
@@ -53,7 +53,7 @@ class Windows:
 
     def slices(self, length: int) -> list[slice]:
         """Windows of `length` sound frames."""
-        return windows(length, *window_frames(self.window_seconds, self.context_seconds))
+        return sound_windows(length, self.window_seconds, self.context_seconds)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -6,6 +6,7 @@ conditioning's context. Long sounds are made segment by segment, or all at once 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -109,7 +110,7 @@ def long_sound(
     if conditioning.batch != 1:
         raise ShapeError(f"a long sound is made by itself; this conditioning holds {conditioning.batch}, give 1")
     _check_length(conditioning, num_latents)
-    slices = windows(num_latents, *window_frames(window_seconds, context_seconds))
+    slices = sound_windows(num_latents, window_seconds, context_seconds)
     if method == "extend":
         check_scorer(max(candidates, beams), scorer)
         branches = max(candidates, beams)
@@ -291,7 +292,7 @@ def crossed(begun: Tensor, latent: Tensor) -> Tensor:
 
 def joins(num_latents: int, window_seconds: float, context_seconds: float) -> list[float]:
     """Seconds at which a window of `long_sound` has taken over from the one before, for a sound of L frames."""
-    slices = windows(num_latents, *window_frames(window_seconds, context_seconds))
+    slices = sound_windows(num_latents, window_seconds, context_seconds)
     return [own.stop / LATENT_RATE for own in slices[:-1]]
 
 
@@ -338,6 +339,18 @@ def triangle(length: int) -> Tensor:
     """Bartlett weights [length] that are nowhere zero, so that the ends of a sound have one too."""
     places = (torch.arange(length, dtype=torch.float32) + 0.5) / length
     return 1.0 - (2.0 * places - 1.0).abs()
+
+
+def sound_windows(num_latents: int, window_seconds: float, context_seconds: float) -> list[slice]:
+    """Windows of `long_sound` for L frames: no more than needed, and of equal length but for the last frames.
+
+    A last window of what is left over would hold little beside known sound, which no training shows.
+    """
+    window, context = window_frames(window_seconds, context_seconds)
+    count = len(windows(num_latents, window, context))
+    if count == 1:
+        return [slice(0, num_latents)]
+    return windows(num_latents, math.ceil((num_latents - context) / count) + context, context)
 
 
 def window_frames(window_seconds: float, context_seconds: float) -> tuple[int, int]:
