@@ -10,10 +10,11 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .errors import BackendError
 
@@ -124,21 +125,46 @@ def stay(network: nn.Module, device: torch.device) -> Iterator[nn.Module]:
     yield network.to(device)
 
 
-_visitors: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()  # blocks that have a network on their device
+@dataclass
+class _Visit:
+    """How many blocks have a network on their device, and its tensors as they wait at home."""
+
+    blocks: int
+    waiting: list[tuple[dict[str, Any], str, Tensor, Tensor]]
+
+
+_visitors: WeakKeyDictionary[nn.Module, _Visit] = WeakKeyDictionary()
 
 
 @contextmanager
 def visit(network: nn.Module, device: torch.device) -> Iterator[nn.Module]:
-    """Residency for little memory: on `device` during the block, back on the CPU after it.
+    """Residency for little memory: on `device` during the block, back where it waited after it.
 
-    Blocks may overlap, as those of films that are decoded side by side do: the last that ends takes the network back.
+    Its tensors stay where they wait, and nothing is copied back: what changes them on the device is lost. Blocks may
+    overlap, as those of films that are decoded side by side do: the last that ends takes the network back.
     """
-    _visitors[network] = _visitors.get(network, 0) + 1
+    if network not in _visitors:
+        _visitors[network] = _Visit(0, list(_tensors(network)))
+    guest = _visitors[network]
+    guest.blocks += 1
     try:
         yield network.to(device)
     finally:
-        _visitors[network] -= 1
-        if not _visitors[network]:
-            network.to("cpu")
+        guest.blocks -= 1
+        if not guest.blocks:
+            del _visitors[network]
+            for owner, name, tensor, home in guest.waiting:
+                tensor.data, owner[name] = home, tensor
             if device.type == "cuda":
                 torch.cuda.empty_cache()
+            elif device.type == "mps":
+                torch.mps.empty_cache()
+
+
+def _tensors(network: nn.Module) -> Iterator[tuple[dict[str, Any], str, Tensor, Tensor]]:
+    """Every parameter and buffer: the mapping that holds it, its name there, the tensor, and what it consists of."""
+    for module in network.modules():
+        for owner in (module._parameters, module._buffers):
+            for name, tensor in owner.items():
+                if tensor is not None:
+                    yield owner, name, tensor, tensor.data

@@ -62,8 +62,8 @@ def _peak_bytes() -> int:
 def is_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out: torch's allocators raise a RuntimeError."""
     told = str(error)
-    lacking = isinstance(error, RuntimeError) and ("out of memory" in told or "can't allocate memory" in told)
-    return isinstance(error, MemoryError) or lacking
+    lacking = any(words in told for words in ("out of memory", "can't allocate memory", "not enough memory"))
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and lacking)
 
 
 def _of_machine() -> tuple[int, int]:

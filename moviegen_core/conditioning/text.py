@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -122,12 +123,15 @@ def encode_prompt(
     *,
     fps: float | None = 16,
     show_text: str | Sequence[str] | None = None,
+    bring: Callable[[Any], AbstractContextManager[Any]] = nullcontext,
 ) -> Conditioning:
     """B prompts -> Conditioning; blank prompts become the null condition.
 
     `fps` None adds no tag; a space separates it from the prompt, and several quoted strings from each other
     (assumptions). `show_text` (one string, or one per prompt) replaces the quoted strings
-    that ByT5 otherwise finds in each prompt; "" shows none.
+    that ByT5 otherwise finds in each prompt; "" shows none. Each encoder that has something to
+    read does so within `bring(encoder)`, one after the other. ConfigError where there is no prompt, or another number
+    of texts to show.
     """
     prompts = [prompt] if isinstance(prompt, str) else list(prompt)
     if not prompts:
@@ -148,7 +152,8 @@ def encode_prompt(
         ("byt5", encoders.byt5, [text.strip() for text in shown]),
     ):
         if encoder is not None and any(texts):
-            context[name], masks[name] = _encode_filled(encoder, texts)
+            with bring(encoder):
+                context[name], masks[name] = _encode_filled(encoder, texts)
     return Conditioning(context, masks, len(prompts))
 
 

@@ -49,11 +49,6 @@ class Conditioning:
         """The null condition: no valid token for any of `batch` samples."""
         return cls({}, {}, batch)
 
-    @property
-    def is_null(self) -> bool:
-        """True when no sample has a valid token."""
-        return not any(bool(mask.any()) for mask in self.context_mask.values())
-
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Conditioning:
         """The same condition on another device; `dtype` is for the tokens, masks stay bool."""
         context = {name: tokens.to(device=device, dtype=dtype) for name, tokens in self.context.items()}

@@ -79,15 +79,6 @@ def contact_sheet(
     return sheet
 
 
-def thumbnail(frame: Any, size: int = 256) -> Image.Image:
-    """One frame ([3, H, W] in [-1, 1] or uint8 [H, W, 3]) as a picture whose longer side has at most `size` pixels."""
-    tensor = torch.as_tensor(frame)
-    clip = tensor.unsqueeze(0) if tensor.dtype == torch.uint8 else tensor.unsqueeze(1)
-    image = to_images(clip)[0]
-    image.thumbnail((size, size))
-    return image
-
-
 def save_webp(frames: Any, path: str | os.PathLike[str], *, fps: float = 16.0, quality: int = 80) -> Path:
     """Writes an animated WebP (millisecond clock) that goes round; `quality` 0..100, 100 is lossless."""
     images = to_images(frames)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -196,15 +197,25 @@ def crossfaded(
     first: Iterable[Tensor], second: Iterable[Tensor], frames: int, curve: Curve = "linear"
 ) -> Iterator[Tensor]:
     """Windows of both, the last `frames` of the first mixed into the start of the second."""
-    tail: Tensor | None = None
+    if not frames:
+        yield from first
+        yield from second
+        return
+    held: deque[Tensor] = deque()  # the last windows, which hold the crossfade
     for window in first:
-        held = window if tail is None else torch.cat([tail, window], 1)
-        ready = held.shape[1] - frames
-        if ready > 0:
-            yield held[:, :ready]
-        tail = held[:, max(ready, 0) :].clone()
-    if tail is None or tail.shape[1] < frames:
+        held.append(window)
+        ready = sum(one.shape[1] for one in held) - frames
+        while held and ready >= held[0].shape[1]:
+            ready -= held[0].shape[1]
+            yield held.popleft()
+    surplus = sum(one.shape[1] for one in held) - frames
+    if surplus < 0:
         raise MediaError("the first clip holds fewer frames than the crossfade; use a shorter one")
+    if surplus:
+        yield held[0][:, :surplus]
+        held[0] = held[0][:, surplus:]
+    tail = torch.cat([*held], 1)
+    held.clear()
     rising = fade_in(frames, curve).view(1, -1, 1, 1)
     done = 0
     for window in second:

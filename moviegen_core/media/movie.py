@@ -45,6 +45,7 @@ logger = logging.getLogger(__name__)
 AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)  # Hz
 AAC_FRAME = 1024  # samples
 BT709 = 1  # H.273 code of matrix, primaries and transfer
+PIECE = 16  # frames at a time
 MAX_SIDE = 16384  # pixels; what H.264 encoders take
 
 
@@ -82,7 +83,7 @@ def write_movie(
     if final.suffix.lower() not in ENCODED_ENDINGS:
         raise MediaError(f"{final.name}: films are written as {', '.join(ENCODED_ENDINGS)}; change the file's ending")
     if isinstance(windows, Tensor):
-        windows = [windows]
+        windows = windows.split(PIECE, dim=-3) if windows.ndim > 3 else [windows]
     with replacing(final) as temporary, codec_errors(final):
         writer = _Writer(temporary, rate, metadata or {}, crf, preset)
         try:
@@ -114,7 +115,7 @@ class _Writer:
     def __init__(self, path: Path, rate: Fraction, metadata: Mapping[str, Any], crf: float, preset: str) -> None:
         import av
 
-        options = {} if path.suffix == ".mkv" else MP4_OPTIONS
+        options = {} if path.suffix.lower() == ".mkv" else MP4_OPTIONS
         self.container = av.open(address(path), mode="w", options=options)
         for key, value in metadata.items():
             self.container.metadata[key] = value if isinstance(value, str) else json.dumps(value)
@@ -233,7 +234,7 @@ class Movie:
         """Frames over frames a second."""
         return float(self.num_frames / self.fps)
 
-    def windows(self, window_frames: int = 16) -> Iterator[Tensor]:
+    def windows(self, window_frames: int = PIECE) -> Iterator[Tensor]:
         """Pixels [3, t, H, W] in [-1, 1], t <= `window_frames`; at most one window is in memory."""
         kept: list[Any] = []
         with reading(self.path) as container:
@@ -299,7 +300,7 @@ def copy_movie(
 
     origin, final = existing(source), Path(path)
     with replacing(final) as temporary, opened(origin) as given, codec_errors(final):
-        options = {} if final.suffix == ".mkv" else MP4_OPTIONS
+        options = {} if final.suffix.lower() == ".mkv" else MP4_OPTIONS
         with av.open(address(temporary), mode="w", options=options) as copy:
             for key, value in {**given.metadata, **(metadata or {})}.items():
                 copy.metadata[key] = value if isinstance(value, str) else json.dumps(value)

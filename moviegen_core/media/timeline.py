@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
+from numbers import Rational
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,8 @@ def exact_fps(fps: float | Fraction) -> Fraction:
     """Frames a second as a fraction: 24 -> 24, 23.976 and 29.97 -> 24000/1001 and 30000/1001, 12.5 -> 25/2."""
     if not 0 < fps <= MAX_FPS:
         raise MediaError(f"{fps} frames a second were asked for; use a number above 0 and at most {MAX_FPS:g}")
-    rate = Fraction(fps)
-    if isinstance(fps, float):
+    rate = exactly(fps)
+    if not isinstance(fps, Rational):
         broadcast = Fraction(round(rate * Fraction(1001, 1000)) * 1000, 1001)
         if rate.denominator > 1 and broadcast and abs(rate - broadcast) < Fraction(1, 1000):
             return broadcast
@@ -54,7 +55,12 @@ def clip_samples(seconds: Fraction | float, sample_rate: int) -> int:
         raise MediaError(
             f"a clip of {float(seconds):g} seconds was given; it must last longer than 0 and up to {MAX_SECONDS:,.0f}"
         )
-    return max(1, round(Fraction(seconds) * sample_rate))
+    return max(1, round(exactly(seconds) * sample_rate))
+
+
+def exactly(number: float | Fraction) -> Fraction:
+    """A number as a fraction; those of NumPy and torch too, which Fraction does not take."""
+    return Fraction(number if isinstance(number, Rational) else float(number))
 
 
 def frames_seconds(num_frames: int, fps: float | Fraction) -> Fraction:

@@ -22,6 +22,7 @@ from . import catalog, loading
 PREFIX = "diffusion_model."
 WHERE = "blocks."  # the layers outside of the blocks are few and thin
 PAIRS = ((".lora_A.weight", ".lora_B.weight"), (".lora_down.weight", ".lora_up.weight"))
+ROUNDING = 1e-9  # strengths that add up to less are none
 DIFFERENCES = {".diff": ".weight", ".diff_b": ".bias"}
 
 
@@ -149,7 +150,7 @@ class Added:
         files, file = dict(self._files), header.path.resolve()
         before, old = files.get(file, (0.0, {}))
         files[file] = before + strength, gains
-        if not before + strength:
+        if abs(before + strength) < ROUNDING:
             del files[file]
         originals, stored = self._originals()
         changed: list[str] = []

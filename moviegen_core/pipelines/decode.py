@@ -26,7 +26,8 @@ def decode_video(
     """Latent [B, C, t, h, w] -> consecutive windows [B, 3, T, H, W] in [-1, 1], `num_frames` (or 8 t) together.
 
     Both lengths are in raw frames, multiples of the temporal stride; a window holds at least two latent frames. One
-    window is decoded at a time; a window as long as the clip decodes it whole.
+    window is decoded at a time; a window as long as the clip decodes it whole. ShapeError for more frames than there
+    are, ConfigError for windows that do not fit.
     """
     stride = tae.config.temporal_stride
     available = stride * latent.shape[2]
@@ -36,22 +37,24 @@ def decode_video(
             f"{wanted} frames were asked for, but {latent.shape[2]} latent frames hold 1 to {available}; ask for fewer "
             "frames or sample a longer clip"
         )
-    window, overlap = _in_latents(window_frames, stride, "window"), _in_latents(overlap_frames, stride, "overlap")
+    window = _in_latents(window_frames, stride, "window")
+    overlap = _in_latents(overlap_frames, stride, "overlap", least=0)
     slices = _moving(windows(latent.shape[2], window, overlap), window_frames, stride)
-    return _stream(tae, latent.to(tae.latent_std.dtype), slices, stride, wanted)
+    return _stream(tae, latent.to(tae.latent_std), slices, stride, wanted)
 
 
 def encode_video(tae: TAE, frames: Tensor | Iterable[Tensor], window_frames: int = WINDOW_FRAMES) -> Tensor:
     """Pixels [B, 3, T, H, W] in [-1, 1], whole or in consecutive pieces -> latent [B, C, ceil(T / 8), h, w].
 
-    At most one window of pixels is held beside the piece at hand; windows do not overlap.
+    At most one window of pixels is held beside the piece at hand; windows do not overlap. ShapeError for a clip without
+    frames, ConfigError for a window that holds no latent.
     """
     _in_latents(window_frames, tae.config.temporal_stride, "window")
     pieces = frames.split(window_frames, dim=2) if isinstance(frames, Tensor) else frames
     latents = []
     for pixels in _regroup(pieces, window_frames):
         with torch.no_grad():
-            latents.append(tae.encode(pixels.to(tae.latent_std.dtype)))
+            latents.append(tae.encode(pixels.to(tae.latent_std)))
     if not latents:
         raise ShapeError("the clip has no frames; give at least 1")
     return torch.cat(latents, dim=2)
@@ -109,8 +112,10 @@ def _regroup(pieces: Iterable[Tensor], size: int) -> Iterator[Tensor]:
         yield torch.cat(held, dim=2)
 
 
-def _in_latents(frames: int, stride: int, name: str) -> int:
-    if frames % stride:
-        nearest = max(stride, round(frames / stride) * stride)
-        raise ConfigError(f"{name} of {frames} frames is not a multiple of {stride}; use {nearest}")
+def _in_latents(frames: int, stride: int, name: str, least: int = 1) -> int:
+    if frames < least * stride or frames % stride:
+        nearest = max(least, round(frames / stride)) * stride
+        raise ConfigError(
+            f"{name} of {frames} frames must be a multiple of {stride}, {least * stride} or more; use {nearest}"
+        )
     return frames // stride

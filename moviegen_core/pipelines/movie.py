@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager
 from dataclasses import replace
-from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -18,8 +17,9 @@ from torch import Tensor
 from ..conditioning.text import TextEncoders, add_camera, encode_prompt
 from ..devices import Placement, Residency, choose, stay
 from ..errors import CheckpointError, ConfigError, ShapeError
-from ..flow.solver import OnStep, Solver
-from ..media.timeline import exact_fps
+from ..flow import times
+from ..flow.solver import OnStep, Solver, check_solver
+from ..media.timeline import exact_fps, exactly
 from ..models import adapters, loading
 from ..models.tae.model import TAE
 from ..models.text import load_text_encoder
@@ -202,6 +202,8 @@ class MovieGenPipeline:
         check_temperature(temperature)
         check_settings(prompt, negative, fps, seed, steps, guidance_scale)
         check_whole(emulated_steps=emulated_steps)
+        check_solver(solver)
+        times.schedule(schedule, int(steps), int(emulated_steps))
         # Numbers of NumPy, which the film's facts could not be written with, become Python's own.
         fps, seed, steps, emulated_steps = float(fps), int(seed), int(steps), int(emulated_steps)
         guidance_scale, temperature = float(guidance_scale), float(temperature)
@@ -265,7 +267,7 @@ class MovieGenPipeline:
             check_duration(seconds)
             # A length that was rounded means the clip's own, which is exact to the sample.
             if seconds < clip - 1 / exact_fps(film.fps):
-                length = Fraction(seconds)
+                length = exactly(seconds)
             elif seconds > clip + 1 / exact_fps(film.fps):
                 logger.warning("the sound of %g s was cut to the film's %g s", seconds, float(clip))
         return replace(film, sound=self.sound(prompt, frames=film.windows(), fps=film.fps, seconds=length, **options))
@@ -316,16 +318,15 @@ class MovieGenPipeline:
         return clip_latent(num_frames, height, width)
 
     def _encode(self, prompt: str, negative: str, fps: float, show_text: str | None) -> tuple[Any, Any]:
-        """Positive and negative conditioning, with the encoders on the device meanwhile."""
-        with ExitStack() as stack:
-            for role in ROLES:
-                encoder: Any = getattr(self.encoders, role)
-                if encoder is not None:
-                    stack.enter_context(self.residency(encoder, self.placement.device))
-            return (
-                encode_prompt(self.encoders, prompt, fps=fps, show_text=show_text),
-                encode_prompt(self.encoders, negative, fps=fps),
-            )
+        """Positive and negative conditioning, each encoder on the device while it reads."""
+
+        def bring(encoder: Any) -> AbstractContextManager[Any]:
+            return self.residency(encoder, self.placement.device)
+
+        return (
+            encode_prompt(self.encoders, prompt, fps=fps, show_text=show_text, bring=bring),
+            encode_prompt(self.encoders, negative, fps=fps, bring=bring),
+        )
 
 
 def check_pair(video: VideoDiT, tae: TAE) -> None:

@@ -58,7 +58,7 @@ def sample_video(
     check_guidance(guidance_scale)
     check_temperature(temperature)
     points = times.schedule(schedule, steps, emulated_steps, kind)
-    if not 0.0 <= source_time < 1.0:
+    if not 0.0 <= source_time < 1.0 or float(points.new_tensor(source_time)) == 1.0:
         raise ConfigError(f"source_time {source_time} must lie in [0, 1): 0 is all noise, towards 1 the source stays")
     if source is not None and tuple(source.shape) != shape.as_tuple():
         raise ShapeError(f"the source is {list(source.shape)}, the clip to make {list(shape.as_tuple())}; fit one")
@@ -87,7 +87,8 @@ def sample_video(
     begun = temperature * make_noise(shape, seed).to(model.device)
     if source is not None:
         begun = path.interpolate(source.to(begun), begun, torch.full((shape.batch,), source_time, device=begun.device))
-        points = torch.cat([points.new_tensor([source_time]), points[points > source_time]])
+        begin = points.new_tensor([source_time])
+        points = torch.cat([begin, points[points > begin]])
     return integrate(velocity, begun, points, solver, on_step)
 
 

@@ -20,6 +20,7 @@ from ..models.audio_codec.model import AudioCodec
 from ..models.audio_dit.model import AudioDiT
 from ..models.sound_match.model import SoundMatch
 from ..models.text import load_text_encoder
+from ..models.text.model import TextEncoder
 from ..models.vision.checkpoint import load_vision_tower
 from ..ops.attention import Attend, resolve
 from .parts import find_parts, recommended
@@ -98,6 +99,11 @@ def load_sound_parts(
         name = next(name for name in TEXT_ENCODERS if name in files)
         words = load_text_encoder("ul2", files[name], **place)
     model = cast(AudioDiT, model)
+    if isinstance(words, TextEncoder) and words.dim != model.config.text_dim:
+        raise CheckpointError(
+            f"the text encoder gives {words.dim} features a token, the sound model reads {model.config.text_dim}; give "
+            "the encoder that it was trained with, as t5"
+        )
     eyes = _eyes(vision, cast("SoundMatch | None", match), model.config.frame_dim)
     codec = load_codec(files[CODEC], device=home)
     if codec.config.latent_channels != model.config.latent_channels:

@@ -180,9 +180,10 @@ class SoundPipeline:
             logger.warning("nothing is said, shown or known: the sound is whatever the model likes")
         length = sound_latent_frames(samples)
         parts = self.parts
-        with self._placed(parts.words, *self._eyes(), parts.codec):
-            features = None if watched is None else watched.features(length)
+        features = None if watched is None else watched.features(length)
+        with self._placed(*([parts.codec] if request.known else [])):
             context = encode_known(parts.codec, request.known, samples) if request.known else None
+        with self._placed(*([parts.words] if caption or against else [])):
             conditioning = condition_sound(parts.words, caption, features, context)
             baseline = condition_sound(parts.words, against) if against else None
         judging = (parts.match, parts.codec) if scorer is not None else ()

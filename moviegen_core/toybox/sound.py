@@ -30,21 +30,18 @@ def sound(
     scene: Scene,
     *,
     seconds: float | None = None,
-    sample_rate: int = RATE,
     channels: int = 2,
     music: bool | str = True,
     subject: bool = True,
     start_seconds: float = 0.0,
 ) -> np.ndarray:
-    """float32 [channels, N] in [-1, 1] of `scene`, N = round(seconds * sample_rate), from `start_seconds` on.
+    """float32 [channels, N] at 48 kHz in [-1, 1] of `scene`, N = round(seconds * 48000), from `start_seconds` on.
 
     seconds: default the scene's own duration; any length works. music: True for the scene's own choice, False for none,
     or a mood. subject: False leaves its sounds out, so that only the place is heard. One channel is the mean of the
-    two. ConfigError for other rates than 48 kHz.
+    two. ConfigError for lengths, channels or moods that there are not.
     """
     seconds = scene.duration_seconds if seconds is None else seconds
-    if sample_rate != RATE:
-        raise ConfigError(f"the toybox sounds at {RATE} Hz, not {sample_rate}; resample with media.waveform.resample")
     if channels not in (1, 2):
         raise ConfigError(f"{channels} channels were asked for; the toybox sounds in 1 or 2")
     if not (math.isfinite(seconds) and seconds >= 0 and math.isfinite(start_seconds) and start_seconds >= 0):

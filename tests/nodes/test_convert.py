@@ -33,7 +33,8 @@ def test_packing_keeps_every_valid_token_of_every_encoder(convert):
 
 
 def test_zeroed_conditioning_is_the_null_condition(convert):
-    assert convert.unpack(torch.zeros_like(convert.pack(random_conditioning(), 6)), WIDTHS).is_null
+    masks = convert.unpack(torch.zeros_like(convert.pack(random_conditioning(), 6)), WIDTHS).context_mask
+    assert not any(bool(mask.any()) for mask in masks.values())
 
 
 def test_conditioning_without_tokens_packs_to_empty_ones(convert):

@@ -79,6 +79,7 @@ def test_command_line_makes_a_film_with_sound_where_there_are_weights(film_folde
         (MediaError("no ears today"), 2, "no ears today"),
         (torch.OutOfMemoryError("CUDA out of memory"), 2, "memory ran out"),
         (MemoryError(), 2, "memory ran out"),
+        (RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes."), 2, "memory ran out"),
         (KeyboardInterrupt(), 130, "interrupted"),
     ],
 )

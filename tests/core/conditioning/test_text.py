@@ -118,7 +118,7 @@ def test_text_to_show_replaces_the_quotations(encoders):
 
 
 def test_blank_prompts_are_the_null_condition(encoders):
-    assert encode_prompt(encoders, " \n").is_null
+    assert encode_prompt(encoders, " \n").context == {}
     assert encode_prompt(encoders, ["", ""]).batch == 2
 
 

@@ -14,9 +14,9 @@ def test_batch_is_read_from_the_tensors():
     assert conditioning(3, 5).batch == 3
 
 
-def test_empty_conditioning_is_null_and_keeps_its_batch_when_moved():
+def test_empty_conditioning_says_nothing_and_keeps_its_batch_when_moved():
     empty = Conditioning.empty(2)
-    assert empty.is_null
+    assert (empty.context, empty.context_mask) == ({}, {})
     assert empty.to("cpu", torch.float64).batch == 2
 
 

@@ -46,10 +46,6 @@ def test_labels_are_written_and_must_match_the_frames():
         frames.contact_sheet(clip, labels=["one"])
 
 
-def test_thumbnail_keeps_the_aspect_ratio():
-    assert frames.thumbnail(torch.zeros(3, 100, 200), 50).size == (50, 25)
-
-
 def test_animation_keeps_frames_and_duration(tmp_path):
     clip = -torch.ones(3, 16, 24, 32)
     for frame in range(16):

@@ -48,6 +48,15 @@ def test_crossfade_does_not_depend_on_the_windows(split):
     torch.testing.assert_close(pieces, whole)
 
 
+def test_long_crossfade_joins_its_frames_once(monkeypatch):
+    joined = []
+    cat = torch.cat
+    monkeypatch.setattr(torch, "cat", lambda parts, axis=0: joined.append(len(parts)) or cat(parts, axis))
+    pieces = crossfaded(torch.randn(3, 40, 2, 2).split(2, 1), torch.randn(3, 40, 2, 2).split(2, 1), 31)
+    assert sum(piece.shape[1] for piece in pieces) == 49
+    assert joined == [16]
+
+
 def test_second_clip_takes_the_rate_of_the_first_and_keeps_its_duration():
     joined = join_clips(clip(8, fps=Fraction(8)), clip(24, fps=Fraction(24), level=0.5))
     frames = pixels(joined)[0, 8:, 0, 0]

@@ -108,6 +108,9 @@ def test_reading_gives_windows_of_the_asked_size_and_the_rest(tmp_path, clip):
         (16.0, Fraction(16)),
         (1 / 16384, Fraction(1, 16384)),  # two pictures that are hours apart
         (Fraction(24000, 1001), Fraction(24000, 1001)),
+        (np.float32(23.976), Fraction(24000, 1001)),
+        (np.int64(16), Fraction(16)),
+        (torch.tensor(12.5), Fraction(25, 2)),
     ],
 )
 def test_frame_rates_are_exact(given, exact):
@@ -127,7 +130,7 @@ def test_broadcast_rate_survives_the_file(tmp_path, clip):
     assert movie.num_frames == 20
 
 
-@pytest.mark.parametrize("ending", ["mp4", "mkv", "mov"])
+@pytest.mark.parametrize("ending", ["mp4", "mkv", "mov", "MKV"])
 def test_workflow_and_prompt_survive_in_the_tags(tmp_path, clip, ending):
     workflow = {"nodes": [{"id": 1, "widgets_values": ["a “red” ball 🎾", 7]}]}
     write_movie(clip[:, :2], tmp_path / f"film.{ending}", 16, metadata={"workflow": workflow, "prompt": "plain text"})
@@ -174,6 +177,18 @@ def test_sound_at_an_odd_rate_with_bad_samples_is_still_written(tmp_path, clip):
     movie = read_movie(tmp_path / "film.mp4")
     assert movie.sample_rate == 48000
     assert torch.isfinite(movie.waveform).all()
+
+
+def test_sound_lies_beside_its_pictures_however_the_film_is_given(tmp_path, clip):
+    """Positions in the file at which a second of pictures or sound begins, of a film of 20 s in one tensor."""
+    film = clip.repeat(1, 16, 1, 1)
+    write_movie(film, tmp_path / "film.mkv", 16, tone(20.0))
+    with av.open(str(tmp_path / "film.mkv")) as container:
+        seen = {"video": 0.0, "audio": 0.0}
+        for packet in container.demux():
+            if packet.pts is not None:
+                seen[packet.stream.type] = float(packet.pts * packet.time_base)
+                assert abs(seen["video"] - seen["audio"]) < 5.0
 
 
 def test_silent_film_has_no_waveform(tmp_path, clip):

@@ -106,8 +106,11 @@ def test_encoding_does_not_depend_on_how_the_clip_is_cut(tae):
 
 
 def test_lengths_that_do_not_fit_are_refused_before_any_work(tae):
-    with pytest.raises(ConfigError, match="not a multiple of 8; use 32"):
+    with pytest.raises(ConfigError, match="must be a multiple of 8, 8 or more; use 32"):
         decode_video(tae, latents(2), window_frames=30)
+    for window in (0, -8):
+        with pytest.raises(ConfigError, match=f"window of {window} frames .* use 8"):
+            encode_video(tae, latents(2), window_frames=window)
     with pytest.raises(ConfigError, match="smaller than the window"):
         decode_video(tae, latents(2), window_frames=16, overlap_frames=16)
     with pytest.raises(ConfigError, match="a window of 8 frames decodes to stills; use 16 or more"):

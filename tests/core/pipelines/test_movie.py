@@ -16,7 +16,8 @@ import moviegen_core
 from moviegen_core.devices import visit
 from moviegen_core.errors import CheckpointError, ConfigError, ShapeError
 from moviegen_core.media.movie import read_movie
-from moviegen_core.models import loading
+from moviegen_core.models import catalog, loading
+from moviegen_core.models.audio_dit.model import AudioDiTConfig
 from moviegen_core.models.tae.model import TAE
 from moviegen_core.pipelines.film import Film
 from moviegen_core.pipelines.movie import MovieGenPipeline
@@ -157,9 +158,11 @@ def test_film_larger_than_what_the_checkpoint_learned_from_is_told_in_the_log(pi
         ({"camera": 5}, ConfigError, "no known camera motion"),
         ({"schedule": "cubic"}, ConfigError, "use one of"),
         ({"solver": "heun"}, ConfigError, "use one of"),
+        ({"steps": 9, "emulated_steps": 5}, ConfigError, "fewer than the 9 steps"),
     ],
 )
-def test_impossible_setting_is_refused_before_the_work(pipeline, change, error, remedy):
+def test_impossible_setting_is_refused_before_the_work(pipeline, monkeypatch, change, error, remedy):
+    monkeypatch.delattr(MovieGenPipeline, "_encode")
     with pytest.raises(error, match=remedy):
         pipeline("a ball", **{**SMALL, **change})
 
@@ -232,13 +235,14 @@ def test_each_network_is_on_the_device_for_its_own_work_alone(folder):
     @contextmanager
     def noted(network, device):
         assert device == torch.device("cpu")
+        assert not there
         came.append(network)
         there.append(network)
         yield network
         there.remove(network)
 
     guest = MovieGenPipeline.from_pretrained(folder, device="cpu", dtype="fp32", residency=noted)
-    film = guest("a ball", **SMALL, on_step=lambda *_: sampling.append(list(there)))
+    film = guest('a sign "GO"', **SMALL, on_step=lambda *_: sampling.append(list(there)))
     assert came == [guest.encoders.ul2, guest.encoders.byt5, guest.video]
     assert sampling == [[guest.video]] * 2
     assert [list(there) for _ in film.windows()] == [[guest.tae]]
@@ -307,8 +311,10 @@ def test_lora_is_taken_away_from_rounded_weights_without_a_trace(folder, tmp_pat
     assert not torch.equal(pipeline.add_lora(path, 0.3).video.blocks[0].mlp.up.weight, before)
     film = pipeline("a ball", num_frames=8, height=32, width=32, steps=1, show_text="HI")
     assert (film.facts["loras"], film.facts["show_text"]) == ([["lora.safetensors", 0.3]], "HI")
-    pipeline.add_lora(path, -0.3)
+    for strength in (-0.1, -0.2):  # in these numbers something is left of it
+        pipeline.add_lora(path, strength)
     assert torch.equal(weight, before)
+    assert pipeline.added.strengths == []
 
 
 def test_sound_reads_with_the_films_encoder_unless_it_has_its_own(sounding, folder, sound_folder, tmp_path):
@@ -318,6 +324,17 @@ def test_sound_reads_with_the_films_encoder_unless_it_has_its_own(sounding, fold
             (tmp_path / file.name).symlink_to(file)
     shared = MovieGenPipeline.from_pretrained(tmp_path, device="cpu", dtype="fp32")
     assert shared.sound.parts.words is shared.encoders.ul2
+
+
+def test_sound_model_that_reads_other_words_is_refused_before_the_work(folder, sound_folder, tmp_path):
+    for file in (*folder.iterdir(), *sound_folder.iterdir()):
+        if file.name not in ("t5.safetensors", "audio.safetensors"):
+            (tmp_path / file.name).symlink_to(file)
+    config = AudioDiTConfig(dim=16, num_heads=2, num_layers=1, mlp_dim=24, latent_channels=4, text_dim=24, frame_dim=8)
+    loading.save(catalog.build("audio_dit", config, device="cpu"), tmp_path / "audio.safetensors")
+    film = MovieGenPipeline.from_pretrained(tmp_path, device="cpu", dtype="fp32")
+    with pytest.raises(CheckpointError, match="gives 16 features a token, the sound model reads 24; give the encoder"):
+        film("a ball", **SMALL, audio_length=0.5, on_step=lambda *_: pytest.fail("the film was begun"))
 
 
 def test_film_has_a_sound_as_long_as_its_pictures(sounding, tmp_path):

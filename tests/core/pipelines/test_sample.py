@@ -163,3 +163,5 @@ def test_source_of_another_shape_or_a_time_of_the_data_is_refused(model, text):
         sample_video(model, text, SHAPE, steps=2, source=torch.zeros(1, 16, 2, 4, 4), source_time=0.5)
     with pytest.raises(ConfigError, match="towards 1 the source stays"):
         sample_video(model, text, SHAPE, steps=2, source=torch.zeros(SHAPE.as_tuple()), source_time=1.0)
+    with pytest.raises(ConfigError, match="towards 1 the source stays"):
+        sample_video(model, text, SHAPE, steps=2, source=torch.zeros(SHAPE.as_tuple()), source_time=1 - 1e-9)

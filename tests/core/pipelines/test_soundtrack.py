@@ -179,6 +179,7 @@ def test_each_network_is_on_the_device_for_its_own_work_alone():
     @contextmanager
     def noted(network, device):
         assert device == torch.device("cpu")
+        assert not there
         there.append(network)
         yield network
         there.remove(network)
@@ -186,7 +187,7 @@ def test_each_network_is_on_the_device_for_its_own_work_alone():
     pipeline = SoundPipeline(build_parts(match=None), residency=noted)
     parts = pipeline.parts
     pipeline(
-        frames=frames(4), fps=16,
+        "a ball", frames=frames(4), fps=16, known=known_sound(torch.zeros(1, 4800)),
         on_frames=lambda _: watching.append(list(there)), on_step=lambda *_: sampling.append(list(there)),
     )  # fmt: skip
     assert watching[-1] == [parts.eyes.motion]
