@@ -22,7 +22,15 @@ CATEGORY = "MovieGen/tools"
 ALIASES = ["movie gen", "moviegen"]
 WINDOW = 8  # frames handed to the encoder at a time
 CONVERTED = 2  # frames of them that are turned into bytes at a time
-CRF = {"default": 16.0, "min": 0.0, "max": 51.0, "step": 1.0, "advanced": True}
+CRF = {
+    "default": 16.0,
+    "min": 0.0,
+    "max": 51.0,
+    "step": 1.0,
+    "advanced": True,
+    "tooltip": "Quality of the file: 16 looks lossless, 51 is worst. 0 loses only the resolution of colours, and some "
+    "players refuse it.",
+}
 
 
 class AnchorColour(io.ComfyNode):
@@ -107,9 +115,7 @@ class JoinClips(io.ComfyNode):
                     advanced=True,
                     tooltip="How the pictures change: in a straight line, or in a half cosine with soft ends.",
                 ),
-                io.Float.Input(
-                    "crf", **CRF, tooltip="Quality of the file: 0 is lossless, 16 looks lossless, 51 is worst."
-                ),
+                io.Float.Input("crf", **CRF),
             ],
             outputs=[io.Video.Output(tooltip="The joined film, a file on the disk.")],
         )
@@ -141,9 +147,7 @@ class DecodeToVideo(io.ComfyNode):
                 io.Vae.Input("vae", tooltip="The model's autoencoder: Movie Gen's or any other for pictures or video."),
                 io.Float.Input("fps", default=16.0, min=1.0, max=240.0, step=1.0, tooltip="Frames a second."),
                 io.Audio.Input("audio", optional=True, tooltip="Sound of the film; cut to its length."),
-                io.Float.Input(
-                    "crf", **CRF, tooltip="Quality of the file: 0 is lossless, 16 looks lossless, 51 is worst."
-                ),
+                io.Float.Input("crf", **CRF),
             ],
             outputs=[io.Video.Output(tooltip="The film, a file on the disk, for Save Video.")],
         )

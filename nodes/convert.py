@@ -11,6 +11,7 @@ and stock nodes may concatenate, average and pad conditionings without knowing a
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor
 
 from moviegen_core.conditioning.types import Conditioning
-from moviegen_core.errors import ShapeError
+from moviegen_core.errors import ConfigError, ShapeError
 from moviegen_core.pipelines.sample import MAX_TEMPERATURE
 from moviegen_core.shapes import LATENT_CHANNELS, SIZE_MULTIPLE, latent_frames
 
@@ -71,6 +72,20 @@ def from_images(images: Tensor) -> Tensor:
 def sigmas(times: Tensor) -> Tensor:
     """Rising times [S + 1] -> falling SIGMAS [S + 1], ending in exactly 0 when the times end at 1."""
     return 1.0 - times.float()
+
+
+def whole_steps(steps: int, denoise: float, most: int) -> int:
+    """Steps of the schedule of which the last `steps` cover `denoise` of the way, as stock schedulers count them.
+
+    ConfigError where it is longer than `most`.
+    """
+    whole = max(steps, int(steps / denoise))
+    if whole > most:
+        raise ConfigError(
+            f"{steps} steps for denoise {denoise:g} end a schedule of {whole}, which goes up to {most}; use denoise "
+            f"{math.ceil(1000 * steps / most) / 1000:g} or more, or fewer steps"
+        )
+    return whole
 
 
 def times(sigmas: Tensor) -> Tensor:

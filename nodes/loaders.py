@@ -92,11 +92,19 @@ class TAELoader(io.ComfyNode):
         """The node as hosts show it."""
         return io.Schema(
             node_id="MovieGenTAELoader",
-            display_name="Load Temporal Autoencoder",
+            display_name="Load Temporal Autoencoder (Movie Gen)",
             category=CATEGORY,
             description="Loads the autoencoder between pixels and latents: 8 frames of 8 x 8 pixels become one latent "
             "position.",
-            search_aliases=["movie gen", "moviegen", "load vae", "tae", "video vae"],
+            search_aliases=[
+                "movie gen",
+                "moviegen",
+                "load vae",
+                "load movie gen vae",
+                "movie gen vae",
+                "tae",
+                "video vae",
+            ],
             inputs=[
                 io.Combo.Input(
                     "vae_name",

@@ -117,6 +117,8 @@ class VideoToSound(io.ComfyNode):
         negative_text: str = "", context_audio: Any = None, vae: Any = None,
     ) -> io.NodeOutput:  # fmt: skip
         """The length comes from the video, else the images, else the seconds."""
+        if video is not None and images is not None:
+            raise ConfigError("a video and images are connected, and only one can be watched; disconnect the other")
         samples = check_samples(clip_samples(clip_seconds(video, images, fps, seconds), SOUND_SAMPLE_RATE))
         seen: dict[str, Any] = {}
         if video is not None or images is not None:
@@ -137,6 +139,8 @@ class VideoToSound(io.ComfyNode):
         against = request_caption(negative_text, quality=quality) if negative_text.strip() else ""
         latent = empty_sound(samples)
         if context_audio is not None:
+            if vae is None:
+                raise ConfigError("context_audio has to be encoded; connect Load DAC-VAE (Movie Gen) as vae")
             latent = with_known(latent, vae, known_sound(*_start_of(*single(context_audio), samples)))
         return io.NodeOutput(positive, host.encode_caption(clip, against), latent)
 

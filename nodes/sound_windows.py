@@ -26,6 +26,8 @@ from moviegen_core.pipelines.sound import (
 )
 from moviegen_core.pipelines.sound_scoring import Scorer, check_scorer
 
+from .convert import refuse_nested
+
 CONTEXT_KEY = "context_seconds"  # of a LATENT: how much of the known sound is heard
 WINDOWS_KEY = "moviegen_windows"  # of a MODEL: its long form
 
@@ -67,6 +69,7 @@ class Plan:
     wanted: list[list[slice]]  # of each sound, those windows in which something is unknown
     branches: int  # times that a window is made from each of the beginnings that go on
     beams: int
+    places: list[int]  # of the sounds in the batch that they were taken from
 
     @classmethod
     def of(
@@ -81,9 +84,11 @@ class Plan:
         length = part.stop - part.start
         slices = windows.slices(length) if windows.method == "extend" else [slice(0, length)]
         wanted = [to_make(slices, known) for known in kept[:, part]]
+        places = list(latent.get("batch_index") or range(len(samples)))
         return cls(
-            samples=samples, kept=kept, part=part, slices=slices, wanted=wanted, branches=branches, beams=windows.beams
-        )
+            samples=samples, kept=kept, part=part, slices=slices, wanted=wanted, branches=branches,
+            beams=windows.beams, places=places,
+        )  # fmt: skip
 
     def runs(self, sounds: int | None = None) -> int:
         """Windows that are made of all sounds, or of the first so many."""
@@ -91,7 +96,7 @@ class Plan:
 
     def seed(self, first: int, item: int) -> int:
         """Seed of a sound's first window; the others follow it, whatever is known of the sounds before."""
-        return first + item * window_runs(self.slices, self.branches, self.beams)
+        return first + self.places[item] * window_runs(self.slices, self.branches, self.beams)
 
     def put(self, made: Tensor, item: int, grown: Tensor) -> None:
         """Write what was made of one sound's part, [1, C, l], into `made` [B, C, L], but for what is known."""
@@ -130,7 +135,8 @@ def span(kept: Tensor, context_seconds: float) -> slice:
 def check_sound_latent(latent: Mapping[str, Any], channels: int) -> Tensor:
     """Samples [B, C, L] of a LATENT that a sound model can fill; ShapeError for any other."""
     samples = latent["samples"]
-    if getattr(samples, "is_nested", False) or samples.ndim != 3 or samples.shape[1] != channels:
+    refuse_nested(samples)
+    if samples.ndim != 3 or samples.shape[1] != channels:
         raise ShapeError(
             f"a latent of shape {tuple(samples.shape)} was given; connect Video to Sound or Empty Sound Latent "
             "(Movie Gen)"

@@ -19,6 +19,13 @@ from .sockets import io
 CATEGORY = "MovieGen/video"
 ALIASES = ["movie gen", "moviegen"]
 EMULATED = 10000  # steps of the longest schedule that a few may imitate
+DENOISE = {
+    "default": 1.0,
+    "min": 0.0,
+    "max": 1.0,
+    "step": 0.01,
+    "tooltip": "How much of the way to go: 1 starts from noise, less keeps more of the given latent.",
+}
 WINDOW = {"min": 16, "max": 256, "step": 8, "advanced": True}  # frames
 
 
@@ -74,8 +81,7 @@ class LinearQuadraticSigmas(io.ComfyNode):
                     default=1000,
                     min=1,
                     max=EMULATED,
-                    tooltip="Length N of the imitated linear schedule, at least steps / denoise. More: smaller first "
-                    "steps.",
+                    tooltip="Length N of the imitated linear schedule, at least the steps. More: smaller first steps.",
                 ),
                 io.Combo.Input(
                     "kind",
@@ -83,14 +89,7 @@ class LinearQuadraticSigmas(io.ComfyNode):
                     advanced=True,
                     tooltip="How the quadratic half is read: joined without a kink, or as a pure square.",
                 ),
-                io.Float.Input(
-                    "denoise",
-                    default=1.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="How much of the way to go: 1 starts from noise, less keeps more of the given latent.",
-                ),
+                io.Float.Input("denoise", **DENOISE),
             ],
             outputs=[io.Sigmas.Output(tooltip="Falling sigmas for SamplerCustomAdvanced.")],
         )
@@ -102,15 +101,10 @@ class LinearQuadraticSigmas(io.ComfyNode):
         """The last `steps` of a schedule so long that they cover `denoise` of the way, as stock schedulers do."""
         if denoise <= 0.0:
             return io.NodeOutput(torch.zeros(0))
-        total = max(steps, int(steps / denoise))
-        if total > EMULATED:
-            raise ConfigError(
-                f"{steps} steps for denoise {denoise:g} end a schedule of {total}, but emulated_steps goes up to "
-                f"{EMULATED}; use denoise {steps / EMULATED:g} or more, or fewer steps"
-            )
-        if emulated_steps < total:
-            raise ConfigError(f"emulated_steps {emulated_steps} is fewer than {total} steps; use {total} or more")
-        return io.NodeOutput(convert.sigmas(times.linear_quadratic(total, emulated_steps, kind)[-(steps + 1) :]))
+        total = convert.whole_steps(steps, denoise, EMULATED)
+        # What is left out of a longer schedule needs one to be imitated that is as long.
+        emulated = emulated_steps if denoise == 1.0 else max(emulated_steps, total)
+        return io.NodeOutput(convert.sigmas(times.linear_quadratic(total, emulated, kind)[-(steps + 1) :]))
 
 
 class VideoSampler(io.ComfyNode):
@@ -168,6 +162,7 @@ class VideoSampler(io.ComfyNode):
                     tooltip="Strength of the starting noise. Below 1: calmer, plainer clips. The shipped nano "
                     "models work best at 0.8; 1 is the noise used in training.",
                 ),
+                io.Float.Input("denoise", **DENOISE),
             ],
             outputs=[io.Latent.Output(tooltip="The sampled clip, for TAE Decode or VAE Decode.")],
         )
@@ -176,14 +171,16 @@ class VideoSampler(io.ComfyNode):
     def execute(
         cls, model: Any, positive: Any, latent: dict[str, Any], seed: int, steps: int, cfg: float,
         schedule: str = times.SCHEDULES[0], solver: str = solvers.SOLVERS[0],
-        temperature: float = convert.USUAL_TEMPERATURE, negative: Any = None,
+        temperature: float = convert.USUAL_TEMPERATURE, denoise: float = 1.0, negative: Any = None,
     ) -> io.NodeOutput:  # fmt: skip
         """Sample; what else the latent holds, such as its mask and length in frames, travels on with it."""
-        samples = host.sample(
-            model, positive, negative, latent,
-            seed=seed, steps=steps, guidance_scale=cfg, schedule=schedule, solver=solver,
-            temperature=temperature,
-        )  # fmt: skip
+        samples = latent["samples"]
+        if denoise > 0.0:
+            samples = host.sample(
+                model, positive, negative, latent,
+                seed=seed, steps=steps, guidance_scale=cfg, schedule=schedule, solver=solver,
+                temperature=temperature, denoise=denoise,
+            )  # fmt: skip
         kept = {name: value for name, value in latent.items() if name not in convert.EMPTY_RATIOS}
         return io.NodeOutput({**kept, "samples": samples})
 

@@ -177,6 +177,8 @@ def set_audio(
             for key, value in tags.items():
                 copy.metadata[key] = value if isinstance(value, str) else json.dumps(value)
             target = copy.add_stream_from_template(pictures, opaque=True)
+            if pictures.average_rate:  # else Matroska tells of no picture how long it is shown
+                target.codec_context.framerate = pictures.average_rate
             if track is not None:
                 track.open(copy)
             done = 0

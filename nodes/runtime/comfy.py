@@ -20,7 +20,7 @@ from torch import Tensor
 from moviegen_core.errors import BackendError, ShapeError
 from moviegen_core.flow import times
 from moviegen_core.pipelines.decode import decode_video, encode_video
-from moviegen_core.pipelines.sample import tell_size
+from moviegen_core.pipelines.sample import MAX_STEPS, tell_size
 from moviegen_core.shapes import LatentShape, decoded_frames
 
 from .. import convert, preview
@@ -76,17 +76,20 @@ def encode_text(clip: Any, text: str, fps: float, show_text: str | None) -> list
 
 def sample(
     model: Any, positive: list[Any], negative: list[Any] | None, latent: dict[str, Any], *,
-    seed: int, steps: int, guidance_scale: float, schedule: str, solver: str, temperature: float,
+    seed: int, steps: int, guidance_scale: float, schedule: str, solver: str, temperature: float, denoise: float,
 ) -> Tensor:  # fmt: skip
-    """Sample a clip of the LATENT's size with any flow MODEL -> samples [B, C, T, h, w]."""
+    """Sample a clip of the LATENT's size, and of what it shows, with any flow MODEL -> samples [B, C, T, h, w]."""
+    points = times.schedule(schedule, convert.whole_steps(steps, denoise, MAX_STEPS))[-(steps + 1) :]
     check_flow(model)
     if model.get_model_object("latent_format").latent_dimensions == 1:
         raise BackendError(convert.NO_VIDEO)
+    convert.refuse_nested(latent["samples"])
     # ComfyUI 0.19 fits the empty latents of other models in space alone.
     known = inspect.signature(comfy.sample.fix_empty_latent_channels).parameters
     ratios = {name: latent[name] for name in convert.EMPTY_RATIOS if name in latent and name in known}
     start = comfy.sample.fix_empty_latent_channels(model, latent["samples"], **ratios)
     if is_ours(model):
+        convert.check_clip_latent(start)
         tell_size(model.get_attachment(SAMPLING_KEY) or {}, LatentShape(*start.shape))
     noise = comfy.sample.prepare_noise(start, seed, latent.get("batch_index")) * temperature
     guider = comfy.samplers.CFGGuider(model)
@@ -97,7 +100,7 @@ def sample(
         noise,
         start,
         comfy.samplers.KSAMPLER(along_the_flow(solver)),
-        convert.sigmas(times.schedule(schedule, steps)),
+        convert.sigmas(points),
         denoise_mask=latent.get("noise_mask"),
         callback=lambda step, estimate, current, total: progress(step + 1, picture(estimate)),
         disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
@@ -131,9 +134,11 @@ def decode(vae: Any, samples: Tensor, num_frames: int, window: int, overlap: int
 def stream_frames(vae: Any, samples: Tensor, num_frames: int | None) -> tuple[int, Iterator[Tensor]]:
     """Frames of all clips, and them in windows [1, 3, t, H, W] in [-1, 1] that hold few at once; any picture VAE."""
     convert.refuse_nested(samples)
-    if samples.ndim not in (4, 5) or getattr(vae, "latent_dim", 2) == 1:
+    if getattr(vae, "latent_dim", 2) == 1:
+        raise BackendError("this VAE decodes sound; connect that of the video model, or decode with Sound Decode")
+    if samples.ndim not in (4, 5):
         raise ShapeError(
-            f"a latent of shape {tuple(samples.shape)} is no clip or picture; connect those of a video VAE"
+            f"a latent of shape {tuple(samples.shape)} is no clip or picture; connect that of a video model"
         )
     channels = getattr(vae, "latent_channels", samples.shape[1])
     if samples.shape[1] != channels:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from moviegen_core import devices
 from moviegen_core.conditioning.text import TextEncoders, encode_prompt
 from moviegen_core.errors import BackendError
+from moviegen_core.flow import times
 from moviegen_core.models import loading
 from moviegen_core.models.audio_codec.checkpoint import folded
 from moviegen_core.models.tae.model import TAE
@@ -25,7 +26,7 @@ from moviegen_core.models.video_dit.model import VideoDiT
 from moviegen_core.ops.memory import keep_large_buffers
 from moviegen_core.pipelines.decode import decode_video, encode_video
 from moviegen_core.pipelines.parts import recommended
-from moviegen_core.pipelines.sample import sample_video, tell_size
+from moviegen_core.pipelines.sample import MAX_STEPS, sample_video, tell_size
 from moviegen_core.shapes import LatentShape, decoded_frames
 
 from .. import convert, preview
@@ -111,13 +112,15 @@ def encode_text(clip: TextHandle, text: str, fps: float, show_text: str | None) 
 
 def sample(
     model: NetworkHandle, positive: list[Any], negative: list[Any] | None, latent: dict[str, Any], *,
-    seed: int, steps: int, guidance_scale: float, schedule: str, solver: str, temperature: float,
+    seed: int, steps: int, guidance_scale: float, schedule: str, solver: str, temperature: float, denoise: float,
 ) -> Tensor:  # fmt: skip
-    """Sample a clip of the LATENT's size -> samples [B, C, T, h, w] on the CPU."""
+    """Sample a clip of the LATENT's size, and of what it shows -> samples [B, C, T, h, w] on the CPU."""
     if not isinstance(model.network, VideoDiT):
         raise BackendError(convert.NO_VIDEO)
-    shape = LatentShape(*convert.check_clip_latent(latent["samples"]).shape)
+    given = convert.check_clip_latent(latent["samples"])
+    shape = LatentShape(*given.shape)
     tell_size(model.sampling, shape)
+    whole = convert.whole_steps(steps, denoise, MAX_STEPS)
     progress = Progress(steps)
     samples = sample_video(
         model.network,
@@ -125,11 +128,13 @@ def sample(
         shape,
         seed=seed,
         negative=_conditioning(model, negative) if negative is not None else None,
-        steps=steps,
+        steps=whole,
         guidance_scale=guidance_scale,
         schedule=schedule,
         solver=solver,
         temperature=temperature,
+        source=given if whole > steps else None,
+        source_time=float(times.schedule(schedule, whole)[-(steps + 1)]),
         on_step=lambda step, steps, estimate: progress(step, preview.picture(estimate)),
     )
     return samples.float().cpu()

@@ -83,7 +83,6 @@ def test_visiting_network_is_what_it_was_even_after_an_error():
     network.append(network[0])  # tied, as T5's embeddings are
     before = {name: (value, value.data_ptr()) for name, value in network.state_dict(keep_vars=True).items()}
     with pytest.raises(RuntimeError, match="stop"), devices.visit(network, torch.device("meta")):
-        assert {value.device.type for value in network.state_dict().values()} == {"meta"}
         raise RuntimeError("stop")
     after = network.state_dict(keep_vars=True)
     assert all(after[name] is value and value.data_ptr() == place for name, (value, place) in before.items())

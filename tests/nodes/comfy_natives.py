@@ -56,6 +56,12 @@ class Checks(Kit):
     def video_sampler_with_less_noise(self):
         return gap(self.sampled(temperature=0.5), self.pipeline(temperature=0.5))
 
+    def video_sampler_from_a_clip(self):
+        held = torch.randn(self.latent["samples"].shape, generator=torch.Generator().manual_seed(5))
+        start = float(1.0 - self.ours("MovieGenLinearQuadraticSigmas", STEPS, 1000, "slope_continuous", 0.5)[0])
+        made = self.sampled(latent={"samples": held}, denoise=0.5)
+        return gap(made, self.pipeline(steps=2 * STEPS, source=held, source_time=start))
+
     def midpoint_moves_the_result(self):
         return gap(self.sampled(solver="midpoint"), self.expected)
 

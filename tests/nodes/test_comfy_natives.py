@@ -24,6 +24,7 @@ def test_sockets_hold_comfyuis_own_classes(measured):
     [
         "video_sampler",
         "video_sampler_with_less_noise",
+        "video_sampler_from_a_clip",
         "sampler_custom_advanced",
         "zero_out_is_null",
         "concatenated_conditioning",

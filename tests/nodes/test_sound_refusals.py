@@ -58,8 +58,13 @@ REFUSED = {
         "nothing is left to be made",
         lambda parts: parts.asked(text="rain", seconds=1.0, context_audio=parts.noise(3.0), vae=parts.vae),
     ),
+    "video and images": (
+        ConfigError,
+        "only one can be watched",
+        lambda parts: parts.asked(video=object(), images=torch.zeros(2, 16, 16, 3)),
+    ),
     "context without codec": (
-        BackendError,
+        ConfigError,
         "connect Load DAC-VAE",
         lambda parts: parts.asked(text="rain", context_audio=parts.noise(1.0)),
     ),

@@ -41,6 +41,11 @@ def test_sound_has_the_same_seed_whatever_is_known_of_those_before(plan, method,
         assert [one.seed(7, item) for item in range(3)] == [7, 7 + windows, 7 + 2 * windows]
 
 
+def test_sound_taken_from_a_batch_keeps_its_seed(plan):
+    one = plan({**batch([slice(0, 0)]), "batch_index": [2]})
+    assert one.seed(7, 0) == plan(batch([slice(0, 0)] * 3)).seed(7, 2)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_sound_that_is_known_is_not_made(plan, method):
     one = plan(batch([slice(0, FRAMES), slice(0, 0)]), method)

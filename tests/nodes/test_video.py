@@ -90,6 +90,22 @@ def test_sampler_node_gives_what_the_pipeline_gives(nodes, weights, model, posit
     assert sampled["num_frames"] == 20
 
 
+def test_sampler_starts_from_what_the_latent_holds_as_far_as_it_is_told(nodes, weights, model, positive, latent, part):
+    held = {**latent, "samples": torch.randn(latent["samples"].shape, generator=torch.Generator().manual_seed(5))}
+    asked = {"seed": 3, "steps": 4, "cfg": 3.0, "temperature": 1.0}
+    made = {share: sample(nodes, model, positive, held, denoise=share, **asked)["samples"] for share in (0.0, 0.5, 1.0)}
+    assert made[0.0] is held["samples"]
+    assert torch.equal(made[1.0], sample(nodes, model, positive, latent, **asked)["samples"])
+    conditioning = part("convert").unpack(positive[0][0], loading.load(weights["video"]).config.context_dims)
+    expected = sample_video(
+        loading.load(weights["video"]).float(), conditioning, clip_latent(20, 48, 32, batch=2), seed=3, steps=8,
+        guidance_scale=3, source=held["samples"], source_time=float(times.linear_quadratic(8, 1000)[4]),
+    )  # fmt: skip
+    assert torch.equal(made[0.5], expected)
+    with pytest.raises(ConfigError, match=r"goes up to 1000; use denoise 0\.004 or more"):
+        sample(nodes, model, positive, held, denoise=0.001, **asked)
+
+
 def test_what_else_a_latent_holds_travels_on_but_not_what_is_true_of_empty_ones(nodes, model, positive, latent):
     mask = torch.ones(2, 1, 3, 6, 4)
     given = {**latent, "noise_mask": mask}
@@ -217,7 +233,12 @@ def test_denoise_keeps_the_end_of_a_longer_schedule(nodes):
 
 def test_schedule_shorter_than_its_steps_is_refused(nodes):
     with pytest.raises(ConfigError, match="use 20 or more"):
-        nodes["MovieGenLinearQuadraticSigmas"].execute(10, 15, "quadratic", 0.5)
+        nodes["MovieGenLinearQuadraticSigmas"].execute(20, 15, "quadratic")
+
+
+def test_part_of_a_schedule_imitates_one_as_long_as_the_whole(nodes):
+    sigmas = nodes["MovieGenLinearQuadraticSigmas"].execute(10, 15, "quadratic", 0.5)[0]
+    assert torch.equal(sigmas, (1.0 - times.linear_quadratic(20, 20, "quadratic"))[-11:])
 
 
 def test_schedule_longer_than_can_be_imitated_is_refused(nodes):
