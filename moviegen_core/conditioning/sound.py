@@ -15,11 +15,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from ..errors import ConfigError, ShapeError
 from ..media.timeline import exact_fps
 from ..models.sound_match.model import MOMENT_RATE, SoundMatch
+from ..ops.resample import squares
 from ..shapes import SOUND_LATENT_RATE
 from .text import Encodes
 
@@ -53,14 +53,16 @@ class SoundConditioning:
                 if mask is not None:
                     raise ShapeError(f"{name}_mask was given without {name}; give both or none")
                 continue
+            if part.ndim != 3:
+                raise ShapeError(f"{name} is {tuple(part.shape)}; give three axes, of which the batch is the first")
             if mask is None:
                 mask = torch.ones(part.shape[0], part.shape[axis], dtype=torch.bool, device=part.device)
                 object.__setattr__(self, f"{name}_mask", mask)
             wanted = (part.shape[0], part.shape[axis])
-            if part.ndim != 3 or mask.dtype != torch.bool or tuple(mask.shape) != wanted:
+            if mask.dtype != torch.bool or tuple(mask.shape) != wanted:
                 raise ShapeError(
-                    f"{name} is {tuple(part.shape)} with a {mask.dtype} mask {tuple(mask.shape)}; give three axes "
-                    f"and a bool mask {wanted}"
+                    f"{name} is {tuple(part.shape)} with a {mask.dtype} mask {tuple(mask.shape)}; give a bool mask "
+                    f"{wanted}"
                 )
         parts = [part for part in (self.text, self.frames, self.context) if part is not None]
         sizes = {part.shape[0] for part in parts} | ({self.batch} if self.batch else set())
@@ -367,13 +369,7 @@ def _look(encoders: FrameEncoders, pixels: Tensor) -> Tensor:
     """Pixels [3, t, H, W] -> pooled features of the vision tower [t, F]."""
     tower: Any = encoders.vision
     place = next(tower.parameters())
-    pictures = pixels.transpose(0, 1)
-    size = int(tower.config.image_size)
-    if pictures.shape[-2:] != (size, size):
-        # Made small in fp32 on the CPU: not every device can, in every precision.
-        pictures = pictures.float().cpu()
-        pictures = functional.interpolate(pictures, size=(size, size), mode="bicubic", antialias=True).clamp(-1, 1)
-    pictures = pictures.to(place)
+    pictures = squares(pixels.transpose(0, 1), int(tower.config.image_size), "bicubic").to(place)
     if encoders.pixel_mean is not None and encoders.pixel_std is not None:
         mean, std = (torch.tensor(row).to(place)[:, None, None] for row in (encoders.pixel_mean, encoders.pixel_std))
         pictures = ((pictures + 1.0) / 2.0 - mean) / std

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import ShapeError
+from ..ops.spectrum import mel_edges, spectrum, table
 from ..shapes import SOUND_SAMPLE_RATE
 
 RATE = SOUND_SAMPLE_RATE
@@ -39,9 +40,8 @@ def flux(waveform: Tensor) -> Tensor:
         raise ShapeError(f"a waveform of shape {tuple(waveform.shape)} was given; one clip needs [channels, samples]")
     mono = waveform.float().mean(dim=0)
     padded = F.pad(mono, (WINDOW // 2, WINDOW // 2))
-    window = torch.hann_window(WINDOW)
-    spectrum = torch.stft(padded, WINDOW, STEP, window=window, center=False, return_complex=True).abs() * (2 / WINDOW)
-    loud = torch.log1p(COMPRESSION * (_bands() @ spectrum))
+    amplitude = spectrum(padded, WINDOW, STEP).abs() * (2 / WINDOW)
+    loud = torch.log1p(COMPRESSION * (_bands() @ amplitude))
     # The maximum over the neighbouring bands of the earlier frame keeps gliding tones from looking like onsets.
     before = F.max_pool1d(F.pad(loud, (LAG, 0))[:, : loud.shape[1]].T.unsqueeze(0), 3, 1, 1)[0].T
     return (loud - before).clamp(min=0).mean(dim=0)
@@ -66,13 +66,13 @@ def onsets(waveform: Tensor) -> list[float]:
     return found
 
 
+@table
 def _bands() -> Tensor:
     """[BANDS, WINDOW / 2 + 1]: sums over bands evenly spaced on the mel scale from 50 Hz to 8 kHz.
 
     Each is divided by the square root of how many bins it holds, so that noise is as loud in a wide band.
     """
-    mel = torch.linspace(2595 * np.log10(1 + 50 / 700), 2595 * np.log10(1 + 8000 / 700), BANDS + 1)
-    edges = (700 * (10 ** (mel / 2595) - 1) * WINDOW / RATE).round().long()
+    edges = (mel_edges(50.0, 8000.0, BANDS + 1, torch.float32) * WINDOW / RATE).round().long()
     rows = torch.zeros(BANDS, WINDOW // 2 + 1)
     for row, (low, high) in enumerate(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)):
         rows[row, low : max(high, low + 1)] = 1.0

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from ..errors import ShapeError
+from ..ops.spectrum import magnitudes
 
 LOG_FLOOR = 1e-5  # -100 dB re full scale; smaller magnitudes count as this
 
@@ -40,17 +40,11 @@ def spectral_distance(given: Tensor, wanted: Tensor, windows: Sequence[int]) -> 
         )
     convergence, decibels = 0.0, 0.0
     for window in windows:
-        first, second = (_magnitudes(sound, window) for sound in (given, wanted))
+        first, second = (magnitudes(sound.double().reshape(-1, sound.shape[-1]), window) for sound in (given, wanted))
         convergence += float((first - second).norm() / second.norm().clamp_min(1e-30)) / len(windows)
         levels = (first.clamp_min(LOG_FLOOR).log10() - second.clamp_min(LOG_FLOOR).log10()).abs()
         decibels += 20 * float(levels.mean()) / len(windows)
     return convergence, decibels
-
-
-def _magnitudes(sound: Tensor, window: int) -> Tensor:
-    shape = torch.hann_window(window, dtype=torch.float64)
-    flat = sound.double().reshape(-1, sound.shape[-1])
-    return torch.stft(flat, window, window // 4, window=shape, center=False, return_complex=True).abs() / shape.sum()
 
 
 def _flat(given: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:

@@ -147,6 +147,7 @@ def pooled(encoder: Encodes, texts: Sequence[str]) -> Tensor:
 
 def probe(seen: Tensor, truth: Tensor, new: Tensor, wanted: Tensor, classes: int) -> float:
     """Share of `new` [M, E] whose class `wanted` [M] a linear map fitted to `seen` [N, E] and `truth` [N] names."""
+    seen, new, truth, wanted = seen.cpu(), new.cpu(), truth.cpu(), wanted.cpu()  # Apple's GPUs have no float64
     mean, spread = seen.double().mean(dim=0), seen.double().std(dim=0).clamp(min=1e-9)
     known, asked = (functional.pad((features.double() - mean) / spread, (0, 1), value=1.0) for features in (seen, new))
     power = known.T @ known

@@ -27,7 +27,7 @@ def integrate(
     velocity is not finite.
     """
     check_solver(solver)
-    points = times.detach().to("cpu", torch.float64)
+    points = times.detach().cpu().double()
     if points.ndim != 1 or len(points) < 2 or not bool((points[1:] > points[:-1]).all()):
         raise ConfigError("times must be a rising list of at least two numbers; use flow.times to make one")
     sample, steps = noise, len(points) - 1

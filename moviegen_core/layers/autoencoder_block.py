@@ -11,9 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..ops import kernels
 from .conv import Conv25D, as_clip, as_frames
 
 NORM_EPS = 1e-6
+MOST_ROWS = 65_535  # that CUDA's attention kernels take at once
 
 
 class ResBlock(nn.Module):
@@ -37,8 +39,8 @@ class ResBlock(nn.Module):
 
     def forward(self, frames: Tensor, batch: int) -> Tensor:
         """[B * T, Cin, H, W] -> [B * T, Cout, H, W]."""
-        update = self.conv1(swish(self.norm1(frames)), batch)
-        update = self.conv2(swish(self.norm2(update)), batch)
+        update = self.conv1(swish(normed(frames, self.norm1)), batch)
+        update = self.conv2(swish(normed(update, self.norm2)), batch)
         kept = frames if self.shortcut is None else self.shortcut(frames)
         return update.add_(kept) if not torch.is_grad_enabled() else update + kept
 
@@ -58,7 +60,7 @@ class PointwiseMLP(nn.Module):
 
     def forward(self, frames: Tensor, batch: int) -> Tensor:
         """[B * T, C, H, W] -> the same shape."""
-        update = self.down(swish(self.up(self.norm(frames))))
+        update = self.down(swish(self.up(normed(frames, self.norm))))
         return update.add_(frames) if not torch.is_grad_enabled() else update + frames
 
 
@@ -79,8 +81,9 @@ class Attention(nn.Module):
 
     def mix(self, rows: Tensor) -> Tensor:
         """Rows [N, L, C], each of the N sequences attending within itself."""
-        query, key, value = (layer(rows)[:, None] for layer in (self.query, self.key, self.value))
-        return self.out(F.scaled_dot_product_attention(query, key, value)[:, 0])
+        parts = (layer(rows)[:, None].split(MOST_ROWS) for layer in (self.query, self.key, self.value))
+        mixed = [F.scaled_dot_product_attention(*part) for part in zip(*parts, strict=True)]
+        return self.out((mixed[0] if len(mixed) == 1 else torch.cat(mixed))[:, 0])
 
 
 class SpatialAttention(Attention):
@@ -88,7 +91,7 @@ class SpatialAttention(Attention):
 
     def forward(self, frames: Tensor, batch: int) -> Tensor:
         """[B * T, C, H, W] -> the same shape."""
-        clip = as_clip(self.norm(frames), batch)
+        clip = as_clip(normed(frames, self.norm), batch)
         mixed = self.mix(clip.flatten(2, 3).flatten(0, 1))
         return frames + as_frames(mixed.view_as(clip))
 
@@ -103,11 +106,24 @@ class TemporalAttention(Attention):
 
     def forward(self, frames: Tensor, batch: int) -> Tensor:
         """[B * T, C, H, W] -> the same shape."""
-        clip = as_clip(self.norm(frames), batch)
+        clip = as_clip(normed(frames, self.norm), batch)
         length, height, width = clip.shape[1:4]
         mixed = self.mix(clip.flatten(2, 3).transpose(1, 2).flatten(0, 1))
         mixed = mixed.view(batch, height, width, length, -1).permute(0, 3, 1, 2, 4)
         return frames + as_frames(mixed.contiguous())
+
+
+def normed(frames: Tensor, norm: nn.Module) -> Tensor:
+    """A group norm of channels-last frames [N, C, H, W] that gives channels-last ones on any device."""
+    if frames.device.type == "cpu":
+        return norm(frames)
+    # A host's layers may cast their weights, other devices may not mix types, and PyTorch's own is the quicker one to
+    # differentiate: all of these copy.
+    if type(norm) is nn.GroupNorm and frames.is_cuda and not torch.is_grad_enabled():
+        weight, bias = norm.weight, norm.bias
+        if all((part.device, part.dtype) == (frames.device, frames.dtype) for part in (weight, bias)):
+            return kernels.group_norm(frames, norm.num_groups, weight, bias, norm.eps)
+    return norm(frames).contiguous(memory_format=torch.channels_last)
 
 
 def swish(x: Tensor) -> Tensor:

@@ -2,7 +2,8 @@
 
 Shape letters: B batch, T frames, C channels, H W pixels. Activations are frames [B * T, C, H, W] in channels-last
 order, which is a clip [B, T, H, W, C] in memory: the temporal convolution reads the same memory as an image with T
-rows and H * W columns, so neither of the two needs a copy of the other's result.
+rows and H * W columns, so neither of the two needs a copy of the other's result, as long as what stands between them
+keeps that order; PyTorch's group norm does so on a CPU only (`autoencoder_block.normed` elsewhere).
 """
 
 from __future__ import annotations

@@ -29,9 +29,10 @@ class Standardise(nn.Module):
 
     @torch.no_grad()
     def measure(self, features: Tensor) -> None:
-        """Take mean and standard deviation of features [N, D]."""
+        """Take mean and standard deviation of features [N, D]; a single row deviates by the least that is counted."""
         self.mean.copy_(features.float().mean(dim=0))
-        self.std.copy_(features.float().std(dim=0).clamp(min=SMALLEST_STD))
+        spread = features.float().std(dim=0, correction=0 if len(features) == 1 else 1)
+        self.std.copy_(spread.clamp(min=SMALLEST_STD))
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., D] -> [..., D]."""

@@ -122,7 +122,8 @@ def load(
     if name is None or (header.network is None and config is None):
         raise CheckpointError(
             f"{header.path} has no Movie Gen metadata, so its network is unknown (keys: {some_of(header.keys)}); "
-            "give a file that `moviegen train` or `moviegen convert` wrote"
+            "give a file that `moviegen train` or `moviegen convert` wrote, or what ComfyUI's save nodes wrote after "
+            f"`moviegen convert FILE NEW --network {name or 'NAME'} --preset NAME`"
         )
     if network is not None and name != network:
         raise CheckpointError(
@@ -171,23 +172,30 @@ def assign(network: nn.Module, tensors: Mapping[str, Tensor], *, name: str, path
         parameter.requires_grad_(parameter.is_floating_point())
 
 
-def check_fit(network: nn.Module, tensors: Mapping[str, Tensor], *, name: str, path: str | os.PathLike[str]) -> None:
-    """CheckpointError that names what is missing, unexpected, or of another shape or kind than `network` has."""
-    wanted = network.state_dict()
+def check_fit(
+    network: nn.Module | Mapping[str, Tensor], tensors: Mapping[str, Tensor], *, name: str,
+    path: str | os.PathLike[str], remedy: str | None = None,
+) -> None:  # fmt: skip
+    """CheckpointError that names what is missing, unexpected, or of another shape or kind than `network` has.
+
+    `network` may be a state dict, where a file's names are not the attributes'. `remedy` is what to do instead of
+    choosing a file of this network and preset.
+    """
+    wanted = network.state_dict() if isinstance(network, nn.Module) else network
     missing = [key for key in wanted if key not in tensors]
     unexpected = [key for key in tensors if key not in wanted]
     if missing or unexpected:
         raise CheckpointError(
             f"{path} does not fit the network {name!r}: of {len(wanted)} keys {len(missing)} are missing "
             f"({some_of(missing)}) and {len(unexpected)} are unexpected ({some_of(unexpected)}); "
-            "choose a file of this network and preset"
+            f"{remedy or 'choose a file of this network and preset'}"
         )
     wrong = [key for key in wanted if wanted[key].shape != tensors[key].shape]
     if wrong:
         told = [f"{key} {tuple(tensors[key].shape)} instead of {tuple(wanted[key].shape)}" for key in wrong[:5]]
         raise CheckpointError(
             f"{path} does not fit the network {name!r}: {len(wrong)} of {len(wanted)} tensors have another shape "
-            f"({', '.join(told)}); choose a file of this preset"
+            f"({', '.join(told)}); {remedy or 'choose a file of this preset'}"
         )
     whole = [key for key in wanted if wanted[key].is_floating_point() and not tensors[key].is_floating_point()]
     if whole:

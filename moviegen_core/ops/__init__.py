@@ -1,1 +1,1 @@
-"""Functions without parameters: attention backends, fused kernels, patches, windows."""
+"""Functions without parameters: attention backends, fused kernels, patches, windows, spectra, resizing."""

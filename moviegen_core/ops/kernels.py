@@ -28,6 +28,27 @@ def rms_modulate(x: Tensor, scale: Tensor, shift: Tensor, eps: float) -> Tensor:
     return torch.addcmul(shift, normed, 1.0 + scale, out=normed)
 
 
+def group_norm(frames: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    """F.group_norm of frames [N, C, H, W] in channels-last order, which the result has too; without gradients.
+
+    PyTorch's own would copy them on a GPU, to have each channel by itself. Statistics are taken in fp32.
+    """
+    frames = frames.contiguous(memory_format=torch.channels_last)
+    rows = frames.permute(0, 2, 3, 1).flatten(1, 2).unflatten(2, (groups, -1))
+    if frames.dtype in (torch.float16, torch.bfloat16):
+        # No copy in fp32: the difference of squares loses less than such numbers have lost when they were rounded.
+        mean = rows.mean((1, 3), dtype=torch.float32)
+        power = torch.linalg.vector_norm(rows, dim=(1, 3), dtype=torch.float32).square()
+        power = power / (rows.shape[1] * rows.shape[3])
+        variance = (power - mean.square()).clamp_min(0.0)
+    else:
+        variance, mean = torch.var_mean(rows, (1, 3), correction=0)
+    mean, scale = (part.repeat_interleave(rows.shape[3], dim=1) for part in (mean, (variance + eps).rsqrt()))
+    scale = scale * weight
+    shift = bias - mean * scale
+    return torch.addcmul(shift[:, :, None, None], frames, scale[:, :, None, None], out=torch.empty_like(frames))
+
+
 def swiglu(gate: Tensor, value: Tensor) -> Tensor:
     """silu(gate) * value; without gradients it overwrites `gate`."""
     if torch.is_grad_enabled():

@@ -8,10 +8,10 @@ from typing import Any
 from ..config import to_dict
 from .stage import Stage
 
-# Limits, what LoopConfig tells by itself, and the start, whose weights are compared.
+# Limits, when it is saved, what LoopConfig tells by itself, and the start, whose weights are compared.
 TOLD_ELSEWHERE = (
     "start", "steps", "minutes", "method", "learning_rate", "weight_decay", "warmup_steps", "schedule", "final_scale",
-    "ema_decay", "snapshots",
+    "ema_decay", "snapshots", "accumulate", "save_seconds",
 )  # fmt: skip
 
 

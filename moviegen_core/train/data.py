@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Protocol
@@ -13,11 +12,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from ..errors import ConfigError
+from .background import give_way
 
 Batch = dict[str, Tensor]
 Objective = Callable[[nn.Module, Batch, torch.Generator], dict[str, Tensor]]  # (module, batch, draws) -> scalars
 Size = tuple[int, int, int]  # frames, rows, columns
-WORKER_NICENESS = 5
 
 
 class Source(Protocol):
@@ -144,11 +143,17 @@ def stack(samples: Sequence[Batch]) -> Batch:
     return {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
 
 
-def stream(source: Source, positions: Iterable[int], workers: int = 0) -> Iterator[tuple[int, Batch]]:
-    """(position, batch) in order; with `workers` > 0 background processes prepare them ahead, at low priority."""
+def stream(
+    source: Source, positions: Iterable[int], workers: int = 0, *, pinned: bool = False
+) -> Iterator[tuple[int, Batch]]:
+    """(position, batch) in order; with `workers` > 0 background processes prepare them ahead, at low priority.
+
+    `pinned` batches lie in memory that a CUDA device reads by itself, while the process goes on.
+    """
     if workers == 0:
         for position in positions:
-            yield position, source.batch(position)
+            batch = source.batch(position)
+            yield position, {name: value.pin_memory() for name, value in batch.items()} if pinned else batch
         return
     # A generator of its own: the loader must not draw from the global one, whose state is resumed.
     loader: DataLoader[Any] = DataLoader(
@@ -156,6 +161,7 @@ def stream(source: Source, positions: Iterable[int], workers: int = 0) -> Iterat
         sampler=positions,
         batch_size=None,
         num_workers=workers,
+        pin_memory=pinned,
         worker_init_fn=_be_nice,
         generator=torch.Generator().manual_seed(0),
     )
@@ -171,4 +177,4 @@ class _Positions(Dataset[tuple[int, Batch]]):
 
 
 def _be_nice(_: int) -> None:
-    os.nice(WORKER_NICENESS)
+    give_way()

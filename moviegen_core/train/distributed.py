@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -73,6 +74,16 @@ def wrap(module: nn.Module, world: World, strategy: str = "ddp") -> nn.Module:
                     fully_shard(layer)
     fully_shard(module)
     return module
+
+
+def sharing(module: nn.Module, now: bool) -> AbstractContextManager[None]:
+    """Within, a wrapped module shares its gradients `now`, or else with those of the next block that does.
+
+    With fsdp it does so at once: gradients that wait would take as much memory as the whole module in each process.
+    """
+    if isinstance(module, nn.parallel.DistributedDataParallel) and not now:
+        return module.no_sync()
+    return nullcontext()
 
 
 def gather(

@@ -98,8 +98,9 @@ def answer_loss(
 ) -> dict[str, Tensor]:
     """answers [B, N, ANSWERS] of the tokens, hints as of `Hints.of` with a batch axis -> cross-entropies.
 
-    "hints" is their sum; "things" (detached) how many cells of a subject are told right. The motion is asked where
-    the subject is, the camera everywhere. Where only some tokens answer, `shown` [B, N] says which.
+    "hints" is their sum; "things" (detached), where there are any, how many cells of a subject are told right. The
+    motion is asked where the subject is, the camera everywhere. Where only some tokens answer, `shown` [B, N] says
+    which.
     """
     told = patchify(cells[:, None].float(), PATCH_SIZE)[0].long()  # [B, N, CELLS]
     if shown is not None:
@@ -116,6 +117,8 @@ def answer_loss(
     for scores, wanted in ((moves, move), (cameras, camera)):
         if bool((wanted != UNTOLD).any()):
             total = total + F.cross_entropy(scores.flatten(0, 1), wanted.flatten(), ignore_index=UNTOLD)
+    if not bool(subject.any()):
+        return {"hints": total}
     right = things[subject, 1:].argmax(dim=1) + 1 == told_cells[subject]
     return {"hints": total, "things": right.float().mean().detach()}
 

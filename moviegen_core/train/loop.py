@@ -190,7 +190,8 @@ class Trainer:
         if self.step == 0:
             self.progress.begin()
         self.module.train()
-        batches = stream(self.source, self._positions(), self.config.workers)
+        pinned = self.placement.device.type == "cuda"
+        batches = stream(self.source, self._positions(), self.config.workers, pinned=pinned)
         saved = sheeted = time.monotonic()
         with _signals() as asked:
             while self.share < 1.0:
@@ -228,14 +229,15 @@ class Trainer:
         optim.set_rate(
             self.optimizer, config.optim.learning_rate * optim.rate_scale(config.optim, self.step, self.share)
         )
-        for _ in range(config.accumulate):
+        for number in range(1, config.accumulate + 1):
             position, batch = next(batches)
             # The draws of a batch depend on its position alone: nothing to save, nothing that a kill can shift.
             generator = torch.Generator().manual_seed(position_seed(config.seed, position))
             batch = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
-            with torch.autocast(device.type, self.placement.dtype, enabled=self.placement.dtype != torch.float32):
-                report = self.wrapped(batch, generator)
-            (report["loss"] / config.accumulate).backward()
+            with distributed.sharing(self.wrapped, number == config.accumulate):
+                with torch.autocast(device.type, self.placement.dtype, enabled=self.placement.dtype != torch.float32):
+                    report = self.wrapped(batch, generator)
+                (report["loss"] / config.accumulate).backward()
             self.progress.add(report, next(iter(batch.values())).shape[0])
         norm = nn.utils.clip_grad_norm_(self.parameters, config.optim.clip_norm)
         self.progress.add({"grad_norm": norm, "rate": torch.tensor(self.optimizer.param_groups[0]["lr"])})

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import os
 import time
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 import torch
 from torch import Tensor
@@ -93,10 +94,12 @@ class Progress:
             self.out.write(line + "\n")
             self.out.flush()
 
-    def _record(self, facts: dict[str, Any]) -> None:
+    def _record(self, facts: Mapping[str, float]) -> None:
+        # JSON has neither NaN nor infinity.
+        told = {name: value if math.isfinite(value) else None for name, value in facts.items()}
         self.metrics.parent.mkdir(parents=True, exist_ok=True)
         with self.metrics.open("a") as stream:
-            stream.write(json.dumps(facts) + "\n")
+            stream.write(json.dumps(told, allow_nan=False) + "\n")
 
 
 def _clock(seconds: float) -> str:

@@ -7,7 +7,6 @@ stopped at any time, and filled on later. Files are read through memory mapping.
 from __future__ import annotations
 
 import multiprocessing
-import os
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -20,10 +19,10 @@ import numpy as np
 from ..errors import ConfigError
 from ..files import replacing
 from . import distributed
+from .background import give_way
 from .origin import claim
 from .progress import Countdown
 
-RENDER_NICENESS = 5
 PER_FOLDER = 1000
 
 
@@ -117,7 +116,7 @@ _rendered: Rendered[Any] | None = None
 
 def _start(kind: type[Rendered[Any]], folder: Path, config: Counted) -> None:
     global _rendered
-    os.nice(RENDER_NICENESS)
+    give_way()
     _rendered = kind(folder, config)
 
 

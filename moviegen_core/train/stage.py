@@ -1,4 +1,4 @@
-"""What the stages of all recipes share: how long one lasts, and how far its weights move."""
+"""What the stages of all recipes share: how long one lasts, how far its weights move, and when it is saved."""
 
 from __future__ import annotations
 
@@ -22,11 +22,14 @@ class Stage:
     schedule: str = "cosine"
     final_scale: float = 0.02
     ema_decay: float = 0.98
+    accumulate: int = 1  # batches a step
+    save_seconds: float = 120.0  # between checkpoints
 
     def __post_init__(self) -> None:
         if self.minutes is None and self.steps is None:
             raise ConfigError(f"{type(self).__name__} has neither minutes nor steps, so it never ends; give it one")
-        at_least(self, 0, "minutes", "steps", "learning_rate", "warmup_steps")
+        at_least(self, 0, "minutes", "steps", "learning_rate", "warmup_steps", "save_seconds")
+        at_least(self, 1, "accumulate")
         if self.runs:
             self.loop(type(self).__name__, 0)  # what cannot be trained with is refused here, not once the stage begins
 
@@ -43,6 +46,8 @@ class Stage:
             max_minutes=self.minutes,
             seed=seed,
             ema_decay=self.ema_decay,
+            accumulate=self.accumulate,
+            save_seconds=self.save_seconds,
             snapshots=snapshots,
             optim=OptimConfig(
                 learning_rate=self.learning_rate,

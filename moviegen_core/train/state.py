@@ -71,10 +71,13 @@ def save(path: Path, state: dict[str, Any]) -> None:
         raise CheckpointError(f"{path} cannot be written ({error}); free some space and resume the training") from error
 
 
-def load(path: Path) -> dict[str, Any]:
-    """Read a checkpoint of `save`; CheckpointError when it is damaged."""
+def load(path: Path, *, mapped: bool = False) -> dict[str, Any]:
+    """Read a checkpoint of `save`; CheckpointError when it is damaged.
+
+    `mapped` tensors are read once they are used; until they are let go of, the file must stay as it is.
+    """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # torch raises many kinds for a damaged archive
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(f"{path} is damaged ({reason}); delete it to start this stage again") from error

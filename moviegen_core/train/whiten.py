@@ -28,7 +28,7 @@ class Whiten(nn.Module):
     @torch.no_grad()
     def measure(self, features: Tensor) -> None:
         """Take mean and covariance of features [N, D]; the matrix is the symmetric root (ZCA)."""
-        features = features.double()
+        features = _exact(features)
         mean = features.mean(dim=0)
         centred = features - mean
         variances, directions = torch.linalg.eigh(centred.T @ centred / max(1, len(features) - 1))
@@ -52,12 +52,12 @@ def whitened(layers: Iterable[nn.Module], features: Tensor, stir: float = 0.0) -
     first, *others = layers
     assert isinstance(first, nn.Linear)
     whiten = Whiten(first.in_features).to(first.weight.device)
-    whiten.measure(features.to(first.weight.device))
-    mean, matrix = whiten.mean.double(), whiten.matrix.double()
-    weight, bias = first.weight.double(), first.bias.double()
+    whiten.measure(features)
+    mean, matrix = _exact(whiten.mean), _exact(whiten.matrix)
+    weight, bias = _exact(first.weight), _exact(first.bias)
     bias, weight = bias + weight @ mean, torch.linalg.solve(matrix, weight, left=False)
     if stir:
-        random = nn.init.orthogonal_(torch.empty_like(first.weight)).double()
+        random = nn.init.orthogonal_(torch.empty_like(first.weight, device="cpu")).double()
         weight += stir * (weight.square().sum() + bias.square().sum()).sqrt() / random.norm() * random
     first.weight.copy_(weight)
     first.bias.copy_(bias)
@@ -72,7 +72,12 @@ def folded(layers: Iterable[nn.Module]) -> nn.Sequential:
         return nn.Sequential(whiten, *others)
     first, *others = others
     assert isinstance(first, nn.Linear)
-    weight = first.weight.double() @ whiten.matrix.double().T
-    first.bias.copy_(first.bias.double() - weight @ whiten.mean.double())
+    weight = _exact(first.weight) @ _exact(whiten.matrix).T
+    first.bias.copy_(_exact(first.bias) - weight @ _exact(whiten.mean))
     first.weight.copy_(weight)
     return nn.Sequential(first, *others)
+
+
+def _exact(value: Tensor) -> Tensor:
+    """In float64 on the CPU: MPS has none, and cannot convert on the way either."""
+    return value.cpu().double()

@@ -55,7 +55,7 @@ class Workspace:
     def steps(self, *names: str) -> int:
         """How many steps the run in a folder below the output has made."""
         distributed.meet(distributed.join(self.placement.device.type))  # the first may still be writing
-        return int(state.load(self.folder(*names) / CHECKPOINT)["step"])
+        return int(state.load(self.folder(*names) / CHECKPOINT, mapped=True)["step"])
 
     def clips(self, config: ClipConfig, name: str = "clips") -> Clips:
         """The rendered clips of `config`, drawn now where they are missing."""

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from ...errors import ConfigError
 from ...ops.attention import sdpa
+from ...ops.resample import squares
 
 SHARPNESS = 5.0  # the cited paper's; the higher, the fewer places it takes to decide
 
@@ -110,8 +111,7 @@ class Judge(nn.Module):
     def read(self, pixels: Tensor, fps: float) -> dict[str, list[str]]:
         """Any clip [B, 3, T, H, W] in [-1, 1] at `fps`, on any device -> the answer for each attribute and clip."""
         with torch.inference_mode():
-            # Made small in fp32 on the CPU: not every device can in every precision.
-            views = prepare_clip(pixels.float().cpu(), fps, self.config)
+            views = prepare_clip(pixels, fps, self.config)
             scores = self(**{name: view.to(self.norm.weight) for name, view in views.items()})
         return {
             name: [self.config.classes[name][best] for best in rows.argmax(dim=-1).tolist()]
@@ -177,16 +177,17 @@ def prepare_clip(pixels: Tensor, fps: float, config: JudgeConfig) -> dict[str, T
     holds its last frame. Returns "stills" [B, 3, still_frames, H', H'] of side size x detail, and "moves" [B, 3,
     num_frames, H", H"] of side size / 2: what the judge is called with.
     """
-    span = torch.arange(config.num_frames, device=pixels.device) / config.frames_per_second
+    # Reckoned on the CPU, whose rounding picks the same frames for every device.
+    span = torch.arange(config.num_frames) / config.frames_per_second
     index = (span * fps).round().long().clamp(max=pixels.shape[2] - 1)
-    looks = torch.linspace(0, config.num_frames - 1, config.still_frames + 2, device=pixels.device)[1:-1]
+    looks = torch.linspace(0, config.num_frames - 1, config.still_frames + 2)[1:-1]
     stills = _scaled(pixels[:, :, index[looks.round().long()]], config.size * config.detail)
     return {"stills": stills, "moves": _scaled(pixels[:, :, index], config.size // 2)}
 
 
 def _scaled(pixels: Tensor, side: int) -> Tensor:
     """Frames [B, 3, T, H, W] as squares."""
-    flat = F.interpolate(pixels.transpose(1, 2).flatten(0, 1), size=(side, side), mode="area")
+    flat = squares(pixels.transpose(1, 2).flatten(0, 1), side, "area")
     return flat.unflatten(0, (pixels.shape[0], -1)).transpose(1, 2)
 
 

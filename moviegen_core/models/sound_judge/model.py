@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -18,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...errors import ConfigError, ShapeError
+from ...ops.spectrum import mel, spectrum, table, triangles
 
 FLOOR = 1e-4  # amplitude below which nothing is heard: about -80 dBFS
 
@@ -92,9 +92,12 @@ class SoundJudge(nn.Module):
         return {name: head(F.silu(mix(whole))) for name, mix, head in pairs}
 
     def read(self, waveform: Tensor) -> dict[str, list[str]]:
-        """Clips [B, channels, S] of at least 0.2 s in [-1, 1] at the judge's rate -> the answer of each attribute."""
+        """Clips [B, channels, S] of at least 0.2 s in [-1, 1] at the judge's rate -> the answer of each attribute.
+
+        They may lie on any device, in any precision.
+        """
         with torch.inference_mode():
-            scores = self(hear(waveform, self.config))
+            scores = self(hear(waveform, self.config).to(self.stem.weight))
         return {
             name: [self.config.classes[name][best] for best in rows.argmax(dim=-1).tolist()]
             for name, rows in scores.items()
@@ -126,28 +129,21 @@ def hear(waveform: Tensor, config: SoundJudgeConfig) -> Tensor:
     least = round(0.2 * config.sample_rate)
     if mono.shape[-1] < least:
         raise ShapeError(f"{mono.shape[-1]} samples are too short to judge; give at least {least}")
-    window = torch.hann_window(config.window, device=mono.device)
     padded = F.pad(mono, (config.window // 2, config.window // 2))
-    spectrum = torch.stft(padded, config.window, config.step, window=window, center=False, return_complex=True)
-    power = (spectrum.abs() * (2 / config.window)).square()
+    power = (spectrum(padded, config.window, config.step).abs() * (2 / config.window)).square()
     energy = mel_filters(config).to(mono.device) @ power
     return torch.log(energy + FLOOR**2) / -math.log(FLOOR) + 1.0
 
 
-@lru_cache(maxsize=4)
+@table
 def _filters(bands: int, window: int, rate: int, lowest: float, highest: float) -> Tensor:
-    def mel(hertz: Tensor) -> Tensor:
-        return 2595 * torch.log10(1 + hertz / 700)
-
-    edges = torch.linspace(
-        float(mel(torch.tensor(lowest))), float(mel(torch.tensor(highest))), bands + 2, dtype=torch.float64
-    )
-    place = mel(torch.arange(window // 2 + 1, dtype=torch.float64) * rate / window)
-    rising = (place - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
-    falling = (edges[2:, None] - place) / (edges[2:] - edges[1:-1])[:, None]
-    return torch.minimum(rising, falling).clamp(min=0).float()
+    # Ends in single precision: shipped weights were trained on bands between these.
+    first, last = mel(torch.tensor([lowest, highest])).tolist()
+    edges = torch.linspace(first, last, bands + 2, dtype=torch.float64)
+    lines = torch.linspace(0.0, rate / 2, window // 2 + 1, dtype=torch.float64)
+    return triangles(edges, mel(lines)).float()
 
 
 def mel_filters(config: SoundJudgeConfig) -> Tensor:
-    """Triangles on the mel scale [F, window / 2 + 1] (O'Shaughnessy's formula, 2595 log10(1 + f / 700))."""
+    """Bands [F, window / 2 + 1], evenly spaced on the mel scale; their sides are straight on it too."""
     return _filters(config.bands, config.window, config.sample_rate, config.lowest_hertz, config.highest_hertz)

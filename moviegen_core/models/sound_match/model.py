@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -21,6 +20,8 @@ from torch import Tensor, nn
 
 from ...errors import ConfigError, ShapeError
 from ...layers.standard import Standardise
+from ...ops.resample import squares
+from ...ops.spectrum import mel_edges, spectrum, table, triangles
 from ...shapes import SOUND_SAMPLE_RATE
 
 MOMENT_RATE = 50  # a second
@@ -126,11 +127,7 @@ class SoundMatch(nn.Module):
 
     def see(self, pictures: Tensor) -> Tensor:
         """Pictures [N, 3, H, W] in [-1, 1], of any size on any device -> what is where in each, [N, W]."""
-        size = self.config.image_size
-        if pictures.shape[-2:] != (size, size):
-            # Made small in fp32 on the CPU: not every device can from every size, in every precision.
-            pictures = F.interpolate(pictures.float().cpu(), size=(size, size), mode="area")
-        x = pictures.to(self.seen.weight)
+        x = squares(pictures, self.config.image_size, "area").to(self.seen.weight)
         for convolution, norm in zip(self.looks, self.look_norms, strict=True):
             x = F.silu(norm(convolution(x)))
         return self.seen(x.flatten(1))
@@ -174,22 +171,15 @@ def sound_bands(waveform: Tensor, bands: int) -> Tensor:
         raise ShapeError(f"a sound of shape {tuple(waveform.shape)} was given; give mono [batch, samples]")
     moments = 2 * -(-waveform.shape[1] // (2 * HOP))
     padded = F.pad(waveform, (HOP // 2, moments * HOP + HOP // 2 - waveform.shape[1]))
-    window = torch.hann_window(WINDOW, dtype=waveform.dtype, device=waveform.device)
-    spectrum = torch.stft(padded, WINDOW, HOP, window=window, center=False, return_complex=True)
-    power = spectrum.abs().square() / (WINDOW / 4) ** 2
+    power = spectrum(padded, WINDOW, HOP).abs().square() / (WINDOW / 4) ** 2
     energy = _filters(bands).to(power) @ power
     # 80 dB fall on [-2, 2].
     return (energy.clamp(min=FLOOR).log10() / 2 + 2).transpose(1, 2)
 
 
-@lru_cache(maxsize=4)
+@table
 def _filters(bands: int) -> Tensor:
-    """Triangles over the spectrum [K, WINDOW / 2 + 1], evenly spaced on O'Shaughnessy's mel scale."""
-    mel = [2595 * math.log10(1 + hertz / 700) for hertz in (LOWEST_HERTZ, HIGHEST_HERTZ)]
-    edges = 700 * (10 ** (torch.linspace(mel[0], mel[1], bands + 2) / 2595) - 1)
-    hertz = torch.linspace(0, SOUND_SAMPLE_RATE / 2, WINDOW // 2 + 1)
-    # The lowest bands are narrower than a line of the spectrum: none may fall between two lines.
-    widths = (edges[1:] - edges[:-1]).clamp(min=SOUND_SAMPLE_RATE / WINDOW)
-    rising = 1 - (edges[1:-1, None] - hertz) / widths[:-1, None]
-    falling = 1 - (hertz - edges[1:-1, None]) / widths[1:, None]
-    return torch.minimum(rising, falling).clamp(0, 1)
+    """Bands over the spectrum [K, WINDOW / 2 + 1], evenly spaced on the mel scale."""
+    edges = mel_edges(LOWEST_HERTZ, HIGHEST_HERTZ, bands + 2, torch.float32)
+    lines = torch.linspace(0, SOUND_SAMPLE_RATE / 2, WINDOW // 2 + 1)
+    return triangles(edges, lines, SOUND_SAMPLE_RATE / WINDOW)

@@ -15,7 +15,15 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import ConfigError, ShapeError
-from ...layers.autoencoder_block import NORM_EPS, PointwiseMLP, ResBlock, SpatialAttention, TemporalAttention, swish
+from ...layers.autoencoder_block import (
+    NORM_EPS,
+    PointwiseMLP,
+    ResBlock,
+    SpatialAttention,
+    TemporalAttention,
+    normed,
+    swish,
+)
 from ...layers.conv import Conv25D, Downsample, Upsample, as_clip, as_frames, depth_to_space, space_to_depth
 
 LOG_VARIANCE_LIMITS = (-30.0, 20.0)
@@ -210,7 +218,7 @@ class Head(nn.Module):
 
     def forward(self, frames: Tensor, batch: int) -> Tensor:
         """[B * T, C, H, W] -> [B * T, Cout, H, W]."""
-        made = self.conv(swish(self.norm(frames)), batch)
+        made = self.conv(swish(normed(frames, self.norm)), batch)
         return made if self.linear is None else made + self.linear(frames)
 
 

@@ -307,26 +307,16 @@ def _fit_positions(
 def _assign(network: nn.Module, tensors: dict[str, Tensor], role: str, path: Path) -> None:
     """Give the tensors to a network on the meta device; CheckpointError unless names and shapes fit exactly."""
     needed = public_state(network)
-    missing = [key for key in needed if key not in tensors]
-    unexpected = [key for key in tensors if key not in needed]
-    wrong = [key for key, value in needed.items() if key in tensors and tensors[key].shape != value.shape]
-    scales = [key for key in unexpected if key.endswith(_SCALES)]
+    scales = [key for key in tensors if key not in needed and key.endswith(_SCALES)]
     if scales:
         raise CheckpointError(
             f"{path} is quantised with scales ({len(scales)} keys such as {scales[0]}), but text encoders are read "
             "from plain weights; give the unquantised file (fp16, bf16 or fp32)"
         )
-    if missing or unexpected or wrong:
-        example = (
-            f"; {wrong[0]} is {tuple(tensors[wrong[0]].shape)}, not {tuple(needed[wrong[0]].shape)}" if wrong else ""
-        )
-        raise CheckpointError(
-            f"{path} does not fit the text encoder {role}: {len(missing)} keys missing {missing[:5]}, "
-            f"{len(unexpected)} unexpected {unexpected[:5]}, {len(wrong)} of another shape{example}; choose another "
-            "file, or give the Hugging Face folder with its config.json"
-        )
+    remedy = "choose another file, or give the Hugging Face folder with its config.json"
+    loading.check_fit(needed, tensors, name=role, path=path, remedy=remedy)
     state = network.state_dict()
-    by_public = dict(zip(public_state(network), (key for key in state if key != _TIED), strict=True))
+    by_public = dict(zip(needed, (key for key in state if key != _TIED), strict=True))
     assigned = {own: tensors[public] for public, own in by_public.items()}
     if _TIED in state:
         assigned[_TIED] = assigned["shared.weight"]

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...ops import spectrum
 from .sound_discriminator import SoundAdversary
 
 WINDOWS = (2048, 512, 128)  # samples; hops are a quarter
@@ -78,26 +78,16 @@ def spectral_distances(made: Tensor, target: Tensor, windows: tuple[int, ...] = 
 
 def magnitudes(waveform: Tensor, window: int) -> Tensor:
     """[B, 1, N] -> [B, window / 2 + 1, frames]; a full-scale sine has 0.5."""
-    shape = torch.hann_window(window, device=waveform.device, dtype=waveform.dtype)
     padded = F.pad(waveform[:, 0], (window // 2, window // 2))
-    spectrum = torch.stft(padded, window, window // 4, window=shape, center=False, return_complex=True)
-    # The root of a tiny number keeps the gradient finite where a bin is silent.
-    power = spectrum.real.square() + spectrum.imag.square()
-    return (power + 1e-12).sqrt() / shape.sum()
+    return spectrum.magnitudes(padded, window, floor=1e-12)
 
 
-@cache
+@spectrum.table
 def mel_bank(window: int, bands: int, sample_rate: int = 48_000) -> Tensor:
-    """Triangles [bands, window / 2 + 1] of unit sum, evenly spaced on the mel scale (2595 log10(1 + f / 700))."""
-    highest = 2595.0 * math.log10(1.0 + sample_rate / 1400.0)
-    edges = 700.0 * (10.0 ** (torch.linspace(0.0, highest, bands + 2, dtype=torch.float64) / 2595.0) - 1.0)
-    bins = torch.linspace(0.0, sample_rate / 2, window // 2 + 1, dtype=torch.float64)
-    # A band reaches a bin to either side at least, so that none is empty.
-    centre, bin_width = edges[1:-1, None], sample_rate / window
-    lower = torch.minimum(edges[:-2, None], centre - bin_width)
-    upper = torch.maximum(edges[2:, None], centre + bin_width)
-    rising, falling = (bins - lower) / (centre - lower), (upper - bins) / (upper - centre)
-    bank = torch.minimum(rising, falling).clamp_min(0.0)
+    """Bands [bands, window / 2 + 1] of unit sum, evenly spaced on the mel scale over the whole spectrum."""
+    edges = spectrum.mel_edges(0.0, sample_rate / 2, bands + 2)
+    lines = torch.linspace(0.0, sample_rate / 2, window // 2 + 1, dtype=torch.float64)
+    bank = spectrum.triangles(edges, lines, sample_rate / window)
     return (bank / bank.sum(dim=1, keepdim=True)).float()
 
 

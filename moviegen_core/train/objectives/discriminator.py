@@ -34,10 +34,10 @@ class PatchDiscriminator(nn.Module):
 
 @dataclass
 class Adversary:
-    """A discriminator, its optimiser and the schedule; called once a step, it trains itself and judges.
+    """A discriminator, its optimiser and the schedule; called once a batch, it trains itself and judges.
 
-    It keeps out of the loss until `start_step`. With `adaptive` its gradient at the decoder's last layer is scaled
-    to that of the other losses.
+    It keeps out of the loss for the first `start_step` batches. With `adaptive` its gradient at the decoder's last
+    layer is scaled to that of the other losses.
     """
 
     discriminator: PatchDiscriminator

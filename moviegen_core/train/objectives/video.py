@@ -75,7 +75,7 @@ def flow_matching(
     loss, report = error.mean(), by_time(error.detach(), drawn)
     if hint_weight:
         told = answer_loss(model.answers, batch["cells"], batch["move"], batch["camera"], shown)  # type: ignore[arg-type]
-        report |= {"flow": loss.detach(), "hints": told["hints"].detach(), "things": told["things"]}
+        report |= {"flow": loss.detach(), **{name: value.detach() for name, value in told.items()}}
         loss = loss + hint_weight * told["hints"]
     if critic is not None:
         unlike = _unlike(critic, latent, wrong if within is None else wrong * within[:, None], time, weights)

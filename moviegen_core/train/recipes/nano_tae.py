@@ -139,7 +139,7 @@ def run(recipe: TAERecipe, workspace: Workspace) -> None:
             adversary = Adversary(
                 PatchDiscriminator().to(workspace.placement.device),
                 weight=stage.adversary_weight,
-                start_step=stage.adversary_start,
+                start_step=stage.adversary_start * stage.accumulate,
             )
             loss, companions = replace(loss, adversary=adversary), {"adversary": adversary}
         if name == "decoder":
@@ -209,7 +209,8 @@ def statistics(tae: TAE, clips: Clips, count: int) -> tuple[torch.Tensor, torch.
     moments = []
     for number in range(count):
         pixels = shrink(from_uint8(np.array(clips.pixels(number))), 2 if number % 4 == 3 else 1)
-        raw = tae.posterior(pixels[None].to(device)).mean[0].double().flatten(1)
+        # On the CPU: MPS has no float64.
+        raw = tae.posterior(pixels[None].to(device)).mean[0].cpu().double().flatten(1)
         moments.append(torch.stack((raw.mean(dim=1), raw.square().mean(dim=1))))
     mean, squares = torch.stack(moments).mean(dim=0)
     return mean.float(), (squares - mean.square()).clamp_min(1e-8).sqrt().float()

@@ -137,7 +137,7 @@ class Shrinking(TorchFunctionMode):
         return function(*args, **(kwargs or {}))
 
 
-def test_pictures_are_made_small_on_the_cpu_wherever_they_lie(encoders):
+def test_pictures_are_made_small_on_the_cpu_where_their_device_cannot(encoders):
     with Shrinking() as shrinking:
         seen = frame_features(encoders, torch.empty(3, 5, 37, 48, device="meta"), 8, fps=16)
     assert shrinking.places == ["cpu", "cpu"]  # for the tower and for the motion
@@ -236,6 +236,8 @@ def test_one_condition_serves_many_samples_but_two_do_not_serve_three():
         {"text": torch.zeros(1, 3, 4), "text_mask": torch.ones(1, 3)},
         {"text": torch.zeros(1, 3, 4), "frames": torch.zeros(2, 3, 4)},
         {"frames": torch.zeros(1, 3, 4), "context": torch.zeros(1, 4, 5)},
+        {"context": torch.zeros(4, 5)},
+        {"text": torch.zeros(4)},
         {},
     ],
 )

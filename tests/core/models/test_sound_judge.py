@@ -28,6 +28,13 @@ def test_answers_are_words_of_the_config_and_stereo_is_heard_as_its_mean():
     assert judge.read(stereo)["kind"][0] in ("low", "high")
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_judge_reads_sounds_of_another_precision_than_its_own(dtype):
+    judge = SoundJudge(CONFIG)
+    sound = tone(1, 500)[None]
+    assert judge.read(sound.to(dtype)).keys() == judge.to(dtype).read(sound).keys() == CONFIG.classes.keys()
+
+
 def test_spectrogram_rises_with_loudness_and_silence_is_minus_one():
     assert torch.allclose(hear(torch.zeros(1, 1, RATE), CONFIG), torch.tensor(-1.0), atol=1e-4)
     loud, soft = (hear(tone(1, 400, level=level)[None], CONFIG) for level in (0.5, 0.05))

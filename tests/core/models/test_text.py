@@ -318,8 +318,9 @@ def test_a_text_encoder_is_not_loaded_as_a_network_of_ours(tmp_path):
         ("no config", "no config.json"),
         ("other model", "choose another folder"),
         ("no tokenizer", "put tokenizer.json or spiece.model"),
-        ("other shape", "of another shape"),
-        ("lost key", "1 keys missing"),
+        ("other shape", r"have another shape \(shared.weight .*with its config.json"),
+        ("lost key", r"1 are missing \(encoder.final_layer_norm.weight\).*with its config.json"),
+        ("whole numbers", r"whole numbers \(shared.weight\)"),
     ],
 )
 def test_unfit_folders_are_refused_in_one_line(damage, message, tmp_path):
@@ -344,6 +345,8 @@ def test_unfit_folders_are_refused_in_one_line(damage, message, tmp_path):
         tensors = load_file(weights)
         if damage == "other shape":
             tensors["shared.weight"] = tensors["shared.weight"][:, :8].contiguous()
+        elif damage == "whole numbers":
+            tensors["shared.weight"] = tensors["shared.weight"].to(torch.int8)
         else:
             del tensors["encoder.final_layer_norm.weight"]
         save_file(tensors, weights)

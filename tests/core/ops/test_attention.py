@@ -30,8 +30,12 @@ def key_mask():
     return mask
 
 
+def scattered(*shape):
+    return torch.rand(shape, generator=torch.Generator().manual_seed(1)) > 0.4
+
+
 @pytest.mark.parametrize("name", USABLE)
-@pytest.mark.parametrize("mask", [None, key_mask(), torch.rand(2, 1, 7, 5) > 0.3], ids=["none", "keys", "pairs"])
+@pytest.mark.parametrize("mask", [None, key_mask(), scattered(2, 1, 7, 5)], ids=["none", "keys", "pairs"])
 def test_backend_equals_the_definition(name, mask):
     q, k, v = qkv()
     actual = attention.resolve(name)(q, k, v, mask)
@@ -47,7 +51,7 @@ def test_query_that_may_look_nowhere_gets_zeros(name):
     assert torch.equal(out[1, :, 2], torch.zeros(3, 8))
 
 
-@pytest.mark.parametrize("mask", [None, key_mask(), torch.rand(2, 1, 7, 5) > 0.3], ids=["none", "keys", "pairs"])
+@pytest.mark.parametrize("mask", [None, key_mask(), scattered(2, 1, 7, 5)], ids=["none", "keys", "pairs"])
 def test_training_in_half_precision_on_a_cpu_needs_no_slow_kernel(mask, monkeypatch):
     monkeypatch.setattr(attention.F, "scaled_dot_product_attention", None)
     if mask is not None:
@@ -115,10 +119,6 @@ def stand_ins(monkeypatch):
     monkeypatch.setitem(sys.modules, "flash_attn", SimpleNamespace(flash_attn_func=flash_attn_func))
     xformers = SimpleNamespace(memory_efficient_attention=memory_efficient_attention)
     monkeypatch.setitem(sys.modules, "xformers.ops", xformers)
-
-
-def scattered(*shape):
-    return torch.rand(shape, generator=torch.Generator().manual_seed(1)) > 0.4
 
 
 def without_row(mask, *index):

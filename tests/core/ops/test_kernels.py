@@ -68,3 +68,20 @@ def test_half_precision_norm_is_computed_wide(tensors):
     x = tensors[0].to(torch.bfloat16) * 300
     with torch.no_grad():
         torch.testing.assert_close(kernels.rms_norm(x, 1e-5), rms_norm(x, 1e-5), rtol=0.02, atol=0.02)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"),
+    [(torch.float32, 1e-5), (torch.bfloat16, 0.02), (torch.float16, 3e-3), (torch.float64, 1e-12)],
+)
+@pytest.mark.parametrize("level", [0.0, 20.0])
+def test_channels_last_group_norm_equals_pytorchs_own(dtype, tolerance, level):
+    frames = (torch.randn(3, 32, 9, 11) + level).to(dtype).contiguous(memory_format=torch.channels_last)
+    before, (weight, bias) = frames.clone(), torch.randn(2, 32).to(dtype)
+    normed = kernels.group_norm(frames, 8, weight, bias, 1e-6)
+    # PyTorch's own is the less exact one in fp32 on a CPU.
+    expected = torch.nn.functional.group_norm(frames.double(), 8, weight.double(), bias.double(), eps=1e-6)
+    torch.testing.assert_close(normed, expected.to(dtype), rtol=tolerance, atol=tolerance)
+    assert normed.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(frames, before)

@@ -26,6 +26,14 @@ def test_settings_of_the_recipe_and_of_the_stage_are_told():
 def test_limits_other_stages_and_the_optimiser_are_told_elsewhere():
     assert not changed(replace(RECIPE, start="nano/video", images=replace(RECIPE.images, stills=3)))
     assert not changed(replace(RECIPE, joint=replace(RECIPE.joint, minutes=1, steps=5, learning_rate=1.0)))
+    assert not changed(replace(RECIPE, joint=replace(RECIPE.joint, accumulate=4, save_seconds=1.0)))
+
+
+def test_batches_a_step_are_told_with_the_optimiser_and_the_time_between_checkpoints_nowhere():
+    loops = [replace(RECIPE.joint, **told).loop("joint", 1) for told in ({}, {"accumulate": 4}, {"save_seconds": 1.0})]
+    assert loops[0].facts == loops[2].facts == {**loops[1].facts, "accumulate": 1}
+    recipe = RECIPES["nano-audio"].config
+    assert basis_of(recipe) == basis_of(replace(recipe, accumulate=4, save_seconds=1.0))
 
 
 def test_values_are_as_checkpoints_give_them_back():

@@ -102,6 +102,16 @@ def test_streaming_leaves_the_global_generator_alone():
     assert torch.equal(before, torch.get_rng_state())
 
 
+def test_batches_are_pinned_where_it_is_asked_for_alone(monkeypatch):
+    pinned = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: pinned.append(tensor) or tensor)
+    source = Collated(lambda rng: {"x": torch.tensor(rng.random())}, 3, seed=2)
+    list(stream(source, range(2)))
+    assert not pinned
+    (batch,) = (batch for _, batch in stream(source, [4], pinned=True))
+    assert [tensor is batch["x"] for tensor in pinned] == [True]
+
+
 def test_position_seeds_do_not_collide():
     assert len({position_seed(a, b) for a in range(50) for b in range(50)}) == 2500
 

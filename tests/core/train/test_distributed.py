@@ -26,7 +26,7 @@ from moviegen_core.models.audio_dit.model import AudioDiTConfig
 from moviegen_core.models.video_dit.model import VideoDiT, VideoDiTConfig
 from moviegen_core.train import distributed
 from moviegen_core.train.data import Collated
-from moviegen_core.train.loop import LoopConfig, Stopped, fit
+from moviegen_core.train.loop import LoopConfig, Stopped, Trainer, fit
 from moviegen_core.train.objectives.discriminator import Adversary, PatchDiscriminator
 from moviegen_core.train.optim import OptimConfig
 from moviegen_core.train.recipes import RECIPES
@@ -52,14 +52,38 @@ def sample(rng):
     return {"x": x, "y": x[:2]}
 
 
-def train(folder, steps=STEPS, accumulate=1, strategy="ddp"):
-    module = network()
+class Turns:
+    """Batches that tell their turn of four."""
+
+    def __init__(self):
+        self.inner = Collated(sample, 4, 1)
+
+    def batch(self, position):
+        return {**self.inner.batch(position), "turn": torch.full((4,), position % 4)}
+
+
+def by_turns(module, batch, generator):
+    """The last layer is asked for by the first batch of four alone."""
+    made = module[1](module[0](batch["x"]))
+    if batch["turn"][0] == 0:
+        made = module[2](made)
+    return {"loss": (made - batch["y"]).square().mean()}
+
+
+def settings(accumulate=1):
     # AdamW with a large eps follows the gradient's size, so an average of two is not hidden by its normalisation.
     optim = OptimConfig(learning_rate=0.1, eps=1.0, warmup_steps=1, schedule="constant")
-    config = LoopConfig(name="tiny", steps=steps, seed=1, optim=optim, accumulate=accumulate)
-    source, quiet = Collated(sample, 4, 1), io.StringIO()
-    fit(module, objective, source, config, Path(folder), placement=PLACEMENT, strategy=strategy, out=quiet)
+    return LoopConfig(name="tiny", steps=STEPS, seed=1, optim=optim, accumulate=accumulate)
+
+
+def train(folder, accumulate=1, strategy="ddp", objective=objective):
+    module, config, quiet = network(), settings(accumulate), io.StringIO()
+    fit(module, objective, Turns(), config, Path(folder), placement=PLACEMENT, strategy=strategy, out=quiet)
     return module
+
+
+# With fsdp every process must ask for the same layers.
+ASKED = {"ddp": by_turns, "fsdp": objective}
 
 
 def transformers():
@@ -108,6 +132,7 @@ def main(folder, strategy):
     """What each of the processes does."""
     trained = train_transformers(f"{folder}/transformers", strategy)
     module = train(f"{folder}/run", strategy=strategy)
+    gathered = train(f"{folder}/gathered", accumulate=2, strategy=strategy, objective=ASKED[strategy])
     world = distributed.join()
     ship(Path(folder), world)
     by_the_clock(Path(folder), world)
@@ -116,6 +141,7 @@ def main(folder, strategy):
     if world.is_main:
         torch.save(weight, f"{folder}/weight.pt")
         torch.save(trained, f"{folder}/transformers.pt")
+        torch.save(gathered.state_dict(), f"{folder}/gathered.pt")
     distributed.leave()
 
 
@@ -192,6 +218,9 @@ def test_two_processes_equal_one_that_accumulates_both_batches(tmp_path, strateg
     launch(__file__, str(tmp_path), strategy)
     alone = train(tmp_path / "alone", accumulate=2)
     assert torch.allclose(torch.load(tmp_path / "weight.pt"), alone[0].weight.detach(), atol=1e-6)
+    gathered = torch.load(tmp_path / "gathered.pt")
+    for name, value in train(tmp_path / "four", accumulate=4, objective=ASKED[strategy]).state_dict().items():
+        assert torch.allclose(gathered[name], value, atol=1e-6), name
     together, apart = torch.load(tmp_path / "transformers.pt"), train_transformers(tmp_path / "one", accumulate=2)
     for name, value in apart.items():
         assert torch.allclose(together[name], value, atol=1e-5), name
@@ -231,6 +260,26 @@ def test_command_leaves_the_group_when_it_is_done_and_when_it_was_stopped(tmp_pa
     with pytest.raises(Stopped) if stopped else nullcontext():
         run("nano-judge", tmp_path / "runs", device="cpu", dtype="float32")
     assert not dist.is_initialized()
+
+
+def test_processes_share_their_gradients_once_a_step(tmp_path):
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/group", rank=0, world_size=1)
+    trainer = Trainer(network(), objective, Turns(), settings(3), tmp_path, PLACEMENT, out=io.StringIO())
+    trainer.wrapped = distributed.wrap(trainer.wrapped, distributed.World(size=2))
+    shared = []
+
+    def share(_, bucket):
+        shared.append(bucket.gradients())
+        done = torch.futures.Future()
+        done.set_result(bucket.buffer())
+        return done
+
+    trainer.wrapped.register_comm_hook(None, share)
+    try:
+        trainer.run()
+    finally:
+        distributed.leave()
+    assert len(shared) == STEPS
 
 
 def test_a_single_process_needs_no_group():

@@ -288,6 +288,13 @@ def test_count_or_time_below_zero_or_without_end_is_refused(name, value):
         LoopConfig(name="tiny", steps=1, **{name: value})
 
 
+def test_batches_for_the_cpu_are_not_pinned(tmp_path, monkeypatch):
+    pinned = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: pinned.append(tensor) or tensor)
+    run(tmp_path, settings(steps=2))
+    assert not pinned
+
+
 def one_step(folder, batch_size, accumulate, clip_norm=1e9):
     """How far one step of plain gradient descent at rate 1 moves the weights [2, 4 + 1]."""
 

@@ -228,6 +228,14 @@ def test_stills_alone_are_asked_for_things_alone():
     assert blank.grad[..., hints.CELLS * len(hints.CLASSES) :].abs().max() == 0
 
 
+def test_clips_without_a_visible_subject_say_nothing_of_things():
+    told = hints.Hints(Drawn((16, 16, 1))).of(0, 16, 16)
+    cells, move, camera = (told[name][None] for name in hints.HINTS)
+    report = hints.answer_loss(answers_of(told), torch.zeros_like(cells), move, camera)
+    assert set(report) == {"hints"}
+    assert torch.isfinite(report["hints"])
+
+
 def test_sound_answers_are_compared_with_what_is_heard():
     scenes = [sample_scene(number) for number in range(40)]
     labels = [hints.sound_hints(scene, 50) for scene in scenes]

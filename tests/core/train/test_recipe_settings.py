@@ -44,6 +44,8 @@ def test_negative_seed_is_refused(name):
         ("nano-tae", "joint.minutes", "NaN", "minutes is nan"),
         ("nano-tae", "joint.crops", "[]", "no crops"),
         ("nano-tae", "decoder.method", "adamx", "'adamx' is unknown; use one of adamw, muon"),
+        ("nano-tae", "joint.accumulate", "0", r"TAEStage\.accumulate is 0, but must be at least 1"),
+        ("nano-tae", "decoder.save_seconds", "-1", r"TAEStage\.save_seconds is -1, but must be at least 0"),
         ("nano-tae", "decoder.final_scale", "-1", "final_scale is -1"),
         ("nano-tae", "joint.crops", '[{"frames": 0, "size": 8, "batch_size": 1}]', "frames is 0"),
         ("nano-video", "joint.learning_rate", "Infinity", "learning_rate is inf"),

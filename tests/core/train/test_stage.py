@@ -58,10 +58,22 @@ def test_recipes_run_these_stages_by_default():
     assert len(stages) == 10
 
 
+@pytest.mark.parametrize(("recipe", "stage"), STAGES)
+def test_batches_a_step_and_the_time_between_checkpoints_can_be_told(recipe, stage):
+    loop = told(recipe, stage, minutes="1", accumulate="4", save_seconds="600").loop("joint", 1)
+    assert (loop.accumulate, loop.save_seconds) == (4, 600)
+    usual, plain = LoopConfig(name="joint", steps=1), told(recipe, stage, minutes="1").loop("joint", 1)
+    assert (plain.accumulate, plain.save_seconds) == (usual.accumulate, usual.save_seconds)
+
+
 def test_loop_of_a_stage_has_its_limits_and_its_rate():
-    stage = Stage(minutes=3, steps=7, learning_rate=0.1, warmup_steps=4, schedule="linear", ema_decay=0.5)
+    stage = Stage(
+        minutes=3, steps=7, learning_rate=0.1, warmup_steps=4, schedule="linear", ema_decay=0.5, accumulate=6,
+        save_seconds=9.0,
+    )  # fmt: skip
     assert stage.loop("joint", 2, snapshots=(1.0,), weight_decay=0.3) == LoopConfig(
         name="joint", steps=7, max_minutes=3, seed=2, ema_decay=0.5, snapshots=(1.0,),
+        accumulate=6, save_seconds=9.0,
         optim=OptimConfig(
             learning_rate=0.1, warmup_steps=4, schedule="linear", final_scale=0.02, weight_decay=0.3
         ),

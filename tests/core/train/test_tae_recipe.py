@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 
@@ -113,6 +114,18 @@ def test_decoder_alone_learns_on_from_weights_and_leaves_their_latents_as_they_a
     taes = [loading.load(file, dtype=torch.float32) for file in (before, workspace.weight_file("nano/tae"))]
     assert encoder_hash(taes[0]) == encoder_hash(taes[1])
     assert weights_hash(taes[0]) != weights_hash(taes[1])
+
+
+@pytest.mark.parametrize(("steps", "heard"), [(1, False), (2, True)])
+def test_adversary_is_heard_after_its_steps_however_many_batches_each_has(
+    trained_tae, in_folder, tmp_path, steps, heard
+):
+    workspace, recipe = in_folder(tmp_path), tiny_tae_recipe()
+    decoder = replace(recipe.decoder, adversary_start=1, accumulate=2, steps=steps)
+    start = str(trained_tae.weight_file("nano/tae"))
+    nano_tae.run(replace(recipe, start=start, decoder=decoder, **left_out(recipe, "joint", "finish")), workspace)
+    *_, last = workspace.folder("nano-tae", "decoder", "metrics.jsonl").read_text().splitlines()
+    assert ("fooling" in json.loads(last)) == heard
 
 
 def test_anchored_encoder_stays_close_to_its_start_and_keeps_its_measure(trained_tae, in_folder, tmp_path):

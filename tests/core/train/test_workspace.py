@@ -11,10 +11,20 @@ from moviegen_core import weights
 from moviegen_core.errors import CheckpointError
 from moviegen_core.models import catalog, loading
 from moviegen_core.models.video_dit.model import VideoDiTConfig
+from moviegen_core.train import state
 from moviegen_core.train.recipes import RECIPES
 
 CONFIG = VideoDiTConfig(dim=8, num_heads=1, num_layers=1, mlp_dim=8, context_dims={"ul2": 4}, max_grid=(2, 2, 2))
 NAME, RECIPE = "nano/video", "nano-video"
+
+
+def test_steps_of_a_run_are_read_without_its_weights(workspace, monkeypatch):
+    state.save(workspace.folder("run", "checkpoint.pt"), {"step": 7, "module": {"weight": torch.zeros(3)}})
+    read = []
+    load = torch.load
+    monkeypatch.setattr(torch, "load", lambda *told, **how: read.append(how.get("mmap")) or load(*told, **how))
+    assert workspace.steps("run") == 7
+    assert read == [True]
 
 
 def network(seed):

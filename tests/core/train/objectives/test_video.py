@@ -8,6 +8,7 @@ from moviegen_core.models.video_dit.model import VideoDiTConfig
 from moviegen_core.pipelines.sample import sample_video
 from moviegen_core.shapes import LatentShape
 from moviegen_core.train.critic import LatentCritic
+from moviegen_core.train.hints import UNTOLD
 from moviegen_core.train.objectives.video import flow_matching, subject_weights
 from moviegen_core.train.pupil import VideoPupil
 
@@ -89,6 +90,18 @@ def test_an_error_in_the_subject_costs_more(model):
     batch["latent"][..., 2:] /= 3.0
     batch["latent"][..., :2] *= 3.0
     assert loss(3.0) - even > 2 * beside > 0
+
+
+def test_hints_are_told_beside_the_flow_and_things_where_any_are_seen(model):
+    pupil = VideoPupil.of(model, {})
+    told = torch.full((8,), UNTOLD)
+    batch = {**make_batch(), "cells": torch.zeros(8, 1, 4, 4, dtype=torch.uint8), "move": told, "camera": told}
+    without = flow_matching(pupil, batch, torch.Generator().manual_seed(3), hint_weight=0.2)
+    batch["cells"][0, 0, 0, 0] = 5
+    seen = flow_matching(pupil, batch, torch.Generator().manual_seed(3), hint_weight=0.2)
+    assert seen.keys() - without.keys() == {"things"}
+    assert {"flow", "hints"} < without.keys()
+    assert [name for name, value in seen.items() if value.requires_grad] == ["loss"]
 
 
 def test_what_is_not_shown_teaches_nothing(model):
