@@ -116,6 +116,8 @@ class _Inner:
     def __init__(self, name: str, cut: Cut, workflow: dict[str, Any]) -> None:
         self.name, self.cut, self.id = name, cut, _id(name)
         self.nodes = {node["id"]: node for node in workflow["nodes"] if node["type"] not in LEFT_OUT}
+        for node in self.nodes.values():  # a second press makes another version: nobody sees the seeds inside
+            node["widgets_values"] = ["randomize" if one == "fixed" else one for one in node["widgets_values"] or []]
         self.by_type = {node["type"]: node for node in self.nodes.values()}
         self.groups = workflow["groups"]
         self.links: list[dict[str, Any]] = []
