@@ -43,7 +43,10 @@ class LengthRule:
             raise ConfigError(f"lengths of {self.frames} n + {self.rest} frames were asked for; use at least 1 n + 0")
 
     def nearest(self, frames: Fraction, rounding: str = "nearest") -> int:
-        """The length that comes closest to `frames`, at least one; "up": none that is shorter, "down": none longer."""
+        """The length that comes closest to `frames`, at least one; "up": none that is shorter, "down": none longer.
+
+        ConfigError for an unknown rounding.
+        """
         if rounding not in ROUNDINGS:
             raise ConfigError(f"rounding {rounding!r} is unknown; use one of {', '.join(ROUNDINGS)}")
         steps = (frames - self.rest) / self.frames
@@ -86,7 +89,7 @@ class LatentShape:
 
 
 def latent_frames(num_frames: int) -> int:
-    """Pixel frames -> latent frames, rounded up: 1 -> 1, 8 -> 1, 9 -> 2, 256 -> 32."""
+    """Pixel frames -> latent frames, rounded up: 1 -> 1, 8 -> 1, 9 -> 2, 256 -> 32; ShapeError for none."""
     if num_frames < 1:
         raise ShapeError(f"a clip of {num_frames} frames was asked for; it needs at least 1")
     return -(-num_frames // TEMPORAL_STRIDE)
@@ -136,7 +139,10 @@ def check_duration(seconds: float) -> None:
 
 
 def plan_frames(seconds: float, fps: float, family: str | LengthRule = "any", rounding: str = "nearest") -> int:
-    """Length in frames that comes closest to `seconds` at `fps` among those that `family` accepts; at least one."""
+    """Length in frames that comes closest to `seconds` at `fps` among those that `family` accepts; at least one.
+
+    ConfigError for unknown names and numbers out of range.
+    """
     if isinstance(family, str):
         if family not in LENGTH_RULES:
             raise ConfigError(f"model family {family!r} is unknown; use one of {', '.join(LENGTH_RULES)}")
@@ -149,7 +155,7 @@ def plan_frames(seconds: float, fps: float, family: str | LengthRule = "any", ro
 
 
 def sound_latent_frames(samples: int) -> int:
-    """Samples at 48 kHz -> sound frames, rounded up: 1 -> 1, 1920 -> 1, 1921 -> 2."""
+    """Samples at 48 kHz -> sound frames, rounded up: 1 -> 1, 1920 -> 1, 1921 -> 2; ShapeError for none."""
     if samples < 1:
         raise ShapeError(f"a sound of {samples} samples was given; it needs at least 1")
     return -(-samples // SOUND_HOP)

@@ -6,7 +6,6 @@ import argparse
 import logging
 import os
 import sys
-import time
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +16,6 @@ from .run import Host
 from .session import Progress
 
 DONE, FAILED, INTERRUPTED = 0, 2, 130
-BAR = 28  # characters
 
 
 def run(
@@ -30,13 +28,13 @@ def run(
     list_only: bool = False,
 ) -> int:
     """Runs a workflow file and prints the files it wrote; the exit code is 0, 2 after an error, 130 after Ctrl-C."""
-    bar = _Bar()
+    follower = _Follower()
     try:
         host = Host(
             packs,
             output=output,
             input_directory=Path(workflow).parent if input_directory is None else input_directory,
-            on_progress=bar,
+            on_progress=follower,
             keep=False,
         )
         if list_only:
@@ -45,7 +43,7 @@ def run(
             return DONE
         result = host.run(workflow, settings)
     except HostError as error:
-        bar.end()
+        follower.end()
         for problem in error.problems:
             sys.stderr.write(f"moviegen: {problem}\n")
         if os.environ.get("MOVIEGEN_DEBUG") == "1":
@@ -53,17 +51,17 @@ def run(
         logging.getLogger(__name__).info("where it happened", exc_info=error.__cause__)
         return FAILED
     except (KeyboardInterrupt, Cancelled):
-        bar.end()
+        follower.end()
         sys.stderr.write("moviegen: stopped; no unfinished file was left\n")
         return INTERRUPTED
     except Exception as error:
-        bar.end()
+        follower.end()
         if os.environ.get("MOVIEGEN_DEBUG") == "1":
             traceback.print_exception(error)
         kind = "" if isinstance(error, OSError) else f"{type(error).__name__}: "
         sys.stderr.write(f"moviegen: {kind}{' '.join(str(error).split())}; MOVIEGEN_DEBUG=1 shows where\n")
         return FAILED
-    bar.end()
+    follower.end()
     for path in result.written:
         print(path)
     if not result.written:
@@ -71,33 +69,30 @@ def run(
     return DONE
 
 
-class _Bar:
-    """One line on a terminal that follows the node at work; silent elsewhere."""
+class _Follower:
+    """Tells on stderr how far the node at work is, as the other commands do."""
 
     def __init__(self) -> None:
-        self.visible = sys.stderr.isatty()
-        self.started, self.node, self.width = time.monotonic(), "", 0
+        self.node = ""
+        self.line: Any = None
+        self.step = self.steps = 0
 
     def __call__(self, progress: Progress) -> None:
-        if not self.visible:
-            return
-        if progress.node_id != self.node:
+        from moviegen_core.cli.common import Progress as Line
+
+        step, steps = int(progress.value), int(progress.maximum)
+        if self.line is None or progress.node_id != self.node or step < self.step:  # the next item of a list
             self.end()
-            self.started, self.node = time.monotonic(), progress.node_id
-        share = min(1.0, progress.value / progress.maximum) if progress.maximum else 1.0
-        seconds = time.monotonic() - self.started
-        left = f", {seconds / share - seconds:.0f} s left" if share else ""
-        filled = round(share * BAR)
-        text = f"{progress.title} [{'#' * filled}{'.' * (BAR - filled)}] {progress.value:g}/{progress.maximum:g}{left}"
-        sys.stderr.write("\r" + text.ljust(self.width))
-        sys.stderr.flush()
-        self.width = len(text)
+            self.node, self.line = progress.node_id, Line(progress.title)
+        if self.step < step <= steps or step == 0 < steps:
+            self.step, self.steps = step, steps
+            self.line.show(step, steps)
 
     def end(self) -> None:
-        """Leaves the line."""
-        if self.width:
+        """Leaves the line that is rewritten on a terminal."""
+        if self.step < self.steps and sys.stderr.isatty():
             sys.stderr.write("\n")
-            self.width = 0
+        self.step = self.steps = 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:

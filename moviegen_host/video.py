@@ -227,8 +227,7 @@ class VideoFromFile(VideoInput):
         metadata: dict[str, Any] | None = None,
         **options: Any,
     ) -> None:
-        from moviegen_core.media.movie import copy_movie
-        from moviegen_core.media.mux import can_copy
+        from moviegen_core.media.mux import can_copy, copy_movie
         from moviegen_core.media.upright import is_hdr
 
         refuse_unwritable(format, codec, **options)

@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             films.append(arguments.output / f"{name}_{number}.mp4" if film in films else film)
             host.run(workflow, settings).written[0].replace(films[-1])
     pictures = [arguments.output / "contact_sheet.png"]
-    write_sheet(films, pictures[0])
+    write_sheet(films, arguments.prompts, pictures[0])
     if heard:
         pictures.append(arguments.output / "sounds.png")
         write_sounds(films, arguments.prompts, pictures[1])
@@ -79,14 +79,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def write_sheet(films: list[Path], sheet: Path) -> None:
-    """One row of evenly spread frames for each film."""
-    images = []
+def write_sheet(films: Sequence[Path], prompts: Sequence[str], sheet: Path) -> None:
+    """One row of evenly spread frames for each film, named by its prompt."""
+    rows = []
     for film in films:
         frames = to_images(read_movie(film).pixels())
-        images += [frames[round(index * (len(frames) - 1) / (SHEET_COLUMNS - 1))] for index in range(SHEET_COLUMNS)]
+        chosen = [frames[round(index * (len(frames) - 1) / (SHEET_COLUMNS - 1))] for index in range(SHEET_COLUMNS)]
+        rows.append(contact_sheet(chosen, SHEET_COLUMNS))
     with replacing(sheet) as partial:
-        contact_sheet(images, SHEET_COLUMNS).save(partial)
+        contact_sheet(rows, 1, list(prompts)).save(partial)
 
 
 def write_sounds(films: Sequence[Path], prompts: Sequence[str], path: Path) -> None:

@@ -8,12 +8,12 @@ import os
 import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from .. import __version__
 from ..errors import MovieGenError
 from ..memory import is_memory
-from .common import FAILED, INTERRUPTED, Progress, fail, told
+from .common import FAILED, INTERRUPTED, UNREAD, Progress, fail, told
 from .make import add_make
 from .models import add_convert, add_doctor, add_models, parameter_table
 from .run import add_run, add_studio
@@ -44,9 +44,23 @@ class Parser(argparse.ArgumentParser):
         """Exit with the line and where help is."""
         self.exit(FAILED, f"moviegen: {message}; see: {self.prog} --help\n")
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As usual, but what no command knows is told by the command itself, whose help lists what it does know."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            quotes = hasattr(found, "prompt") and not unknown[0].startswith("-")
+            hint = '; the prompt goes in quotes, as in "a red ball"' if quotes else ""
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+        return found, unknown
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """As usual, but a help that nobody reads is told before the interpreter ends."""
+        flush()
+        super().exit(status, message)
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; gives the exit code: 0 done, 2 refused or failed, 130 interrupted, 143 terminated."""
+    """Run the command line; gives the exit code: 0 done, 2 refused or failed, 128 and the number of a signal."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # what a terminal has no letters for is no reason to fail
             stream.reconfigure(errors="backslashreplace")
@@ -58,13 +72,14 @@ def _answered(given: Sequence[str], heard: Heard) -> int:
     """The exit code, after one line about whatever went wrong."""
     try:
         code = _run(given)
+        flush()
         return heard.code if heard.code and code == INTERRUPTED else code
     except KeyboardInterrupt:
         return fail("interrupted; no unfinished file was left", heard.code or INTERRUPTED)
     except BrokenPipeError:
         # The reader (head, less) went away; without this Python complains again when it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
+        return UNREAD
     except MovieGenError as error:
         return fail(str(error))
     except OSError as error:
@@ -75,6 +90,11 @@ def _answered(given: Sequence[str], heard: Heard) -> int:
         if is_memory(error):
             return fail("memory ran out; make the clip shorter or smaller, or use another --device")
         return fail(f"{type(error).__name__}: {error}; MOVIEGEN_DEBUG=1 shows where")
+
+
+def flush() -> None:
+    """Write out what was printed, while an error is still caught."""
+    print(end="", flush=True)
 
 
 def _run(given: Sequence[str]) -> int:

@@ -20,7 +20,7 @@ from ..errors import ConfigError
 from ..files import in_the_way
 from ..lock import at_once
 
-FAILED, INTERRUPTED = 2, 130
+FAILED, INTERRUPTED, UNREAD = 2, 130, 141
 
 
 def add_placement(parser: argparse._ActionsContainer, dtypes: str = "auto, float32, bfloat16, float16") -> None:
@@ -65,19 +65,24 @@ def claimed(path: Path, force: bool = False) -> Iterator[None]:
 
 
 class Progress:
-    """One line on stderr that is rewritten on a terminal, and printed every tenth of the way elsewhere."""
+    """One line on stderr that is rewritten on a terminal, and printed every tenth of the way elsewhere.
 
-    def __init__(self, what: str, unit: str = "step") -> None:
-        self.what, self.unit = what, unit
-        self.start = time.monotonic()
-        self.tenths = 0
+    Its clock starts at `start` (of time.monotonic), else with the first step: what comes before may take its own time.
+    """
+
+    def __init__(self, what: str, unit: str = "step", start: float | None = None) -> None:
+        self.what, self.unit, self.start = what, unit, start
+        self.first = self.tenths = 0
 
     def show(self, step: int, steps: int) -> None:
-        """Tell that `step` of `steps` are done, with rate and time left."""
-        seconds = max(time.monotonic() - self.start, 1e-6)
-        rate = step / seconds
-        left = (steps - step) / rate
-        line = f"{self.what}: {self.unit} {step}/{steps}, {rate:.2f} {self.unit}s/s, {left:.0f} s left"
+        """Tell that `step` of `steps` are done, with rate and time left as soon as they are known."""
+        now = time.monotonic()
+        if self.start is None:
+            self.start, self.first = now, step
+        line = f"{self.what}: {self.unit} {step}/{steps}"
+        if step > self.first:
+            rate = (step - self.first) / max(now - self.start, 1e-6)
+            line += f", {rate:.2f} {self.unit}s/s, {(steps - step) / rate:.0f} s left"
         if sys.stderr.isatty():
             print(f"\r{line:<79}", end="\n" if step == steps else "", file=sys.stderr, flush=True)
         elif step * 10 // steps > self.tenths:

@@ -8,17 +8,27 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
+from ..media.formats import ENCODED_ENDINGS, PICTURE_ENDINGS
 from ..shapes import check_duration, seconds_to_frames
 from .common import Progress, add_placement, check_new, check_target, claimed, say
-from .sound import PICTURES, draw
+from .sound import draw
 
 
 def add_make(commands: Any) -> None:
     """The parser of `make`."""
-    make = commands.add_parser("make", help="make a film from a prompt")
+    make = commands.add_parser(
+        "make",
+        help="make a film from a prompt",
+        epilog="The shipped model nano knows a toy world only: docs/toybox.md lists its things, places and motions.",
+    )
     make.add_argument("prompt", help="what happens, in plain English; quote a word to have it written in the picture")
     make.add_argument(
-        "-o", "--output", type=Path, default=Path("film.mp4"), metavar="FILE", help="default: %(default)s"
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("film.mp4"),
+        metavar="FILE",
+        help="a film (.mp4, .m4v, .mov, .mkv), or of one frame a picture (default: %(default)s)",
     )
     make.add_argument("--force", action="store_true", help="overwrite what is there")
     make.add_argument("--sheet", type=Path, metavar="FILE.png", help="also write a contact sheet of the frames")
@@ -59,17 +69,19 @@ def add_make(commands: Any) -> None:
 
 def _make(arguments: argparse.Namespace) -> None:
     check_duration(arguments.seconds)
-    check_target(arguments.output, (".mp4",))
+    check_target(arguments.output, (*ENCODED_ENDINGS, *PICTURE_ENDINGS))
     check_new(arguments.output, arguments.force)
     targets = [arguments.output]
     for picture in (arguments.sheet, arguments.sound_picture):
         if picture is not None:
-            check_target(picture, PICTURES)
+            check_target(picture, PICTURE_ENDINGS)
             check_new(picture, arguments.force, targets=targets)
             targets.append(picture)
     asked = bool(arguments.music or arguments.sound_prompt or arguments.stereo or arguments.sound_picture)
     if arguments.no_sound and asked:
         raise ConfigError("--no-sound leaves nothing for the other options of sound; leave it or them out")
+    if _still(arguments) and asked:
+        raise ConfigError(f"{arguments.output} is a picture, which has no sound; leave out its options, or name a film")
     loras = [_lora(given) for given in arguments.lora]
     with claimed(arguments.output, arguments.force):
         _film(arguments, loras, asked)
@@ -88,16 +100,22 @@ def _film(arguments: argparse.Namespace, loras: Sequence[tuple[Path, float]], as
     frames = arguments.frames
     if frames is None:
         frames = seconds_to_frames(arguments.seconds, arguments.fps)
+    if _still(arguments) and frames != 1:
+        raise ConfigError(
+            f"{arguments.output} is a picture, which holds one frame, and {frames} were asked for; add --frames 1, or "
+            "name a film"
+        )
     pipeline = MovieGenPipeline.from_pretrained(
         arguments.model, device=arguments.device, dtype=arguments.dtype, attend=arguments.attention
     )
     say(f"{pipeline.placement}")
     for path, strength in loras:
         pipeline.add_lora(path, strength)
-    heard = not arguments.no_sound and (asked or has_sound(arguments.model))
+    silent = arguments.no_sound or _still(arguments)
+    heard = not silent and (asked or has_sound(arguments.model))
     if heard:
         pipeline.sound.check_eyes()  # what cannot be heard is told before the work
-    elif not arguments.no_sound:
+    elif not silent:
         say(f"{arguments.model} has no weights for the sound of films: this one shows pictures alone")
     failed: BaseException | None = None
     progress = Progress("sampling")
@@ -119,7 +137,7 @@ def _film(arguments: argparse.Namespace, loras: Sequence[tuple[Path, float]], as
     )
     if heard:
         said = arguments.prompt if arguments.sound_prompt is None else arguments.sound_prompt
-        watching, sounding = Progress("hearing", "frame"), Progress("sound")
+        watching, sounding = Progress("watching the film", "frame"), Progress("sound")
         try:
             film = pipeline.add_sound(
                 film,
@@ -145,6 +163,11 @@ def _film(arguments: argparse.Namespace, loras: Sequence[tuple[Path, float]], as
         print(arguments.sheet)
     if arguments.sound_picture is not None:
         draw(film.sound, arguments.sound_picture)
+
+
+def _still(arguments: argparse.Namespace) -> bool:
+    """Whether one frame is wanted, as a picture."""
+    return arguments.output.suffix.lower() in PICTURE_ENDINGS
 
 
 def _lora(given: str) -> tuple[Path, float]:

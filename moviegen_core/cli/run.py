@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import importlib
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +27,14 @@ def add_run(commands: Any) -> None:
 def _run(arguments: argparse.Namespace) -> Any:
     # The host stands beside the library, not below it: reached by name at the moment it is wanted.
     host = importlib.import_module("moviegen_host.__main__")
-    return host.run(
-        arguments.workflow,
-        settings_of(arguments),
-        arguments.output,
-        input_directory=arguments.input,
-        list_only=arguments.list_settings,
-    )
+    given = (arguments.workflow, settings_of(arguments), arguments.output)
+    if not arguments.list_settings:
+        return host.run(*given, input_directory=arguments.input)
+    # The host would take a reader that went away, such as head, for an error of the workflow.
+    with redirect_stdout(StringIO()) as listed:
+        code = host.run(*given, input_directory=arguments.input, list_only=True)
+    print(listed.getvalue(), end="")
+    return code
 
 
 def add_studio(commands: Any) -> None:

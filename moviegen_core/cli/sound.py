@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError
-from ..media.formats import CONTAINERS
+from ..media.formats import CONTAINERS, PICTURE_ENDINGS
 from ..shapes import check_duration
 from .common import Progress, add_placement, check_new, check_target, claimed, say
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 FILMS = tuple(CONTAINERS)
 SOUNDS = (".wav", ".flac")
-PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+HEARD = (*SOUNDS, ".mp3", ".m4a", ".aac", ".ogg", ".opus")  # endings of sounds that are read
 EXAMPLES = """examples:
   moviegen sound clip.mp4 -o out.mp4                           make a film's sound; its pictures are copied bit for bit
   moviegen sound clip.mp4 --prompt "rain" --music "calm piano"
@@ -114,6 +114,7 @@ def _sound(arguments: argparse.Namespace) -> None:
     if video is not None:
         from ..media.timeline import timeline
 
+        _check_film(video)
         film = timeline(video)
         length = float(film.seconds)
     output = _output(arguments)
@@ -125,12 +126,16 @@ def _made(arguments: argparse.Namespace, output: Path, film: Timeline | None, le
     """Make the sound, and save it alone or in its film."""
     video = arguments.video
     from ..media.timeline import clip_samples
-    from ..pipelines.sound_request import check_samples
+    from ..pipelines.sound_request import LONGEST_SECONDS, check_samples
     from ..pipelines.soundtrack import SoundPipeline
     from ..shapes import SOUND_SAMPLE_RATE
 
     if length is not None:
         check_samples(clip_samples(length, SOUND_SAMPLE_RATE))
+    if arguments.seconds is not None and arguments.seconds > LONGEST_SECONDS:
+        raise ConfigError(
+            f"a sound of {arguments.seconds:g} s was asked for; one has at most {LONGEST_SECONDS:g} s: make it in parts"
+        )
     seconds, known = _known(arguments, length)
     pipeline = SoundPipeline.from_pretrained(
         arguments.model, device=arguments.device, dtype=arguments.dtype, attend=arguments.attention
@@ -205,6 +210,18 @@ def _check_lengths(arguments: argparse.Namespace) -> None:
         raise ConfigError("--original-gain is of the film's own sound, which only --mix keeps; add it")
 
 
+def _check_film(path: Path) -> None:
+    """Refuse a picture or a sound where a film is needed."""
+    if not path.is_file():
+        return
+    if path.suffix.lower() in PICTURE_ENDINGS:
+        raise ConfigError(f"{path} is a picture; give a film, or make a sound from words: --prompt and --seconds")
+    if path.suffix.lower() in HEARD:
+        raise ConfigError(
+            f"{path} is a sound and holds no pictures; give a film, or go on from it with --known {path} and --seconds"
+        )
+
+
 def _output(arguments: argparse.Namespace) -> Path:
     """Where the result goes, checked before the work."""
     from ..media.mux import check_container, check_gains, container_ending
@@ -223,7 +240,7 @@ def _output(arguments: argparse.Namespace) -> Path:
             f"{output} gets the new sound as it is made; leave out --mix and --gain, or name a film with -o"
         )
     if arguments.picture is not None:
-        check_target(arguments.picture, PICTURES)
+        check_target(arguments.picture, PICTURE_ENDINGS)
         check_new(arguments.picture, arguments.force, given)
     return output
 

@@ -143,7 +143,6 @@ class Bars:
     def __call__(self, what: str, done: int, count: int) -> None:
         """`done` of the `count` clips of part `what` are measured."""
         if what not in self.bars:
-            self.bars[what] = Progress(what, "clip")
-            self.bars[what].start = self.last
+            self.bars[what] = Progress(what, "clip", self.last)
         self.bars[what].show(done, count)
         self.last = time.monotonic()

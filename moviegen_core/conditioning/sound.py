@@ -135,6 +135,7 @@ def sound_caption(
 
     description: effects and surroundings, plain English; "" leaves that sentence out (assumption). quality: 1 to 10,
     default the paper's at inference (7, and 8 with music). music: likelihood from 0 to 1 that there is music.
+    ConfigError for numbers outside of these.
     """
     if quality is None:
         quality = QUALITY_WITH_MUSIC if music >= 0.5 else QUALITY
@@ -224,7 +225,7 @@ class Watched:
 
     @torch.no_grad()
     def features(self, num_latents: int) -> Tensor:
-        """Features [L, F] at 25 Hz from the clip's beginning, fp32 on the CPU."""
+        """Features [L, F] at 25 Hz from the clip's beginning, fp32 on the CPU; ShapeError for no frames."""
         if num_latents < 1:
             raise ShapeError(f"features for {num_latents} sound frames were asked for; a clip has at least 1")
         parts = []
@@ -243,7 +244,10 @@ def watch(
     encoders: FrameEncoders, windows: Iterable[Window] | Tensor, *, fps: float | Fraction | None = None,
     on_frames: Callable[[int], None] | None = None,
 ) -> Watched:  # fmt: skip
-    """Shows a clip to the encoders, window by window; arguments as for `frame_features`."""
+    """Shows a clip to the encoders, window by window; arguments as for `frame_features`.
+
+    ShapeError for a clip without frames, or with times that run backwards.
+    """
     rate = None if fps is None else exact_fps(fps)
     sights: list[Tensor] = []
     sight_times: list[float] = []
@@ -288,7 +292,8 @@ def frame_features(
     Without, each window comes with the seconds of its frames (variable frame rate): (pixels, seconds). Memory holds
     one window and a few numbers a frame. The tower's features are those of the nearest picture that it is shown
     (assumption: the paper does not say how it resamples), the motion's are interpolated between frames and hold at both
-    ends. `on_frames(frames so far)` follows every window; raising from it cancels.
+    ends. `on_frames(frames so far)` follows every window; raising from it cancels. ShapeError for no sound frames, and
+    as of `watch`.
     """
     if num_latents < 1:
         raise ShapeError(f"features for {num_latents} sound frames were asked for; a clip has at least 1")
@@ -302,7 +307,10 @@ def motion_features(motion: SoundMatch, seen: Tensor) -> Tensor:
 
 
 def motion_span(frames: Tensor, feature_dim: int) -> Tensor:
-    """Frame features [B, L, F] -> the motion features that stand last in them, by moment: [B, 2 L, feature_dim]."""
+    """Frame features [B, L, F] -> the motion features that stand last in them, by moment: [B, 2 L, feature_dim].
+
+    ShapeError where they are too narrow to hold any.
+    """
     if frames.shape[-1] < MOMENTS * feature_dim:
         raise ShapeError(f"frame features of width {frames.shape[-1]} hold no motion; encode the frames with the match")
     return frames[..., -MOMENTS * feature_dim :].unflatten(-1, (MOMENTS, feature_dim)).flatten(1, 2)

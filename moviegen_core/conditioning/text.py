@@ -101,7 +101,7 @@ def add_camera(prompt: str, camera: str) -> str:
     """Put a camera motion or shot type in front of the prompt, replacing what the prompt says of the same.
 
     That is its prefix, and for a motion also sentences about the camera ("The camera pans left."). The paper prepends
-    the class to the caption (section 3.2.1); the exact wording is an assumption.
+    the class to the caption (section 3.2.1); the exact wording is an assumption. ConfigError for an unknown one.
     """
     camera = str(camera).strip().lower()
     camera = "static shot" if camera == "static" else camera

@@ -26,7 +26,7 @@ BENCHES = {
 def bench(name: str) -> Callable[..., dict[str, Any]]:
     """A bench's `evaluate(output, **options)`: measures, writes `<name>.json` and returns the figures.
 
-    Most write a table as `<name>.md` beside it, some a picture.
+    Most write a table as `<name>.md` beside it, some a picture. ConfigError for an unknown name.
     """
     if name not in BENCHES:
         raise ConfigError(f"there is no bench {name!r}; choose one of {', '.join(BENCHES)}")

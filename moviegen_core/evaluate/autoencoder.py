@@ -42,7 +42,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """PSNR and SSIM over `clips` held-out clips; tiled against whole decoding of `tiled` clips of 64 frames, if any.
 
-    Writes tae.json, and tae.png with clips above what comes back, into `output`.
+    Writes tae.json, and tae.png with clips above what comes back, into `output`. ConfigError for counts out of range.
     """
     if clips < 1 or tiled < 0:
         raise ConfigError(f"{clips} clips and {tiled} tiled ones were asked for; at least 1 and 0 are needed")

@@ -44,6 +44,7 @@ def evaluate(
     """Measures the shipped codec of `model`; writes codec.json and codec.md.
 
     clips: how many sounds, half of them of unseen combinations. chunked: sounds for chunks against whole.
+    ConfigError for no clips.
     """
     if clips < 1:
         raise ConfigError(f"{clips} sounds were asked for; at least 1 is needed")
@@ -80,7 +81,10 @@ def measure(codec: AudioCodec, clips: int, seconds: float, tell: OnClip) -> dict
 
 
 def real_sound(number: int, seconds: float, channels: int = 1) -> Tensor:
-    """Toybox sound [1, channels, N] of an unseen seed, every second one of a held-out combination; never silent."""
+    """Toybox sound [1, channels, N] of an unseen seed, every second one of a held-out combination; never silent.
+
+    ConfigError where none of this length is found.
+    """
     split = ("test", "heldout")[number % 2]
     for attempt in range(100):
         scene = sample_scene(SEED + 1000 * attempt + number, split=split, duration_seconds=seconds)

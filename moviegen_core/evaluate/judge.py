@@ -45,7 +45,7 @@ def evaluate(
     """Share of right answers per attribute over `clips` clips, half of them held-out combinations; in judge.json.
 
     With `roughness` the clips go through the nano autoencoder, with noise of that deviation on the latents: what they
-    show is known however rough they are, and eyes still tell it at 0.3.
+    show is known however rough they are, and eyes still tell it at 0.3. ConfigError for settings out of range.
     """
     if clips < 1:
         raise ConfigError(f"{clips} clips were asked for; at least 1 is needed")

@@ -48,7 +48,8 @@ def evaluate(
     """Mean squared error of the velocity (latents have unit variance) at each of `times`, and its mean over them.
 
     network: "video", asked about clips of `num_frames`, `fps` and `size`, or "audio", asked about the sound of clips
-    of `seconds`. `times` are numbers joined by commas. Writes loss.json and loss.md.
+    of `seconds`. `times` are numbers joined by commas. Writes loss.json and loss.md. ConfigError for settings out of
+    range.
     """
     points = path_times(str(times))
     if clips < 1:
@@ -80,7 +81,10 @@ Errors = Callable[[Scene, dict[str, Any], int, list[float]], list[float]]
 
 
 def asked_of(network: str, model: str, clip: dict[str, Any], seconds: float) -> tuple[Errors, dict[str, Any]]:
-    """What tells the errors of the network of `model`, and what it is asked about: `clip`, or `seconds` of sound."""
+    """What tells the errors of the network of `model`, and what it is asked about: `clip`, or `seconds` of sound.
+
+    ConfigError for a network other than "video" and "audio".
+    """
     if network == "video":
         return partial(clip_errors, MovieGenPipeline.from_pretrained(model)), clip
     if network == "audio":

@@ -41,7 +41,10 @@ def evaluate(
     seconds: float = 4.0,
     on_clip: Callable[[str, int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Measures the sound match of `model` on real sounds of scenes with hits; writes match.json and match.md."""
+    """Measures the sound match of `model` on real sounds of scenes with hits; writes match.json and match.md.
+
+    ConfigError for fewer than 2 clips, or a model without a match.
+    """
     if clips < 2:
         raise ConfigError(f"{clips} clips were asked for; at least 2 are needed, so that there is another sound")
     parts = load_sound_parts(model, choose("cpu", "float32"))

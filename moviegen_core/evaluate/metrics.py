@@ -37,7 +37,10 @@ def frame_psnr(given: Tensor, wanted: Tensor) -> list[float]:
 
 
 def ssim(given: Tensor, wanted: Tensor) -> float:
-    """Structural similarity (Wang et al. 2004) with a Gaussian window, mean over frames and channels; 1 is equal."""
+    """Structural similarity (Wang et al. 2004) with a Gaussian window, mean over frames and channels; 1 is equal.
+
+    ShapeError for unlike frames, or smaller ones than the window.
+    """
     _same_shape(given, wanted)
     if min(given.shape[-2:]) < SSIM_WINDOW:
         raise ShapeError(f"frames of {tuple(given.shape[-2:])} pixels; SSIM needs at least {SSIM_WINDOW} each way")

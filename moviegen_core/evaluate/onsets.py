@@ -35,7 +35,10 @@ TURNS = 7  # of a clip's onsets, for what is heard on time by chance
 
 
 def flux(waveform: Tensor) -> Tensor:
-    """waveform [channels, S] at 48 kHz -> rise of loudness [T], one value every 2.5 ms, 0 where nothing begins."""
+    """waveform [channels, S] at 48 kHz -> rise of loudness [T], one value every 2.5 ms, 0 where nothing begins.
+
+    ShapeError for other shapes.
+    """
     if waveform.ndim != 2:
         raise ShapeError(f"a waveform of shape {tuple(waveform.shape)} was given; one clip needs [channels, samples]")
     mono = waveform.float().mean(dim=0)

@@ -40,7 +40,10 @@ def evaluate(
     guidance_scale: float | None = None,
     on_clip: Callable[[str, int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Share of right answers for each of `times` (numbers joined by commas); writes path.json and path.md."""
+    """Share of right answers for each of `times` (numbers joined by commas); writes path.json and path.md.
+
+    ConfigError for times out of range or no clips.
+    """
     points = path_times(str(times))
     if clips < 1:
         raise ConfigError(f"{clips} clips were asked for; at least 1 is needed")

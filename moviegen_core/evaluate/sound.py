@@ -69,6 +69,7 @@ def evaluate(
     candidates: sounds that are generated for each clip but not for each film, of which the sound match chooses one.
     picture_guidance: of what is generated but for the films; as the model recommends unless given, 0 as one with words.
     roughness: deviation of noise on the latents of the source `codec`: what sounds is known however rough it is.
+    ConfigError for unknown sources and settings out of range.
     """
     if clips < 1:
         raise ConfigError(f"{clips} clips were asked for; at least 1 is needed")
@@ -126,7 +127,7 @@ def maker(
     name: str, model: str, candidates: int | None = None, picture_guidance: float | None = None,
     roughness: float = 0.0,
 ) -> Make:  # fmt: skip
-    """What makes the sounds of a source by name."""
+    """What makes the sounds of a source by name; ConfigError for an unknown one."""
     if name == "real":
         return real_sound
     if name in ("codec", "generated"):
@@ -167,7 +168,10 @@ def measure(
 
 
 def scenes_with_hits(count: int, seconds: float) -> Iterator[Scene]:
-    """Scenes of held-out seeds and, every other one, of held-out combinations, in which something is struck."""
+    """Scenes of held-out seeds and, every other one, of held-out combinations, in which something is struck.
+
+    ConfigError for a length in which none is found.
+    """
     found = number = last = 0
     while found < count:
         if number - last == PATIENCE:

@@ -32,6 +32,7 @@ def spectral_distance(given: Tensor, wanted: Tensor, windows: Sequence[int]) -> 
 
     Spectral convergence is |given - wanted| / |wanted| over all magnitudes of a spectrogram (Arik et al., 2018).
     Hann windows of so many samples, hops of a quarter; magnitudes are scaled so that a full-scale sine has 0.5.
+    ShapeError for sounds of unlike shapes, or shorter than a window.
     """
     if given.shape != wanted.shape or given.shape[-1] < max(windows):
         raise ShapeError(

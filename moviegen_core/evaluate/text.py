@@ -46,7 +46,7 @@ def evaluate(
     """Share of right answers read off each encoder of `model`; writes text.json and text.md.
 
     fitted: captions (or words) that the linear map is fitted to. clips: unseen scenes, half of them held-out
-    combinations, whose captions are asked about.
+    combinations, whose captions are asked about. ConfigError for too few of either, or a model without encoders.
     """
     if fitted < 2 or clips < RIVALS:  # a single one has no spread
         raise ConfigError(f"{fitted} fitted and {clips} asked captions were given; at least 2 and {RIVALS} are needed")
@@ -109,7 +109,10 @@ def spelled(encoder: Encodes, count: int, seed: int) -> tuple[Tensor, Tensor]:
 
 @torch.inference_mode()
 def own_captions(encoder: Encodes, tower_file: Path, scenes: Sequence[Scene]) -> float:
-    """Share of the scenes whose picture is nearest to its own caption, among those of RIVALS scenes."""
+    """Share of the scenes whose picture is nearest to its own caption, among those of RIVALS scenes.
+
+    ConfigError for a tower that shares no space with the text.
+    """
     tower, projections = load_vision_tower(tower_file)
     if set(projections) != set(PROJECTIONS):
         raise ConfigError(f"{tower_file} has no space that it shares with the text; it cannot be asked for captions")

@@ -46,7 +46,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Generates, judges and writes video.json and video.md into `output`; returns the figures.
 
-    Of `held_out` and `falling` clips there may be none; their figures are left out then.
+    Of `held_out` and `falling` clips there may be none; their figures are left out then. ConfigError for fewer, or no
+    prompts.
     """
     if prompts < 1 or min(held_out, falling) < 0:
         raise ConfigError(

@@ -66,7 +66,7 @@ def evaluate(
     """Measures the sound pipeline of `model`; writes words.json and words.md.
 
     clips: held-out scenes whose captions are all that is given. seeds: how often each of REQUESTS is asked. known:
-    scenes whose first half is given as sound, without a word, and goes on.
+    scenes whose first half is given as sound, without a word, and goes on. ConfigError for counts below 1.
     """
     if min(clips, seeds, known) < 1:
         raise ConfigError(f"{clips} clips, {seeds} seeds and {known} known sounds were asked for; at least 1 is needed")

@@ -32,7 +32,10 @@ def estimate_data(sample: Tensor, velocity: Tensor, time: Tensor) -> Tensor:
 
 
 def over_batch(time: Tensor, like: Tensor) -> Tensor:
-    """Time [B] or scalar -> a tensor that multiplies `like` [B, ...] sample by sample, in its dtype."""
+    """Time [B] or scalar -> a tensor that multiplies `like` [B, ...] sample by sample, in its dtype.
+
+    ShapeError for times of another shape.
+    """
     time = torch.as_tensor(time, dtype=like.dtype, device=like.device)
     if time.ndim == 0:
         return time

@@ -27,6 +27,7 @@ def linear_quadratic(steps: int, emulated_steps: int = 1000, kind: Kind = "slope
     exactly 1. The paper prints no formula for that part, hence both readings:
     "slope_continuous" goes on at the linear slope and accelerates (Mochi, ComfyUI and diffusers do so);
     "quadratic" is t0 + (1 - t0) * (j / Q)^2, whose first step may be shorter or longer than the linear ones.
+    ConfigError for an unknown kind, or steps that do not fit.
     """
     _check_steps(steps)
     if kind not in KINDS:
@@ -51,7 +52,7 @@ def linear_quadratic(steps: int, emulated_steps: int = 1000, kind: Kind = "slope
 
 
 def schedule(name: str, steps: int, emulated_steps: int = 1000, kind: Kind = "slope_continuous") -> Tensor:
-    """Schedule by name ("linear_quadratic" or "linear") -> times [steps + 1]."""
+    """Schedule by name ("linear_quadratic" or "linear") -> times [steps + 1]; ConfigError for another name."""
     if name == "linear":
         return linear(steps)
     if name == "linear_quadratic":

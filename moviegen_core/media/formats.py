@@ -1,4 +1,4 @@
-"""Endings of film files: which are written, which are read."""
+"""Endings of film and picture files: which are written, which are read."""
 
 from __future__ import annotations
 
@@ -12,4 +12,5 @@ CONTAINERS = {
     **dict.fromkeys(TS_ENDINGS, "mpegts"),
 }
 ENCODED_ENDINGS = (*MP4_ENDINGS, ".mkv")  # of films that are made from pixels
+PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 READ_ENDINGS = (*CONTAINERS, ".avi")

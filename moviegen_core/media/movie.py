@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,6 @@ from .files import (
     codec_errors,
     existing,
     first_sound,
-    known_streams,
-    opened,
-    packets_of,
     reading,
     replacing,
 )
@@ -47,6 +45,7 @@ AAC_FRAME = 1024  # samples
 BT709 = 1  # H.273 code of matrix, primaries and transfer
 PIECE = 16  # frames at a time
 MAX_SIDE = 16384  # pixels; what H.264 encoders take
+MAX_CRF = 51.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +81,8 @@ def write_movie(
     final = Path(path)
     if final.suffix.lower() not in ENCODED_ENDINGS:
         raise MediaError(f"{final.name}: films are written as {', '.join(ENCODED_ENDINGS)}; change the file's ending")
+    if not isinstance(crf, Real) or not 0 <= crf <= MAX_CRF:
+        raise MediaError(f"crf is {crf!r}; give a number from 0 (nothing is lost) to {MAX_CRF:g} (the smallest file)")
     if isinstance(windows, Tensor):
         windows = windows.split(PIECE, dim=-3) if windows.ndim > 3 else [windows]
     with replacing(final) as temporary, codec_errors(final):
@@ -287,31 +288,6 @@ def read_movie(path: str | os.PathLike[str]) -> Movie:
             sample_rate=None if audio is None else audio.rate,
             metadata={key: _decoded(value) for key, value in container.metadata.items()},
         )
-
-
-def copy_movie(
-    source: str | os.PathLike[str], path: str | os.PathLike[str], metadata: Mapping[str, Any] | None = None
-) -> Path:
-    """Copies a film's pictures and sounds as they are into another file or container; `metadata` is added to its tags.
-
-    Left out is what FFmpeg does not know, such as the spatial sound of phones.
-    """
-    import av
-
-    origin, final = existing(source), Path(path)
-    with replacing(final) as temporary, opened(origin) as given, codec_errors(final):
-        options = {} if final.suffix.lower() == ".mkv" else MP4_OPTIONS
-        with av.open(address(temporary), mode="w", options=options) as copy:
-            for key, value in {**given.metadata, **(metadata or {})}.items():
-                copy.metadata[key] = value if isinstance(value, str) else json.dumps(value)
-            kept = known_streams(given)
-            # Opaque: as they are, though there be no encoder for them.
-            targets = {stream.index: copy.add_stream_from_template(stream, opaque=True) for stream in kept}
-            for packet in packets_of(given, kept, origin):
-                if packet.size:
-                    packet.stream = targets[packet.stream.index]
-                    copy.mux(packet)
-    return final
 
 
 def _decoded(value: str) -> Any:

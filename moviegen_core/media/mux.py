@@ -1,4 +1,4 @@
-"""Sound onto a film whose pictures are copied packet by packet, never decoded."""
+"""Films that are copied packet by packet, never decoded: as they are, or with another sound."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from .files import (
 )
 from .formats import CONTAINERS, MP4_ENDINGS, TS_ENDINGS
 from .sound import sound_blocks
-from .timeline import Timeline, picture_stream, timeline
+from .timeline import PictureClock, SoundClock, Timeline, picture_clock, picture_stream, timeline
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +39,7 @@ MODES = ("replace", "mix", "remove")
 CEILING = 0.98  # highest sample of a mixture: AAC overshoots a little when it is decoded
 TELL_EVERY = 50  # pictures
 MAX_GAIN_DB = 120.0  # either way
+PACKET_SAMPLES = {"aac": 1024, "opus": 960}  # where a file does not say
 AHEAD_SECONDS = 0.5  # how far the sound runs before the pictures in the file
 WEBM_PICTURES = ("vp8", "vp9", "av1")
 TS_PICTURES = ("mpeg1video", "mpeg2video", "h264", "hevc")  # those that can be read again
@@ -171,14 +172,11 @@ def set_audio(
 
     with replacing(final) as temporary, opened(origin) as given, codec_errors(final):
         pictures = picture_stream(given, origin)
-        tags = {**given.metadata, **(metadata or {})}
+        clock = picture_clock(film, pictures.time_base) if _changes_into_mp4(given, final) else None
         options = MP4_OPTIONS if final.suffix.lower() in MP4_ENDINGS else {}
         with av.open(address(temporary), mode="w", options=options) as copy:
-            for key, value in tags.items():
-                copy.metadata[key] = value if isinstance(value, str) else json.dumps(value)
-            target = copy.add_stream_from_template(pictures, opaque=True)
-            if pictures.average_rate:  # else Matroska tells of no picture how long it is shown
-                target.codec_context.framerate = pictures.average_rate
+            _tag(copy, given, metadata)
+            target = _like(copy, pictures, clock)
             if track is not None:
                 track.open(copy)
             done = 0
@@ -190,12 +188,78 @@ def set_audio(
                     on_pictures(min(done, film.num_frames), film.num_frames)
                 if track is not None and packet.dts is not None:
                     track.write_until(packet.dts * pictures.time_base - film.start_seconds + AHEAD_SECONDS)
+                if clock is not None:
+                    clock.correct(packet)
                 packet.stream = target
                 copy.mux(packet)
             if track is not None:
                 track.finish()
     samples, rate = (0, sample_rate) if track is None else (track.samples, track.rate)
     return Sounded(path=final, film=film, samples=samples, sample_rate=rate)
+
+
+def copy_movie(
+    source: str | os.PathLike[str], path: str | os.PathLike[str], metadata: Mapping[str, Any] | None = None
+) -> Path:
+    """Copies a film's pictures and sounds as they are into another file or container; `metadata` is added to its tags.
+
+    An .mp4 made from another container has the exact time stamps that the other one rounded, and the last packet of its
+    sound ends with the pictures. Left out is what FFmpeg does not know, such as the spatial sound of phones.
+    """
+    import av
+
+    origin, final = existing(source), Path(path)
+    with replacing(final) as temporary, opened(origin) as given, codec_errors(final):
+        options = {} if final.suffix.lower() == ".mkv" else MP4_OPTIONS
+        kept = known_streams(given)
+        clocks = _clocks(origin, given) if _changes_into_mp4(given, final) else {}
+        with av.open(address(temporary), mode="w", options=options) as copy:
+            _tag(copy, given, metadata)
+            targets = {stream.index: _like(copy, stream, clocks.get(stream.index)) for stream in kept}
+            for packet in packets_of(given, kept, origin):
+                if not packet.size:
+                    continue
+                if packet.stream.index in clocks:
+                    clocks[packet.stream.index].correct(packet)
+                packet.stream = targets[packet.stream.index]
+                copy.mux(packet)
+    return final
+
+
+def _changes_into_mp4(given: Any, final: Path) -> bool:
+    """Whether a film that is no MP4 becomes one: only then is there a finer clock, and all else stays to the tick."""
+    return final.suffix.lower() in MP4_ENDINGS and "mp4" not in given.format.name.split(",")
+
+
+def _clocks(origin: Path, given: Any) -> dict[int, PictureClock | SoundClock]:
+    """What corrects the time stamps of an open film, by the index of the stream."""
+    film, pictures = timeline(origin), picture_stream(given, origin)
+    clocks: dict[int, PictureClock | SoundClock] = {}
+    if film.stamped:
+        for stream in known_streams(given):
+            if stream.type == "audio" and stream.codec.canonical_name in PACKET_SAMPLES:
+                samples = stream.codec_context.frame_size or PACKET_SAMPLES[stream.codec.canonical_name]
+                clocks[stream.index] = SoundClock(film, stream, samples)
+    if clock := picture_clock(film, pictures.time_base):
+        clocks[pictures.index] = clock
+    return clocks
+
+
+def _tag(copy: Any, given: Any, metadata: Mapping[str, Any] | None) -> None:
+    """Gives the copy the tags of its film and the new ones."""
+    for key, value in {**given.metadata, **(metadata or {})}.items():
+        copy.metadata[key] = value if isinstance(value, str) else json.dumps(value)
+
+
+def _like(copy: Any, stream: Any, clock: PictureClock | SoundClock | None) -> Any:
+    """A stream of the copy for the packets of this one."""
+    target = copy.add_stream_from_template(stream, opaque=True)  # though there be no encoder for them
+    rate = stream.average_rate if stream.type == "video" else None
+    if isinstance(clock, PictureClock):
+        rate, target.time_base = clock.fps, clock.time_base
+    if rate:  # else Matroska tells of no picture how long it is shown
+        target.codec_context.framerate = rate
+    return target
 
 
 class _Track:

@@ -1,7 +1,8 @@
-"""How long a film really lasts: from its time stamps, not from its header."""
+"""How long a film really lasts: from its time stamps, not from its header. Exact stamps where a file rounded them."""
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from .files import existing, reading
 
 REORDERED = 32  # packets among the first of which that of the first picture is
 TOLERANCE_SECONDS = 0.0011  # Matroska and FLV round every time stamp to 1 ms
+MOST_TICKS = 2**31  # a second, of MP4's clocks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,3 +156,65 @@ def timeline(path: str | os.PathLike[str]) -> Timeline:
     final = durations[last] or round((last - first) / max(1, count - 1)) or 1
     seconds = (last - first + final) * base
     return Timeline(start_seconds=first * base, seconds=seconds, num_frames=count, fps=None, stamped=stamped)
+
+
+class PictureClock:
+    """The exact time stamps of pictures at one rate whose container rounds them, in ticks of `time_base` seconds."""
+
+    def __init__(self, film: Timeline, fps: Fraction) -> None:
+        self.fps, self.start = fps, film.start_seconds
+        self.time_base = Fraction(1, math.lcm(fps.numerator, self.start.denominator))
+        self.frame = int(1 / fps / self.time_base)  # ticks
+        self.decoded: int | None = None  # the last one
+
+    def correct(self, packet: Any) -> None:
+        """Moves a packet, given in the order of the file, to where its picture is shown."""
+        shown, decoded = (self._exact(stamp, packet.time_base) for stamp in (packet.pts, packet.dts))
+        if decoded is not None:
+            if self.decoded is not None:
+                decoded = max(decoded, self.decoded + 1)
+            self.decoded = decoded
+        packet.time_base = self.time_base
+        packet.pts, packet.dts, packet.duration = shown, decoded, self.frame
+
+    def _exact(self, stamp: int | None, tick: Fraction) -> int | None:
+        if stamp is None:
+            return None
+        return int(self.start / self.time_base) + round((stamp * tick - self.start) * self.fps) * self.frame
+
+
+class SoundClock:
+    """The exact time stamps of a track of equal packets whose container rounds them; the last ends with the pictures.
+
+    A packet of AAC is filled with silence where its sound ends, which Matroska does not tell.
+    """
+
+    def __init__(self, film: Timeline, track: Any, packet_samples: int) -> None:
+        self.rate, self.packet_samples = track.rate, packet_samples
+        self.slack = TOLERANCE_SECONDS * self.rate
+        self.end = round((film.start_seconds + film.seconds) * self.rate)
+        # A decoder leaves the delay out: what is heard first may begin with the pictures.
+        self.due = round(film.start_seconds * self.rate) - track.codec_context.delay
+
+    def correct(self, packet: Any) -> None:
+        """Moves a packet, given in the order of the file, to the sample at which it begins."""
+        if packet.pts is None:
+            return
+        begin, samples = (round(ticks * packet.time_base * self.rate) for ticks in (packet.pts, packet.duration or 0))
+        if abs(begin - self.due) <= self.slack:
+            begin = self.due
+        if not samples or abs(samples - self.packet_samples) <= self.slack:
+            samples = self.packet_samples
+        self.due = begin + samples
+        packet.time_base = Fraction(1, self.rate)
+        packet.pts = packet.dts = begin
+        packet.duration = self.end - begin if begin < self.end < self.due else samples
+
+
+def picture_clock(film: Timeline, tick: Fraction) -> PictureClock | None:
+    """The clock of pictures that are stamped in ticks of so many seconds; None where it has nothing to correct."""
+    if film.fps is None or not film.stamped or (1 / film.fps / tick).denominator == 1:
+        return None
+    clock = PictureClock(film, film.fps)
+    told_apart = film.fps * 2 * TOLERANCE_SECONDS < 1
+    return clock if told_apart and clock.time_base.denominator < MOST_TICKS else None

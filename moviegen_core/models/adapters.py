@@ -70,7 +70,10 @@ def parameters(network: nn.Module) -> Iterator[Tensor]:
 
 
 def save(network: nn.Module, path: str | os.PathLike[str], *, extra: Mapping[str, str] | None = None) -> Path:
-    """Write the adapters of `network` in fp32, readable by ComfyUI's LoRA loaders; `extra` goes into the metadata."""
+    """Write the adapters of `network` in fp32, readable by ComfyUI's LoRA loaders; `extra` goes into the metadata.
+
+    ConfigError for a network without any.
+    """
     tensors: dict[str, Tensor] = {}
     for name, adapter in adapted(network).items():
         tensors[f"{PREFIX}{name}.lora_A.weight"] = adapter.down.weight.detach().float()

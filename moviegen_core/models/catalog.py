@@ -127,7 +127,7 @@ def get(name: str) -> Network:
 
 
 def name_of(network: nn.Module) -> str:
-    """Catalog name of a built network."""
+    """Catalog name of a built network; ConfigError for any other."""
     for name, entry in NETWORKS.items():
         if type(network).__module__.startswith(f"{__package__}.{entry.folder}.") and isinstance(
             network, entry.module_class

@@ -34,7 +34,8 @@ def convert(
 
     `config` is a preset's name, a dict or a config object of `network`. Without them a file is rewritten whose
     layout tells network and sizes: the released DAC-VAE, or an image autoencoder of Latent Diffusion. Of a text
-    encoder the preset names the role, and the sizes are those of the config.json beside it.
+    encoder the preset names the role, and the sizes are those of the config.json beside it. CheckpointError for a file
+    without needed tensors.
     """
     source = Path(source)
     needs = (lambda key: True) if network is None else catalog.get(network).needs

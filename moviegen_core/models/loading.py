@@ -74,7 +74,10 @@ def save(
 def write_tensors(
     tensors: Mapping[str, Tensor], path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None
 ) -> Path:
-    """Write a safetensors file through a temporary name in the same folder, so that none is ever seen half."""
+    """Write a safetensors file through a temporary name in the same folder, so that none is ever seen half.
+
+    CheckpointError where that fails.
+    """
     from safetensors.torch import save_file
 
     path = Path(path)
@@ -115,7 +118,8 @@ def load(
     """Network of the file, in eval mode, on `device` in `dtype` (None: as stored).
 
     `network` names what is expected: a file of another network is refused; with `config` (object or dict) it also
-    opens files that carry no metadata of ours, through the key maps beside that network.
+    opens files that carry no metadata of ours, through the key maps beside that network. CheckpointError for any other
+    file.
     """
     header = read_header(path)
     name = header.network or network
@@ -149,7 +153,10 @@ def read_tensors(
     header: Header, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None,
     rename: Mapping[str, str] | None = None,
 ) -> dict[str, Tensor]:  # fmt: skip
-    """All tensors of a checkpoint; floating-point ones in `dtype` (None: as stored), keys through `rename`."""
+    """All tensors of a checkpoint; floating-point ones in `dtype` (None: as stored), keys through `rename`.
+
+    CheckpointError where a file cannot be read.
+    """
     from safetensors import SafetensorError, safe_open
 
     tensors: dict[str, Tensor] = {}
@@ -219,7 +226,10 @@ def rename_keys(
 
 
 def read_header(path: str | os.PathLike[str]) -> Header:
-    """Metadata, keys and shapes of a file, a sharded index, or a folder that holds one of them."""
+    """Metadata, keys and shapes of a file, a sharded index, or a folder that holds one of them.
+
+    CheckpointError where it is missing, damaged or of another version.
+    """
     path = _locate(Path(path))
     shards = shards_of(path) if path.name.endswith(INDEX_SUFFIX) else [path]
     metadata: dict[str, str] = {}

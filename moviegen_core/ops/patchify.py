@@ -10,7 +10,10 @@ Triple = tuple[int, int, int]
 
 
 def patchify(latent: Tensor, patch: Triple) -> tuple[Tensor, Triple]:
-    """latent [B, C, T, H, W] -> tokens [B, N, C*pt*ph*pw] and the grid (frames, rows, columns) of tokens."""
+    """latent [B, C, T, H, W] -> tokens [B, N, C*pt*ph*pw] and the grid (frames, rows, columns) of tokens.
+
+    ShapeError for sizes that are no multiples of the patch.
+    """
     if latent.ndim != 5:
         raise ShapeError(f"a latent clip is [batch, channels, frames, rows, columns]; given {tuple(latent.shape)}")
     batch, channels, *size = latent.shape
@@ -27,7 +30,7 @@ def patchify(latent: Tensor, patch: Triple) -> tuple[Tensor, Triple]:
 
 
 def unpatchify(tokens: Tensor, grid: Triple, patch: Triple, channels: int) -> Tensor:
-    """tokens [B, N, C*pt*ph*pw] of a grid -> latent [B, C, T, H, W]; undoes `patchify`."""
+    """tokens [B, N, C*pt*ph*pw] of a grid -> latent [B, C, T, H, W]; undoes `patchify`. ShapeError for other tokens."""
     frames, rows, columns = grid
     depth, height, width = patch
     if tokens.shape[1:] != (frames * rows * columns, channels * depth * height * width):

@@ -18,7 +18,8 @@ CURVES: tuple[str, ...] = get_args(Curve)
 def windows(length: int, window: int, overlap: int = 0) -> list[slice]:
     """Slices of at most `window` that cover `length`, neighbours sharing `overlap`; the last may be shorter.
 
-    It is always longer than the overlap. An axis that fits into one window gives one slice.
+    It is always longer than the overlap. An axis that fits into one window gives one slice. ConfigError for lengths
+    that do not fit.
     """
     if length < 1 or window < 1 or not 0 <= overlap < window:
         raise ConfigError(
@@ -58,7 +59,7 @@ def blend(parts: Iterable[Tensor], slices: Sequence[slice], dim: int) -> Iterato
     """Results of the windows, in order -> consecutive finished pieces of the whole axis; changes the parts in place.
 
     Each piece comes as soon as no later window can change it. Between two windows only the overlap is kept, if the
-    caller drops each piece before asking for the next.
+    caller drops each piece before asking for the next. ConfigError for a part of another length than its slice.
     """
     kept: Tensor | None = None
     weights = linear_weights(slices)
@@ -86,7 +87,8 @@ def blend(parts: Iterable[Tensor], slices: Sequence[slice], dim: int) -> Iterato
 def fade_in(length: int, curve: Curve = "linear") -> Tensor:
     """Weight [length] in fp32 of what begins, strictly between 0 and 1; what ends takes one minus it.
 
-    "linear" is a straight line, "cosine" a half cosine, which also starts and ends without a kink.
+    "linear" is a straight line, "cosine" a half cosine, which also starts and ends without a kink. ConfigError for
+    other curves.
     """
     if curve not in CURVES:
         raise ConfigError(f"curve {curve!r} is unknown; use one of {', '.join(CURVES)}")
@@ -99,7 +101,8 @@ def fade_in(length: int, curve: Curve = "linear") -> Tensor:
 def join(first: Tensor, second: Tensor, overlap: int, dim: int, curve: Curve = "linear") -> Tensor:
     """Two tensors after each other along `dim`: the last `overlap` of the first blend into the start of the second.
 
-    All other sizes must agree; the second takes the first one's dtype and device.
+    The second takes the first one's dtype and device. ShapeError where other sizes differ, ConfigError for an overlap
+    that does not fit.
     """
     lengths = first.shape[dim], second.shape[dim]
     if not 0 <= overlap <= min(lengths):

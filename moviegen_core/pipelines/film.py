@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+import json
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,10 +14,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from ..errors import ConfigError, MediaError
+from ..media.formats import ENCODED_ENDINGS, PICTURE_ENDINGS
 from .soundtrack import Sound
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+logger = logging.getLogger(__name__)
+
+STILL_QUALITY = 95
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,13 +60,22 @@ class Film:
         return made
 
     def save(self, path: str | os.PathLike[str], **options: Any) -> Path:
-        """Write an mp4, with its sound, while decoding; nothing is left under `path` unless it is complete.
+        """Write the film with its sound while decoding, one frame also as a picture: .png, .jpg or .webp.
 
-        `options` go to media.movie.write_movie (crf, ...).
+        Nothing is left under `path` unless it is complete. `options` go to media.movie.write_movie (crf, ...); pictures
+        have none.
         """
         from ..media.movie import write_movie
 
         path = Path(path)
+        still = path.suffix.lower() in PICTURE_ENDINGS
+        known = [] if still else list(inspect.signature(write_movie).parameters)[3:]
+        if unknown := sorted(set(options) - set(known)):
+            what = "picture" if still else "film"
+            raise ConfigError(f"a {what} has no option {', '.join(unknown)}; it has {', '.join(known) or 'none'}")
+        if still:
+            self._save_still(path)
+            return path
         # Not as tags of their own: ComfyUI reads a tag named "prompt" as a graph.
         given: dict[str, Any] = {"metadata": {"moviegen": dict(self.facts)}}
         if self.sound is not None:
@@ -65,6 +83,24 @@ class Film:
             given["metadata"]["moviegen"]["sound"] = dict(self.sound.facts)
         write_movie(self.windows(), path, self.fps, **{**given, **options})
         return path
+
+    def _save_still(self, path: Path) -> None:
+        from PIL.PngImagePlugin import PngInfo
+
+        from ..media.files import replacing
+        from ..media.frames import to_images
+
+        if self.num_frames != 1:
+            raise MediaError(
+                f"{path.name} is a picture, which holds one frame, and the film has {self.num_frames}; end the name in "
+                f"{' or '.join(ENCODED_ENDINGS)}"
+            )
+        if self.sound is not None:
+            logger.warning("%s is a picture: the film's sound is left out", path.name)
+        facts = PngInfo()
+        facts.add_text("moviegen", json.dumps(dict(self.facts)))
+        with replacing(path) as temporary:
+            to_images(self.frames()[0])[0].save(temporary, quality=STILL_QUALITY, pnginfo=facts)
 
     def contact_sheet(self, count: int = 12, columns: int = 4) -> Image:
         """`count` frames spread evenly over the clip, in rows of `columns`."""

@@ -112,6 +112,8 @@ class MovieGenPipeline:
         but not all three. What sound needs (see SoundPipeline.from_pretrained) is loaded when it is needed.
         With `residency=devices.visit` networks wait in main memory and visit the device one by one.
         """
+        if not isinstance(source, (str, os.PathLike)):
+            raise ConfigError(f"the model is {source!r}; give the name of a shipped one, such as nano, or a folder")
         placement = choose(device, dtype)
         if placement.device.type == "cpu":
             keep_large_buffers()
@@ -201,6 +203,8 @@ class MovieGenPipeline:
             temperature = float(self.sampling.get("temperature", 1.0))
         check_temperature(temperature)
         check_settings(prompt, negative, fps, seed, steps, guidance_scale)
+        if audio_length is None:
+            _refuse_sound(sound_prompt=sound_prompt, music=music or None, sound_options=sound_options or None)
         check_whole(emulated_steps=emulated_steps)
         check_solver(solver)
         times.schedule(schedule, int(steps), int(emulated_steps))
@@ -208,7 +212,7 @@ class MovieGenPipeline:
         fps, seed, steps, emulated_steps = float(fps), int(seed), int(steps), int(emulated_steps)
         guidance_scale, temperature = float(guidance_scale), float(temperature)
         prompt = prompt if camera is None else add_camera(prompt, camera)
-        shape = self.check_size(num_frames, height, width)
+        shape = self.check_size(num_frames, height, width, fps)
         tell_size(self.sampling, shape)
         if audio_length is not None:
             check_duration(audio_length)
@@ -295,18 +299,28 @@ class MovieGenPipeline:
 
     def reconstruct(self, pixels: Tensor) -> Iterator[Tensor]:
         """Pixels [B, 3, T, H, W] in [-1, 1] through the autoencoder and back, as `decode` gives them."""
+        if not isinstance(pixels, Tensor) or pixels.ndim != 5 or pixels.shape[1] != 3:
+            given = f"shape {tuple(pixels.shape)}" if isinstance(pixels, Tensor) else f"type {type(pixels).__name__}"
+            raise ShapeError(f"pixels of {given} were given; give a tensor [B, 3, T, H, W] in [-1, 1]")
         with self.residency(self.tae, self.placement.device):
             latent = encode_video(self.tae, pixels.to(self.placement.device, self.placement.dtype))
         return self.decode(latent, pixels.shape[2])
 
-    def check_size(self, num_frames: int, height: int, width: int) -> LatentShape:
-        """Latent shape of the clip; ShapeError names the nearest size that the position tables hold."""
+    def check_size(self, num_frames: int, height: int, width: int, fps: float | None = None) -> LatentShape:
+        """Latent shape of the clip; ShapeError names the nearest size that the position tables hold.
+
+        With `fps` it tells lengths in seconds too.
+        """
         check_whole(num_frames=num_frames, height=height, width=width)
         config = self.video.config
         limits = [size * patch for size, patch in zip(config.max_grid, config.patch_size, strict=True)]
         most = limits[0] * TEMPORAL_STRIDE
         if not 1 <= num_frames <= most:
-            raise ShapeError(f"num_frames {num_frames} is outside of what this model makes; use 1 to {most}")
+            asked, longest = f"{num_frames} frames", f"{most} frames"
+            if fps is not None:
+                asked += f" ({round(num_frames / fps, 2):g} s at {fps:g} fps)"
+                longest += f", {round(most / fps, 2):g} s at {fps:g} fps"
+            raise ShapeError(f"{asked} are outside of what this model makes; use 1 to {longest}")
         for side, size, limit in (("height", height, limits[1]), ("width", width, limits[2])):
             largest = limit * SPATIAL_STRIDE
             nearest = min(largest, max(SIZE_MULTIPLE, round(size / SIZE_MULTIPLE) * SIZE_MULTIPLE))
@@ -338,6 +352,13 @@ def check_pair(video: VideoDiT, tae: TAE) -> None:
             f"the autoencoder has {held[0]} latent channels and strides of {held[1]} frames and {held[2]} pixels, the "
             f"transformer needs {made[0]}, {made[1]} and {made[2]}; give the one that it was trained with"
         )
+
+
+def _refuse_sound(**given: object) -> None:
+    """ConfigError for the first thing that was said of the sound of a film without any."""
+    for name, value in given.items():
+        if value is not None:
+            raise ConfigError(f"{name} is of a sound, and audio_length was not given; give the seconds of sound")
 
 
 def check_settings(prompt: str, negative: str, fps: float, seed: int, steps: int, guidance_scale: float) -> None:

@@ -47,6 +47,7 @@ logger = logging.getLogger(__name__)
 
 CEILING_DB = -1.0  # dBTP; only what would be above it is lowered
 WIDTH = 0.5  # of stereo made from the mono model
+SILENCE = 1e-4  # largest sample of a sound of which nothing is heard
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,6 +179,8 @@ class SoundPipeline:
         check_known(request.known, samples)
         if not caption and watched is None and not request.known:
             logger.warning("nothing is said, shown or known: the sound is whatever the model likes")
+        if watched is None and options.get("picture_guidance"):
+            logger.warning("picture guidance changes nothing where there are no pictures; give a film, or leave it out")
         length = sound_latent_frames(samples)
         parts = self.parts
         features = None if watched is None else watched.features(length)
@@ -197,6 +200,9 @@ class SoundPipeline:
                 parts.codec, latent, samples, channels=request.channels or 1, known=request.known,
                 watermark=watermark, seed=request.seed,
             )  # fmt: skip
+        said = prompt.strip() or request.music.strip()
+        if said and not request.known and float(waveform.abs().max()) <= SILENCE:
+            logger.warning("the sound is silent; where more was meant, try another seed, or more words")
         words = {"sound_prompt": prompt, "music": request.music, "negative": request.negative}
         how = {"seed": request.seed, "method": request.method, **request.settings}
         return Sound(waveform, SOUND_SAMPLE_RATE, {**words, **how})

@@ -23,7 +23,8 @@ def render(
 ) -> np.ndarray:
     """`scene` as uint8 [T, H, W, 3]; frame k shows time start_seconds + k / fps.
 
-    The same time gives the same picture at any frame rate; any size and aspect ratio from 8 pixels up works.
+    The same time gives the same picture at any frame rate; any size and aspect ratio from 8 pixels up works. ShapeError
+    for smaller ones, no frames or no rate.
     """
     if num_frames < 1 or height < 8 or width < 8 or fps <= 0:
         raise ShapeError(

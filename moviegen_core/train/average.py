@@ -62,7 +62,10 @@ class EMA:
 
 
 def average(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """Mean of state dicts with the same keys, summed in fp64; integer tensors are taken from the last."""
+    """Mean of state dicts with the same keys, summed in fp64; integer tensors are taken from the last.
+
+    ConfigError for none, CheckpointError where keys differ.
+    """
     if not states:
         raise ConfigError("no checkpoints to average; name at least one")
     for state in states[1:]:
@@ -85,6 +88,7 @@ def average_files(
     """Write the weighted mean of our files of one network, as trainings that differ in data or settings left them.
 
     Everything else (sizes, advice on sampling, precision) is the first file's. Two files are in memory at a time.
+    ConfigError for fewer than 2 files or unfit `weights`, CheckpointError for files of unlike networks.
     """
     headers = [loading.read_header(source) for source in sources]
     if len(headers) < 2:

@@ -30,7 +30,10 @@ class CropConfig:
 
 
 def crops(clips: Clips, config: CropConfig, seed: int) -> Collated:
-    """Source of {"pixels": [B, 3, T, H, W] in [-1, 1]}; clips shorter than the crop are passed over."""
+    """Source of {"pixels": [B, 3, T, H, W] in [-1, 1]}; clips shorter than the crop are passed over.
+
+    ConfigError where no clip holds a crop.
+    """
     side = config.size * config.shrink
     if side > clips.config.size:
         raise ConfigError(f"crops of {side} pixels do not fit clips of {clips.config.size}; lower size or shrink")

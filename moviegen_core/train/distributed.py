@@ -55,7 +55,10 @@ def here() -> World:
 
 
 def wrap(module: nn.Module, world: World, strategy: str = "ddp") -> nn.Module:
-    """`module`, whose forward is the objective, sharing gradients (ddp) or also weights (fsdp) over the world."""
+    """`module`, whose forward is the objective, sharing gradients (ddp) or also weights (fsdp) over the world.
+
+    ConfigError for an unknown strategy.
+    """
     if strategy not in STRATEGIES:
         raise ConfigError(f"strategy {strategy!r} is unknown; use one of {', '.join(STRATEGIES)}")
     if world.size == 1:

@@ -182,7 +182,7 @@ class Trainer:
         return min(1.0, max(by_step, by_time))
 
     def run(self, hooks: Sequence[Hook] = ()) -> None:
-        """Train until the stage is over or a signal comes."""
+        """Train until the stage is over, or Stopped on a signal; ConfigError for hooks where fsdp shares weights."""
         if self.done:
             return
         if hooks and self.strategy == "fsdp" and self.world.size > 1:
@@ -305,7 +305,7 @@ class Trainer:
         return {name for name, parameter in self.module.named_parameters() if not parameter.requires_grad}
 
     def restore(self) -> None:
-        """Continue from the checkpoint in the output folder."""
+        """Continue from the checkpoint in the output folder; CheckpointError for that of another training."""
         saved: dict[str, Any] = state.load(self.checkpoint)
         if (saved["name"], saved["seed"]) != (self.config.name, self.config.seed):
             raise CheckpointError(

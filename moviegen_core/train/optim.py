@@ -70,7 +70,7 @@ def build(module: nn.Module, config: OptimConfig, dtype: torch.dtype | None = No
     """Optimiser over the trainable parameters; vectors (norms, biases, tables of a few rows) are not decayed.
 
     With "muon" the weights of linear layers and convolutions move by Muon, which iterates in `dtype` (None: the
-    weights'), tables and vectors by AdamW.
+    weights'), tables and vectors by AdamW. ConfigError where nothing is trainable.
     """
     tables = {id(layer.weight) for layer in module.modules() if isinstance(layer, nn.Embedding)}
     groups: dict[tuple[bool, bool, float], list[nn.Parameter]] = {}

@@ -74,7 +74,7 @@ class Rendered(ABC, Generic[Config]):
         return self.folder / f"{number // PER_FOLDER:03d}" / f"{number:06d}.npy"
 
     def stored(self, number: int) -> np.ndarray:
-        """The array of file `number`, mapped: only what is read is loaded."""
+        """The array of file `number`, mapped: only what is read is loaded; ConfigError for a number out of range."""
         if not 0 <= number < len(self):
             raise ConfigError(f"{self.one} {number} was asked for; the folder is to hold {len(self)}")
         return np.load(self.path(number), mmap_mode="r")

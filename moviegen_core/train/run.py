@@ -53,7 +53,7 @@ def run(
     render_workers: int = 1,
     strategy: str = "ddp",
 ) -> Path:
-    """Train; see the module's text for the arguments."""
+    """Train; see the module's text for the arguments. ConfigError for impossible ones, BackendError for float16."""
     if not 0 < minutes_scale < math.inf:
         raise ConfigError(f"minutes_scale {minutes_scale} must be a number above 0; 1 is the recipe's own time")
     if render_workers < 0:

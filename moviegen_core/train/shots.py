@@ -21,7 +21,7 @@ from .. import toybox
 from ..config import to_dict
 from ..errors import ConfigError, MediaError
 from ..files import sha256
-from ..media.formats import READ_ENDINGS
+from ..media.formats import PICTURE_ENDINGS, READ_ENDINGS
 from ..media.frames import from_uint8
 from ..media.join import Clip, clip_of, fitted
 from ..media.movie import read_movie
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
 FILMS = (*READ_ENDINGS, ".gif")
-PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 PATIENCE = 300  # scenes looked through for each that a word describes
 
 
@@ -74,9 +73,10 @@ class Films:
         if not folder.is_dir():
             raise ConfigError(f"{folder} is no folder; name one that holds films and pictures")
         self.config = config
-        self.files = sorted(path for path in folder.iterdir() if path.suffix.lower() in FILMS + PICTURES)
+        self.files = sorted(path for path in folder.iterdir() if path.suffix.lower() in FILMS + PICTURE_ENDINGS)
         if not self.files:
-            raise ConfigError(f"{folder} holds neither films nor pictures ({', '.join(FILMS + PICTURES)}); add some")
+            known = ", ".join(FILMS + PICTURE_ENDINGS)
+            raise ConfigError(f"{folder} holds neither films nor pictures ({known}); add some")
         self.clips: dict[Path, Clip] = {}  # of the films that were read
         self.shots: list[tuple[Path, int]] = []
         for file in self.files:
@@ -97,10 +97,10 @@ class Films:
             file, index = self.shots[number]
             wanted.setdefault(file, []).append(index)
         for file, indices in wanted.items():
-            yield from self._picture(file) if file.suffix.lower() in PICTURES else self._film(file, indices)
+            yield from self._picture(file) if file.suffix.lower() in PICTURE_ENDINGS else self._film(file, indices)
 
     def _count(self, file: Path, per_film: int) -> int:
-        if file.suffix.lower() in PICTURES:
+        if file.suffix.lower() in PICTURE_ENDINGS:
             return 1
         refuse_hdr(file)
         film, rate = read_movie(file), exact_fps(self.config.fps) / self.config.frames

@@ -63,7 +63,7 @@ def alike(one: Tensor, other: Tensor) -> bool:
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
-    """Write atomically: the old checkpoint stays until the new one is whole."""
+    """Write atomically: the old checkpoint stays until the new one is whole; CheckpointError where that fails."""
     try:
         with replacing(path) as partial:
             torch.save(state, partial)

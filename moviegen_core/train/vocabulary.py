@@ -76,7 +76,8 @@ def build_tokenizer(captions: Iterable[str], family: str, vocab_size: int) -> An
     """Captions -> a `tokenizers.Tokenizer` of exactly `vocab_size` tokens.
 
     family "t5": 0 <pad>, 1 </s>, 2 <unk>. family "clip": 0 <pad>, 1 <|startoftext|>, 2 <|endoftext|>,
-    3 <unk>. The last 32 ids are sentinels <extra_id_0> (the very last) and down.
+    3 <unk>. The last 32 ids are sentinels <extra_id_0> (the very last) and down. ConfigError for a size without room
+    for words.
     """
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 

@@ -64,7 +64,7 @@ def lineage(name_or_path: str | os.PathLike[str], folder: Path = SHIPPED_FOLDER)
 
 
 def shipped(folder: Path = SHIPPED_FOLDER) -> dict[str, Shipped]:
-    """Manifest entries by name; empty where nothing was trained yet."""
+    """Manifest entries by name; empty where nothing was trained yet. CheckpointError for a damaged manifest."""
     manifest = folder / MANIFEST
     try:
         entries = json.loads(manifest.read_text(encoding="utf-8"))["files"]
@@ -100,7 +100,7 @@ def path(name: str, folder: Path = SHIPPED_FOLDER) -> Path:
 
 
 def resolve(name_or_path: str | os.PathLike[str], folder: Path = SHIPPED_FOLDER) -> Path:
-    """A shipped name, or a user's file or folder -> an existing path; the error says what was looked for."""
+    """A shipped name, or a user's file or folder -> an existing path; CheckpointError says what was looked for."""
     text = os.fspath(name_or_path)
     if not text.strip():
         raise CheckpointError("an empty name was given for a weight file; give a shipped name or a path")
@@ -122,7 +122,8 @@ def register(
 
     `made` are new weights on the same disk, which take the place of `file` together with the entry. `facts` are fields
     of Shipped; sha256 and size are measured here. Facts not given keep the values that the entry had, so an evaluation
-    can be added to a trained file later; other weights keep the network alone.
+    can be added to a trained file later; other weights keep the network alone. ConfigError for a name, a place or facts
+    that do not fit.
     """
     if not re.fullmatch(r"[a-z0-9_.-]+/[a-z0-9_.-]+", name):
         raise ConfigError(f"weights name {name!r} must look like nano/video (lower case, one slash)")

@@ -16,6 +16,8 @@ from moviegen_core import cli
 from moviegen_core.cli.common import claimed
 from moviegen_core.errors import ConfigError
 
+WORKFLOW = Path(__file__).parents[2] / "workflows" / "text_to_video.json"
+
 
 def failing(error: BaseException):
     """A parser whose only command raises `error`."""
@@ -145,6 +147,8 @@ def test_debugging_shows_the_traceback(monkeypatch, capsys):
         (["make", "x", "--seconds", "-1"], "use a number above 0"),
         (["make", "x", "--seconds", "nan"], "use a number above 0"),
         (["make", "x", "-o", "film.txt"], "must end in .mp4"),
+        (["make", "x", "-o", "{folder}/x.png"], "holds one frame, and 64 were asked for; add --frames 1"),
+        (["make", "x", "--frames", "1", "--stereo", "-o", "{folder}/x.png"], "is a picture, which has no sound"),
         (["make", "x", "--fps", "0"], "fps 0 is outside of 1 to 120"),
         (["make", "x", "--model", "missing/folder", "-o", "{folder}/film.mp4"], "neither a shipped model nor a folder"),
         (["make", "x", "--device", "toaster", "-o", "{folder}/film.mp4"], "use auto or one of"),
@@ -187,6 +191,20 @@ def test_folder_instead_of_a_file_is_refused(tmp_path, capsys):
     assert "is a folder; give a file name" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["run", str(WORKFLOW), "--list-settings"]], ids=lambda arguments: arguments[0]
+)
+def test_reader_that_goes_away_is_no_mistake(tmp_path, arguments):
+    reading, writing = os.pipe()
+    os.close(reading)
+    code = "import sys; from moviegen_core import cli; sys.exit(cli.main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, *arguments]
+    env = {**os.environ, "PYTHONUNBUFFERED": ""}
+    run = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, cwd=tmp_path, env=env, check=False)
+    os.close(writing)
+    assert (run.returncode, run.stderr) == (141, b"")
+
+
 def test_missing_command_shows_the_commands(capsys):
     assert cli.main([]) == 2
     assert "make a film from a prompt" in capsys.readouterr().err
@@ -199,6 +217,9 @@ def test_missing_command_shows_the_commands(capsys):
         (["mak"], "invalid choice: 'mak'"),
         (["make", "x", "--frames", "many"], "--frames: invalid int value: 'many'; see: moviegen make --help"),
         (["make", "x", "--frames", "3", "--seconds", "3"], "not allowed with argument"),
+        (["make", "a", "red", "ball"], 'red ball; the prompt goes in quotes, as in "a red ball"; see: moviegen make'),
+        (["make", "x", "--secnds", "3"], "unrecognized arguments: --secnds 3; see: moviegen make --help"),
+        (["models", "all"], "unrecognized arguments: all; see: moviegen models --help"),
     ],
 )
 def test_misused_option_is_told_in_one_line_that_points_to_help(capsys, arguments, line):
@@ -239,6 +260,14 @@ def test_progress_off_a_terminal_prints_ten_lines(capsys):
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 10
     assert lines[-1].startswith("moviegen: sampling: step 50/50, ")
+
+
+def test_progress_counts_its_time_from_the_first_step(capsys):
+    progress = cli.Progress("sound")
+    progress.show(5, 50)
+    assert capsys.readouterr().err == "moviegen: sound: step 5/50\n"
+    progress.show(10, 50)
+    assert capsys.readouterr().err.startswith("moviegen: sound: step 10/50, ")
 
 
 def test_bench_shows_its_figures_and_where_all_of_them_are(tmp_path, capsys):

@@ -47,6 +47,42 @@ def test_command_prints_the_files_it_wrote(saved, pack, tmp_path, api, capsys):
     assert (tmp_path / "out" / "value_00001.txt").read_text() == "9"
 
 
+def test_every_node_tells_its_steps_and_the_files_alone_go_to_standard_output(saved, pack, tmp_path, api, capsys):
+    nodes = {
+        "n1": ("TestSteps", {"steps": 2}),
+        "n2": ("TestSteps", {"steps": ["1", 0]}),
+        "n3": ("TestSave", {"value": ["2", 0]}),
+    }
+    assert main([str(saved(api(**nodes))), "--pack", str(pack), "--output", str(tmp_path / "out")]) == 0
+    out, err = capsys.readouterr()
+    assert out == f"{tmp_path}/out/value_00001.txt\n"
+    assert [line.split(",")[0] for line in err.splitlines()] == [
+        "moviegen: Steps: step 1/2",
+        "moviegen: Steps: step 2/2",
+    ] * 2
+    assert all(line.endswith(" s left") for line in err.splitlines()[1::2])
+
+
+def test_steps_of_a_long_node_are_told_ten_times(saved, pack, tmp_path, api, capsys):
+    path = saved(api(n1=("TestSteps", {"steps": 400}), n2=("TestSave", {"value": ["1", 0]})))
+    assert main([str(path), "--pack", str(pack), "--output", str(tmp_path / "out")]) == 0
+    steps = [line.split()[3].rstrip(",") for line in capsys.readouterr().err.splitlines()]
+    assert steps == [f"{step}/400" for step in range(40, 401, 40)]
+
+
+def test_steps_are_one_line_on_a_terminal_and_what_follows_has_its_own(saved, pack, tmp_path, api, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    path = saved(api(n1=("TestSteps", {"steps": 3}), n2=("TestStepsAsync", {}), n3=("TestSave", {"value": ["1", 0]})))
+    workflow = json.loads(path.read_text())
+    workflow["4"] = {"class_type": "TestSave", "inputs": {"value": ["2", 0]}, "_meta": {"title": "Save"}}
+    path.write_text(json.dumps(workflow))
+    assert main([str(path), "--pack", str(pack), "--output", str(tmp_path / "out")]) == 0
+    lines = capsys.readouterr().err.split("\n")
+    assert [line.count("\r") for line in lines] == [3, 1, 0]
+    assert lines[0].split("\r")[-1].startswith("Steps: step 3/3, ")
+    assert lines[1].strip() == "StepsAsync: step 1/2"
+
+
 def test_moviegen_run_takes_a_workflow_from_its_folder_to_files(saved, tmp_path, api, capsys):
     Image.new("RGB", (6, 4), "red").save(tmp_path / "in.png")
     path = saved(api(n1=("LoadImage", {"image": "in.png"}), n2=("SaveImage", {"images": ["1", 0]})))

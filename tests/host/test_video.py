@@ -94,6 +94,16 @@ def test_film_that_its_new_container_cannot_hold_is_encoded_anew(tmp_path):
         assert container.streams.video[0].codec.canonical_name == "vp8"
 
 
+def test_film_saved_in_another_container_ends_with_its_pictures(tmp_path):
+    pixels = torch.linspace(-1, 1, 48).view(1, 48, 1, 1).expand(3, 48, 32, 48)
+    write_movie(pixels, tmp_path / "in.mkv", 24, waveform=torch.zeros(1, 96000))
+    VideoFromFile(tmp_path / "in.mkv").save_to(tmp_path / "out.mp4")
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert container.duration == 2_000_000
+        assert [float(stream.duration * stream.time_base) for stream in container.streams] == [2.0, 2.0]
+        assert container.streams.video[0].average_rate == 24
+
+
 def test_hdr_film_is_copied_but_not_encoded_anew(tmp_path):
     with av.open(str(tmp_path / "in.mp4"), mode="w") as container:
         stream = container.add_stream("libx264", rate=16)

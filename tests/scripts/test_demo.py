@@ -1,4 +1,4 @@
-"""The demo: films under names that a second run writes again, and one sheet of them all."""
+"""The demo: films under names that a second run writes again, and one sheet of them all with their prompts."""
 
 from __future__ import annotations
 
@@ -23,16 +23,19 @@ def demo():
     return module
 
 
-def test_sheet_has_one_row_of_frames_for_each_film(demo, tmp_path):
+def test_sheet_has_one_named_row_of_frames_for_each_film(demo, tmp_path):
     films = []
     for name, level in (("dark", -1.0), ("bright", 1.0)):
         write_movie(torch.full((1, 3, 10, 32, 32), level), tmp_path / f"{name}.mp4", 16)
         films.append(tmp_path / f"{name}.mp4")
-    demo.write_sheet(films, tmp_path / "sheet.png")
+    demo.write_sheet(films, ["a dark film", "a bright one"], tmp_path / "sheet.png")
     sheet = Image.open(tmp_path / "sheet.png").convert("L")
     assert sheet.width // 32 == 8
-    assert sheet.getpixel((20, 20)) < 20
-    assert sheet.getpixel((20, 50)) > 235
+    top, bottom = sheet.height // 4 - 8, 3 * sheet.height // 4 - 8
+    assert sheet.getpixel((20, top)) < 20
+    assert sheet.getpixel((20, bottom)) > 235
+    for name in (sheet.crop((4, half - 16, sheet.width, half)) for half in (sheet.height // 2, sheet.height)):
+        assert name.getextrema()[1] > 200
 
 
 def test_every_prompt_of_the_demo_has_a_name_of_its_own(demo):

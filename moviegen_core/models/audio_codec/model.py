@@ -152,6 +152,7 @@ class AudioCodec(nn.Module):
         """Waveform [B, 1, N] in [-1, 1] -> raw latent Gaussian, L = ceil(N / 1920).
 
         A last hop that is not full is filled by reflection, as in DAC-VAE, or with silence if the sound is too short.
+        ShapeError for other shapes.
         """
         if waveform.ndim != 3 or waveform.shape[1] != 1 or waveform.shape[2] < 1:
             raise ShapeError(
@@ -193,7 +194,10 @@ class AudioCodec(nn.Module):
             raise ShapeError(f"the latent is {list(latent.shape)}; give [batch, {channels}, frames]")
 
     def decode_raw(self, latent: Tensor, num_samples: int | None = None, *, watermark: Any = False) -> Tensor:
-        """`decode` for latents as `posterior` gives them, without the last clipping."""
+        """`decode` for latents as `posterior` gives them, without the last clipping.
+
+        ShapeError where they do not hold so many samples, ConfigError for a watermark without its branch.
+        """
         self._check_latent(latent)
         hop = self.config.hop_length
         available = hop * latent.shape[2]

@@ -101,7 +101,7 @@ def components(frames: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Leading principal directions [count, D] of frames [K, L, D], and their standard deviations [count].
 
     Silent sounds do not count; all others count alike, so that the quiet ones are not lost. The deviations are those
-    at the mean loudness.
+    at the mean loudness. ConfigError where all are silent.
     """
     power = frames.square().mean(dim=(1, 2)).double()
     heard = (power > SMALLEST_POWER).nonzero().flatten()

@@ -128,7 +128,10 @@ def write(head: Any, blocks: Sequence[Any], sound: Tensor, bits: Tensor) -> Tens
 
 
 def message(watermark: Any, batch: int, device: torch.device, seed: int = 0) -> Tensor:
-    """Bits [B, 16] from what `decode` was given: True draws them from `seed`, else 16 (or [B, 16]) zeros and ones."""
+    """Bits [B, 16] from what `decode` was given: True draws them from `seed`, else 16 (or [B, 16]) zeros and ones.
+
+    ShapeError for other bits.
+    """
     if watermark is True:
         # On the CPU, whose numbers are the same on every machine.
         generator = torch.Generator("cpu").manual_seed(seed % 2**64)

@@ -71,7 +71,7 @@ class Prepared:
         return self.added.shape[0]
 
     def expand(self, batch: int) -> Prepared:
-        """The same for `batch` samples; it must hold one sample or as many."""
+        """The same for `batch` samples; ShapeError unless it holds one sample or as many."""
         if self.batch == batch:
             return self
         if self.batch != 1:
@@ -178,7 +178,8 @@ class AudioDiT(nn.Module):
         """Conditions -> what every step reads: text [B, T, E], frames [B, L, F], known latents `context` [B, C, L].
 
         The masks [B, T] or [B, L] are True where a token, a frame or a latent counts; without one all do. Whatever is
-        None is absent for the whole batch of `batch` samples.
+        None is absent for the whole batch of `batch` samples. ShapeError for conditions that do not fit the network
+        or each other.
         """
         device, dtype = device or self.device, dtype or self.dtype
         parts = [part for part in (text, frames, context) if part is not None]
@@ -252,7 +253,8 @@ class AudioDiT(nn.Module):
         """latent [B, C, L], time [B] (or `modulate` of it), conditions -> velocity [B, C, L]; any length.
 
         `conditioning` is what `prepare` gave, or an object with text, text_mask, frames, frames_mask, context and
-        context_mask (see conditioning.sound), prepared here.
+        context_mask (see conditioning.sound), prepared here. ShapeError for other shapes, or conditions of another
+        length or batch.
         """
         self._check(latent, 1, self.config.latent_channels, "latents", "[batch, channels, frames]")
         batch, _, length = latent.shape

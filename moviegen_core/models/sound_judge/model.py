@@ -76,7 +76,7 @@ class SoundJudge(nn.Module):
         self.heads = nn.ModuleList([ops.Linear(48, len(answers), **place) for answers in config.classes.values()])
 
     def forward(self, spectrogram: Tensor) -> dict[str, Tensor]:
-        """spectrogram [B, F, T] as `hear` gives it -> scores [B, K] per attribute."""
+        """spectrogram [B, F, T] as `hear` gives it -> scores [B, K] per attribute; ShapeError for other shapes."""
         if spectrogram.ndim != 3 or spectrogram.shape[1] != self.config.bands:
             raise ShapeError(
                 f"a spectrogram of shape {tuple(spectrogram.shape)} was given; the sound judge reads "
@@ -124,7 +124,10 @@ class Block(nn.Module):
 
 
 def hear(waveform: Tensor, config: SoundJudgeConfig) -> Tensor:
-    """waveform [B, channels, S] -> logarithmic mel spectrogram [B, F, T], about -1 (silence) to 2 (loud)."""
+    """waveform [B, channels, S] -> logarithmic mel spectrogram [B, F, T], about -1 (silence) to 2 (loud).
+
+    ShapeError for less than 0.2 s.
+    """
     mono = waveform.float().mean(dim=1)
     least = round(0.2 * config.sample_rate)
     if mono.shape[-1] < least:

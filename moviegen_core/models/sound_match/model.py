@@ -165,7 +165,7 @@ def sound_bands(waveform: Tensor, bands: int) -> Tensor:
     """Mono [B, N] at 48 kHz -> loudness of `bands` bands at ceil(N / 1920) * 2 moments, [B, M, K] of about unit size.
 
     Moment m lies around (m + 1/2) / 50 s. Log of the power between 60 Hz and 16 kHz in bands that widen as the ear's
-    do; a full-scale sine is about 2, silence is -2.
+    do; a full-scale sine is about 2, silence is -2. ShapeError for other shapes.
     """
     if waveform.ndim != 2 or waveform.shape[1] < 1:
         raise ShapeError(f"a sound of shape {tuple(waveform.shape)} was given; give mono [batch, samples]")

@@ -66,7 +66,8 @@ def load_text_encoder(
     A file that is not ours has the sizes of the config.json beside it, without one the published ones; its tokenizer
     lies beside it too. Of a folder `model.safetensors` is read, or the only checkpoint there.
     `positions`: a CLIP position table that is shorter is interpolated to this length, and the log says
-    so; None keeps the file's own. CheckpointError when file, role and tokenizer do not fit together.
+    so; None keeps the file's own. CheckpointError when file, role and tokenizer do not fit together. ConfigError for an
+    unknown role.
     """
     if role not in ROLES:
         raise ConfigError(f"text encoder role {role!r} is unknown; use one of {', '.join(ROLES)}")
@@ -98,6 +99,7 @@ def convert(
     """Write the encoder of `role` among a foreign file's `tensors` as our own file.
 
     Sizes and tokenizer are those in or beside `source`; a file without a config.json has the published sizes.
+    ConfigError for an unknown role, CheckpointError for a missing tokenizer.
     """
     if role not in ROLES:
         raise ConfigError(f"a text encoder is converted with --preset {', '.join(ROLES)}; given was {role!r}")

@@ -37,7 +37,7 @@ def grow_weights(weights: dict[str, Tensor], old: VideoDiTConfig, new: VideoDiTC
     linearly, so that a place keeps its position when the resolution rises (of a table that grows for wider pictures of
     the same resolution a part is then read at first); that of frames goes on with its last row,
     so that a moment keeps its own when clips grow longer. New input channels come last and start at zero (paper
-    3.1.5 and 5), so that the network computes what it did.
+    3.1.5 and 5), so that the network computes what it did. ConfigError for any other change.
     """
     if dataclasses.replace(old, max_grid=new.max_grid, in_channels=new.in_channels) != new:
         raise ConfigError("only max_grid and in_channels can grow; the other sizes must stay as they are")

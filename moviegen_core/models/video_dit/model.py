@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any, cast
 
 import torch
@@ -21,7 +22,7 @@ from ...layers.modulation import MODULATION_VECTORS, Modulation, ModulationOffse
 from ...ops import attention, kernels
 from ...ops.attention import Attend
 from ...ops.patchify import patchify, unpatchify
-from ...shapes import LATENT_CHANNELS, PATCH_SIZE
+from ...shapes import LATENT_CHANNELS, PATCH_SIZE, SPATIAL_STRIDE, TEMPORAL_STRIDE
 
 PAPER_CONTEXT = {"ul2": 4096, "metaclip": 1280, "byt5": 1472}  # paper, figure 8
 
@@ -253,7 +254,10 @@ class VideoDiT(nn.Module):
 def check_grid(grid: tuple[int, int, int], config: VideoDiTConfig) -> None:
     """ShapeError where a grid of tokens (frames, rows, columns) is longer than the position tables."""
     if any(size > limit for size, limit in zip(grid, config.max_grid, strict=True)):
+        strides = (TEMPORAL_STRIDE, SPATIAL_STRIDE, SPATIAL_STRIDE)
+        frames, height, width = map(prod, zip(grid, config.patch_size, strides, strict=True))
+        most_frames, most_height, most_width = map(prod, zip(config.max_grid, config.patch_size, strides, strict=True))
         raise ShapeError(
-            f"this clip needs positions for {grid} tokens, but the checkpoint holds {config.max_grid} "
-            "(frames, rows, columns); shorten the clip or lower its resolution"
+            f"a clip of {frames} frames of {width} x {height} pixels was asked for; this model makes up to "
+            f"{most_frames} frames of {most_width} x {most_height}: shorten the clip or lower its resolution"
         )

@@ -69,7 +69,10 @@ def load_vision_tower(
 def convert(
     tensors: Mapping[str, Tensor], source: Path, target: Path, preset: str, dtype: torch.dtype | None = None
 ) -> Path:
-    """Write the vision tower among a public CLIP file's `tensors` as our own file, of the sizes of `preset`."""
+    """Write the vision tower among a public CLIP file's `tensors` as our own file, of the sizes of `preset`.
+
+    ConfigError for an unknown preset, CheckpointError where there is no tower.
+    """
     if preset not in PRESETS:
         raise ConfigError(f"a vision tower is converted with --preset {', '.join(PRESETS)}; given was {preset!r}")
     own = {key: value for key, value in tensors.items() if key.startswith(_PREFIX) and not key.endswith("position_ids")}

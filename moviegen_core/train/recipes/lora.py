@@ -72,7 +72,7 @@ def run(recipe: LoraRecipe, workspace: Workspace) -> None:
         recipe.model, device=workspace.placement.device, dtype=workspace.placement.dtype
     )
     adapters.check_rank(pipeline.video, recipe.rank)
-    pipeline.check_size(recipe.shots.frames, recipe.shots.height, recipe.shots.width)
+    pipeline.check_size(recipe.shots.frames, recipe.shots.height, recipe.shots.width, recipe.shots.fps)
     # A name is taken once everything was looked at: what was wrong can then be corrected under the same name.
     folder = workspace.training("lora", recipe.name)
     if not workspace.resume:
@@ -132,7 +132,7 @@ def encoded_shots(pipeline: MovieGenPipeline, shots: Shots, folder: Path, worksp
         place = pipeline.placement.device
         return [{LATENT: encode_video(tae, clip[None].to(place))[0].float().cpu()} for clip in shots.pixels(numbers)]
 
-    cache.fill(make, "shots", workspace.out)
+    cache.fill(make, f"{len(shots.captions)} shots, part", workspace.out)
     return cache
 
 
@@ -150,7 +150,7 @@ def encoded_captions(
     def make(numbers: Sequence[int]) -> list[Batch]:
         return [encode_texts(pipeline.encoders, shots.captions[number], fps) for number in numbers]
 
-    cache.fill(make, "captions", workspace.out)
+    cache.fill(make, f"captions of {len(shots.captions)} shots, part", workspace.out)
     return cache
 
 

@@ -90,7 +90,10 @@ def run(recipe: JudgeRecipe, workspace: Workspace) -> None:
 
 
 def begun(workspace: Workspace, recipe: JudgeRecipe) -> dict[str, Tensor]:
-    """Weights to train on from; those of a judge that saw nothing finely go on as of one of more detail."""
+    """Weights to train on from; those of a judge that saw nothing finely go on as of one of more detail.
+
+    ConfigError for those of any other detail.
+    """
     judge = workspace.begun(recipe.start, "judge", "nano-judge")
     assert isinstance(judge, Judge)
     before = judge.config.detail

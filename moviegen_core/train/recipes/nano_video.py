@@ -199,7 +199,10 @@ ADVICE = ("guidance_scale", "temperature")  # fields that are shipped beside the
 
 
 def run(recipe: VideoRecipe, workspace: Workspace) -> None:
-    """Fill the caches, train every stage, average, export as nano/video; adapters stay in the recipe's folder."""
+    """Fill the caches, train every stage, average, export as nano/video; adapters stay in the recipe's folder.
+
+    ConfigError where the last stage leaves nothing to average.
+    """
     last = recipe.stages[-1]
     if not last.runs or not any(0 < mark <= 1 for mark in last.snapshots):
         raise ConfigError(
@@ -268,7 +271,10 @@ def taught_critic(recipe: VideoRecipe, data: Data, folder: Path) -> LatentCritic
 
 
 def begun(recipe: VideoRecipe, data: Data) -> VideoDiT:
-    """The network that a recipe starts with: a VideoPupil, or a VideoDiT with adapters."""
+    """The network that a recipe starts with: a VideoPupil, or a VideoDiT with adapters.
+
+    ConfigError for adapters without a start.
+    """
     torch.manual_seed(recipe.seed)
     model = catalog.build("video_dit", recipe.preset, device="cpu")
     assert isinstance(model, VideoDiT)
@@ -288,7 +294,10 @@ def begun(recipe: VideoRecipe, data: Data) -> VideoDiT:
 
 
 def merge(model: nn.Module, folder: Path, marks: Sequence[float]) -> None:
-    """Give the model the average of the snapshots that a stage left in `folder` at the shares `marks`."""
+    """Give the model the average of the snapshots that a stage left in `folder` at the shares `marks`.
+
+    CheckpointError where there are none, or they lack weights.
+    """
     # The folder may hold those of an earlier training, which had other marks.
     files = [folder / SNAPSHOT.format(mark) for mark in sorted(marks)]
     files = [file for file in files if file.is_file()]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from PIL import Image
 
 from moviegen_core.cli import main
 from moviegen_core.errors import MediaError
+from moviegen_core.media.formats import PICTURE_ENDINGS
 from moviegen_core.media.movie import read_movie
 from moviegen_core.pipelines.movie import MovieGenPipeline
 
@@ -25,6 +27,35 @@ def test_every_option_of_the_film_reaches_it_and_is_told_in_it(film_folder, tmp_
     facts = {"prompt": "Zoom in. a ball", "guidance_scale": 2.0}
     facts |= {name: told[name] for name in ("negative", "seed", "steps", "schedule", "solver", "temperature")}
     assert facts.items() <= movie.metadata["moviegen"].items()
+
+
+@pytest.mark.parametrize("ending", [".m4v", ".mov", ".mkv", *PICTURE_ENDINGS])
+def test_one_frame_is_written_as_a_film_or_a_picture(film_folder, tmp_path, capsys, ending):
+    target = tmp_path / f"one{ending}"
+    size = ["--frames", 1, "--height", 32, "--width", 48, "--steps", 1, "--device", "cpu"]
+    assert make("a ball", "--model", film_folder, *size, "-o", target) == 0
+    shown = capsys.readouterr()
+    assert shown.out.split() == [str(target)]
+    assert list(tmp_path.iterdir()) == [target]
+    assert ("shows pictures alone" in shown.err) == (ending not in PICTURE_ENDINGS)
+    if ending in PICTURE_ENDINGS:
+        with Image.open(target) as image:
+            assert image.size == (48, 32)
+    else:
+        assert read_movie(target).num_frames == 1
+
+
+def test_film_that_is_too_long_is_told_in_what_was_asked_for(film_folder, tmp_path, capsys):
+    asked = ["--seconds", 4, "--height", 32, "--width", 32, "-o", tmp_path / "film.mp4"]
+    assert make("a ball", "--model", film_folder, *asked) == 2
+    told = "64 frames (4 s at 16 fps) are outside of what this model makes; use 1 to 48 frames, 3 s at 16 fps"
+    assert told in capsys.readouterr().err
+
+
+def test_help_of_make_tells_what_the_shipped_model_knows(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        make("--help")
+    assert "knows a toy world only: docs/toybox.md" in " ".join(capsys.readouterr().out.split())
 
 
 def test_unknown_camera_motion_is_refused_before_the_model_is_loaded(tmp_path, capsys):
@@ -53,6 +84,7 @@ def test_command_line_makes_a_film_with_sound_where_there_are_weights(film_folde
     assert main(["make", "ball", "--model", str(both), *size, "-o", str(heard), *options]) == 0
     shown = capsys.readouterr()
     assert shown.out.split() == [str(heard), str(picture)]
+    assert "watching the film: frame 12/12" in shown.err
     assert "sound: step 2/2" in shown.err
     assert read_movie(heard).waveform.shape[0] == 2
     assert main(["make", "ball", "--model", str(both), *size, "-o", str(silent), "--no-sound"]) == 0

@@ -39,6 +39,7 @@ def files(tmp_path_factory):
     write_sound(tone[:, :8000].expand(2, -1), 8000, folder / "low.wav")
     (folder / "empty.mp4").touch()
     (folder / "text.mp4").write_text("no film")
+    Image.new("RGB", (32, 32)).save(folder / "sheet.png")
     surround_file(folder / "surround.wav")
     broken_file(folder / "broken.wav")
     write_stamps(folder / "varying.mkv", (0, 40, 80, 240, 300, 540))
@@ -188,11 +189,12 @@ def test_known_sound_of_any_kind_is_understood(run, files, tmp_path, name, chann
         ([], "give a film, --seconds, or --known"),
         (["--seconds", "0"], "use a number above 0"),
         (["--seconds", "nan"], "use a number above 0"),
-        (["--seconds", "10800"], "at most 1800 s"),
+        (["--seconds", "10800"], "one has at most 1800 s: make it in parts"),
         (["{files}/none.mp4"], "does not exist"),
         (["{files}/empty.mp4"], "cannot be read"),
         (["{files}/text.mp4"], "cannot be read"),
-        (["{files}/tone.wav"], "holds no pictures"),
+        (["{files}/tone.wav"], "is a sound and holds no pictures; give a film, or go on from it with --known"),
+        (["{files}/sheet.png"], "is a picture; give a film, or make a sound from words"),
         (["{files}"], "is a folder"),
         (["{files}/silent.mp4", "--seconds", "3"], "leave out --seconds"),
         (["{files}/silent.mp4", "-o", "{out}/out.txt"], "must end in"),

@@ -12,7 +12,8 @@ import torch
 from films import tone
 
 from moviegen_core.errors import MediaError, ShapeError
-from moviegen_core.media.movie import copy_movie, read_movie, write_movie
+from moviegen_core.media.movie import read_movie, write_movie
+from moviegen_core.media.mux import copy_movie
 from moviegen_core.media.timeline import exact_fps
 
 resource: ModuleType | None
@@ -253,6 +254,13 @@ def test_windows_that_are_no_film_are_refused(tmp_path, windows, message):
 def test_unknown_ending_is_refused(tmp_path, clip):
     with pytest.raises(MediaError, match="change the file's ending"):
         write_movie(clip, tmp_path / "film.txt", 16)
+
+
+@pytest.mark.parametrize("crf", [-5, 300, float("nan"), "low", None])
+def test_crf_that_encoders_do_not_know_is_refused(tmp_path, clip, crf):
+    with pytest.raises(MediaError, match=r"give a number from 0 \(nothing is lost\) to 51"):
+        write_movie(clip, tmp_path / "film.mp4", 16, crf=crf)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_folder_in_the_way_is_told(tmp_path, clip):

@@ -147,11 +147,13 @@ def test_every_weight_is_held_by_a_leaf_layer_of_the_factory():
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("axis", [0, 1, 2])
-def test_clip_beyond_the_position_tables_is_refused(model, axis):
+@pytest.mark.parametrize(
+    ("axis", "told"), [(0, "48 frames of 96 x 64"), (1, "32 frames of 96 x 80"), (2, "32 frames of 112 x 64")]
+)
+def test_clip_beyond_the_position_tables_is_refused(model, axis, told):
     size = [4, 8, 12]
     size[axis] += 2
-    with pytest.raises(ShapeError, match="shorten the clip"):
+    with pytest.raises(ShapeError, match=f"{told} pixels .* makes up to 32 frames of 96 x 64: shorten the clip"):
         model(clip(1, *size), torch.rand(1), model.prepare(batch=1))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,16 +12,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import moviegen_core
 from moviegen_core.devices import visit
-from moviegen_core.errors import CheckpointError, ConfigError, ShapeError
+from moviegen_core.errors import CheckpointError, ConfigError, MediaError, ShapeError
 from moviegen_core.media.movie import read_movie
 from moviegen_core.models import catalog, loading
 from moviegen_core.models.audio_dit.model import AudioDiTConfig
 from moviegen_core.models.tae.model import TAE
 from moviegen_core.pipelines.film import Film
 from moviegen_core.pipelines.movie import MovieGenPipeline
+from moviegen_core.pipelines.soundtrack import Sound
 
 SMALL = {"num_frames": 9, "height": 32, "width": 48, "steps": 2, "guidance_scale": 3.0}
 
@@ -135,6 +138,10 @@ def test_film_larger_than_what_the_checkpoint_learned_from_is_told_in_the_log(pi
     [
         ({"num_frames": 0}, ShapeError, "use 1 to 48"),
         ({"num_frames": 100_000}, ShapeError, "use 1 to 48"),
+        ({"num_frames": 56, "fps": 24}, ShapeError, r"56 frames \(2\.33 s at 24 fps\) .* 48 frames, 2 s at 24 fps"),
+        ({"music": "calm"}, ConfigError, "music is of a sound, and audio_length was not given; give the seconds"),
+        ({"sound_prompt": ""}, ConfigError, "sound_prompt is of a sound"),
+        ({"sound_options": {"seed": 1}}, ConfigError, "sound_options is of a sound"),
         ({"height": 100}, ShapeError, "height 100 must be a multiple of 16 pixels from 16 to 64; use 64"),
         ({"width": 40}, ShapeError, "use 32"),
         ({"width": 4096}, ShapeError, "from 16 to 64; use 64"),
@@ -203,6 +210,33 @@ def test_saved_film_takes_the_place_of_a_file_of_its_name(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["film.mp4"]
 
 
+def white(num_frames, **told) -> Film:
+    """A film of 16 x 32 white pixels."""
+    windows = [torch.ones(1, 3, num_frames, 16, 32)]
+    return Film(torch.zeros(1, 16, 1, 2, 4), num_frames, 16, lambda *_: iter(windows), **told)
+
+
+@pytest.mark.parametrize("name", ["one.png", "one.JPG", "one.jpeg", "one.webp"])
+def test_film_of_one_frame_is_saved_as_a_picture_without_its_sound(tmp_path, caplog, name):
+    film = white(1, facts={"prompt": "a ball \N{BALLOON}"}, sound=Sound(torch.zeros(1, 3000)))
+    with Image.open(film.save(tmp_path / name)) as image:
+        assert (image.size, image.convert("RGB").getpixel((5, 5))) == ((32, 16), (255, 255, 255))
+        if name.endswith("png"):
+            assert json.loads(image.text["moviegen"]) == film.facts
+    assert f"{name} is a picture: the film's sound is left out" in caplog.text
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_what_a_picture_cannot_hold_is_refused(tmp_path):
+    with pytest.raises(MediaError, match=r"holds one frame, and the film has 8; end the name in \.mp4 or"):
+        white(8).save(tmp_path / "film.png")
+    with pytest.raises(ConfigError, match="a picture has no option crf; it has none"):
+        white(1).save(tmp_path / "one.png", crf=3)
+    with pytest.raises(ConfigError, match=r"a film has no option fps, quality; it has waveform, .*, crf, preset"):
+        white(8).save(tmp_path / "film.mp4", quality=3, fps=8)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_film_is_decoded_in_windows(pipeline):
     film = pipeline("a ball", num_frames=48, height=16, width=16, steps=1)
     windows = list(film.windows())
@@ -254,6 +288,19 @@ def test_reconstruction_has_the_shape_of_the_clip(pipeline):
     assert torch.cat(list(pipeline.reconstruct(pixels)), dim=2).shape == pixels.shape
 
 
+@pytest.mark.parametrize(
+    ("pixels", "given"),
+    [
+        (torch.zeros(3, 16, 32, 32), r"shape \(3, 16, 32, 32\)"),
+        (torch.zeros(1, 4, 8, 32, 32), r"shape \(1, 4, 8, 32, 32\)"),
+        (np.zeros((1, 3, 8, 32, 32)), "type ndarray"),
+    ],
+)
+def test_what_is_no_clip_is_not_reconstructed(pipeline, pixels, given):
+    with pytest.raises(ShapeError, match=rf"pixels of {given} were given; give a tensor \[B, 3, T, H, W\]"):
+        pipeline.reconstruct(pixels)
+
+
 def test_missing_encoder_is_left_out_and_the_log_says_so(folder, caplog):
     with caplog.at_level(logging.WARNING):
         MovieGenPipeline.from_pretrained(folder, device="cpu")
@@ -274,6 +321,11 @@ def test_folder_without_a_needed_part_is_refused(folder, tmp_path, present, miss
 def test_single_file_is_refused_with_what_is_needed(folder):
     with pytest.raises(CheckpointError, match="give the folder that holds"):
         MovieGenPipeline.from_pretrained(folder / "video.safetensors")
+
+
+def test_nothing_is_no_model():
+    with pytest.raises(ConfigError, match="the model is None; give the name of a shipped one"):
+        MovieGenPipeline.from_pretrained(None)
 
 
 def test_autoencoder_of_another_model_is_refused(folder, tmp_path):
@@ -388,5 +440,6 @@ def test_sound_without_weights_or_length_is_refused_before_the_work(pipeline, so
 def test_pipelines_are_exported_by_the_package():
     assert moviegen_core.MovieGenPipeline is MovieGenPipeline
     assert moviegen_core.SoundPipeline.__name__ == "SoundPipeline"
+    assert {"MovieGenPipeline", "SoundPipeline", "__version__"} <= set(dir(moviegen_core))
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         _ = moviegen_core.Nothing

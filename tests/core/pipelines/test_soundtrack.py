@@ -154,6 +154,29 @@ def test_sound_without_clip_or_words_says_so(pipeline, caplog):
     assert "whatever the model likes" in caplog.text
 
 
+def test_silence_is_told_where_something_was_asked_for(film, caplog):
+    parts = build_parts()
+    with torch.no_grad():
+        parts.codec.linear.synthesis.weight.zero_()
+    silent = SoundPipeline(parts)
+    known = known_sound(torch.zeros(1, 9600))
+    for prompt, asked in (("", {"video": film}), ("", {"seconds": 0.5}), ("rain", {"seconds": 0.5, "known": known})):
+        assert float(silent(prompt, **asked, steps=1).waveform.abs().max()) <= 1e-4
+    assert "the sound is silent" not in caplog.text
+    for prompt, music in (("rain", ""), ("", "calm")):
+        caplog.clear()
+        silent(prompt, music=music, seconds=0.5, steps=1)
+        assert caplog.text.count("the sound is silent; where more was meant, try another seed, or more words") == 1
+
+
+def test_guidance_of_pictures_without_any_is_told(pipeline, film, caplog):
+    pipeline("rain", video=film, picture_guidance=5, steps=1)
+    pipeline("rain", seconds=0.5, steps=1)
+    assert "picture guidance" not in caplog.text
+    pipeline("rain", seconds=0.5, picture_guidance=5, steps=1)
+    assert "picture guidance changes nothing where there are no pictures" in caplog.text
+
+
 def test_sound_longer_than_a_window_is_made_both_ways(pipeline):
     for method in ("extend", "multidiffusion"):
         steps = []
