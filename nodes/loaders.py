@@ -92,7 +92,7 @@ class TAELoader(io.ComfyNode):
         """The node as hosts show it."""
         return io.Schema(
             node_id="MovieGenTAELoader",
-            display_name="Load Temporal Autoencoder (Movie Gen)",
+            display_name="Load Temporal Autoencoder",
             category=CATEGORY,
             description="Loads the autoencoder between pixels and latents: 8 frames of 8 x 8 pixels become one latent "
             "position.",

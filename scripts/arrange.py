@@ -25,8 +25,8 @@ EXTRA = {
     "SaveAudio": PLAYER,
     "PreviewAudio": PLAYER,
     "SaveImage": PICTURE,
-    "MovieGenVideoSampler": PICTURE,
-    "MovieGenSoundSampler": PICTURE + 90,  # and a line of progress
+    "MovieGenVideoSampler": PICTURE + 40,  # and a line of progress
+    "MovieGenSoundSampler": PICTURE + 90,
     "MovieGenSoundDecode": PLAYER,
     "SamplerCustomAdvanced": PICTURE,
 }
