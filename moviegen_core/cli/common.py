@@ -30,7 +30,7 @@ def add_placement(parser: argparse._ActionsContainer, dtypes: str = "auto, float
 
 
 def check_target(path: Path, suffixes: tuple[str, ...]) -> None:
-    """Refuse before the work what could not be written after it."""
+    """ConfigError before the work for what could not be written after it."""
     if path.suffix.lower() not in suffixes:
         raise ConfigError(f"{path} must end in {' or '.join(suffixes)}; choose such a name")
     if path.is_dir():
@@ -40,7 +40,7 @@ def check_target(path: Path, suffixes: tuple[str, ...]) -> None:
 
 
 def check_new(path: Path, force: bool, given: Sequence[Path] = (), targets: Sequence[Path] = ()) -> None:
-    """Refuse a name that is taken; with `force` only the files that were given, and other `targets`, keep theirs."""
+    """ConfigError for a taken name; with `force` only the files that were given, and other `targets`, keep theirs."""
     if any(path.resolve() == target.resolve() for target in targets):
         raise ConfigError(f"{path} was named for two files; choose another name for one of them")
     if not path.exists():
@@ -53,7 +53,7 @@ def check_new(path: Path, force: bool, given: Sequence[Path] = (), targets: Sequ
 
 @contextmanager
 def claimed(path: Path, force: bool = False) -> Iterator[None]:
-    """Refuses a name that another command is about to write, and keeps it from others until the block ends."""
+    """ConfigError for a name that another command is about to write; keeps it from others until the block ends."""
     # Not beside the file, whose folder may not be there yet; a lock that another user left could not be opened.
     user = getattr(os, "getuid", int)()
     name = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]
@@ -96,7 +96,7 @@ def add_settings(parser: argparse.ArgumentParser, what: str) -> None:
 
 
 def settings_of(arguments: argparse.Namespace) -> dict[str, str]:
-    """What --set gave, by name."""
+    """What --set gave, by name; ConfigError for what is no NAME=VALUE."""
     settings = {}
     for setting in arguments.settings:
         name, equals, value = setting.partition("=")

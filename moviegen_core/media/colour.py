@@ -36,7 +36,10 @@ class ColourStatistics:
         return self._from_moments(self.mean.mean(0, keepdim=True), self._second().mean(0, keepdim=True))
 
     def smoothed(self, frames: float) -> ColourStatistics:
-        """Each frame's statistics averaged with its neighbours' by a Gaussian of that standard deviation."""
+        """Each frame's statistics averaged with its neighbours' by a Gaussian of that standard deviation.
+
+        ConfigError unless that is above 0.
+        """
         if frames <= 0:
             raise ConfigError(f"smoothing over {frames} frames was asked for; use a number above 0")
         reach = min(math.ceil(3 * frames), len(self.mean) - 1)
@@ -58,7 +61,7 @@ class ColourStatistics:
 def colour_statistics(frames: Tensor, on_frames: OnFrames | None = None) -> ColourStatistics:
     """Frames [T, H, W, C >= 3] in 0..1 -> statistics of each, a few frames at a time; NaN counts as black.
 
-    `on_frames(frames done)` may raise to cancel.
+    `on_frames(frames done)` may raise to cancel. ShapeError for other shapes.
     """
     if frames.ndim != 4 or frames.shape[-1] < 3 or not frames.numel():
         raise ShapeError(f"pictures of shape {tuple(frames.shape)} were given; colours need [frames, H, W, 3]")
@@ -84,7 +87,8 @@ def anchor_colour(
     Gaussian): slow drift is taken out, quick changes stay, nothing flickers. 0 gives the whole clip one map.
     "covariance" matches mean and covariance (Pitié and Kokaram 2007, the linear Monge-Kantorovich map), "mean_std" each
     channel's mean and contrast, "mean" the tint alone. Channels beyond the third, such as alpha, stay as they are.
-    Every frame is looked at, then painted: `on_frames` counts to 2 T, and may raise to cancel.
+    Every frame is looked at, then painted: `on_frames` counts to 2 T, and may raise to cancel. ConfigError for an
+    unknown method or a strength out of range.
     """
     if method not in METHODS:
         raise ConfigError(f"method {method!r} is unknown; use one of {', '.join(METHODS)}")

@@ -91,7 +91,7 @@ def packets_of(container: Any, streams: Any, path: Path) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def codec_errors(path: Path, reading: bool = False) -> Iterator[None]:
-    """Turns the codec library's errors into one line."""
+    """Turns the codec library's errors into one line, a MediaError."""
     import av
 
     try:

@@ -24,7 +24,10 @@ LABEL_HEIGHT = 14  # pixels of a contact sheet's caption line
 
 
 def to_uint8(pixels: Tensor) -> Tensor:
-    """pixels [..., 3, T, H, W] in [-1, 1] -> uint8 [..., T, H, W, 3] on the CPU; clipped, NaN is grey."""
+    """pixels [..., 3, T, H, W] in [-1, 1] -> uint8 [..., T, H, W, 3] on the CPU; clipped, NaN is grey.
+
+    ShapeError for other shapes.
+    """
     if pixels.ndim < 4 or pixels.shape[-4] != 3:
         raise ShapeError(f"pixels of shape {tuple(pixels.shape)} were given; frames need [..., 3, T, H, W]")
     levels = pixels.detach().float().nan_to_num(0.0, 1.0, -1.0).add(1.0).mul(127.5).round_().clamp_(0, 255)
@@ -32,7 +35,10 @@ def to_uint8(pixels: Tensor) -> Tensor:
 
 
 def from_uint8(frames: Any) -> Tensor:
-    """uint8 [..., T, H, W, 3] (tensor or array) -> float32 pixels [..., 3, T, H, W] in [-1, 1]."""
+    """uint8 [..., T, H, W, 3] (tensor or array) -> float32 pixels [..., 3, T, H, W] in [-1, 1].
+
+    ShapeError for anything else.
+    """
     tensor = torch.as_tensor(frames)
     if tensor.dtype != torch.uint8 or tensor.ndim < 4 or tensor.shape[-1] != 3:
         raise ShapeError(f"frames of {tensor.dtype} {tuple(tensor.shape)} were given; give uint8 [..., T, H, W, 3]")
@@ -40,7 +46,7 @@ def from_uint8(frames: Any) -> Tensor:
 
 
 def to_images(frames: Any) -> list[Image.Image]:
-    """Pixels [3, T, H, W] or uint8 [T, H, W, 3] (tensor or array) -> one PIL picture a frame."""
+    """Pixels [3, T, H, W] or uint8 [T, H, W, 3] (tensor or array) -> one PIL picture a frame; ShapeError for others."""
     from PIL import Image
 
     tensor = torch.as_tensor(frames)
@@ -56,7 +62,8 @@ def contact_sheet(
 ) -> Image.Image:
     """One picture with all frames in reading order; `labels` are written under them, one a frame.
 
-    `frames` is one clip as `to_images` takes it, or a list of PIL pictures of one size.
+    `frames` is one clip as `to_images` takes it, or a list of PIL pictures of one size. MediaError for no frames, or
+    labels of another number.
     """
     from PIL import Image, ImageDraw, ImageFont
 
@@ -80,7 +87,10 @@ def contact_sheet(
 
 
 def save_webp(frames: Any, path: str | os.PathLike[str], *, fps: float = 16.0, quality: int = 80) -> Path:
-    """Writes an animated WebP (millisecond clock) that goes round; `quality` 0..100, 100 is lossless."""
+    """Writes an animated WebP (millisecond clock) that goes round; `quality` 0..100, 100 is lossless.
+
+    MediaError for no frames.
+    """
     images = to_images(frames)
     if not images:
         raise MediaError(f"{path}: no frames to save; give at least one")

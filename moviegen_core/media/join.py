@@ -95,7 +95,8 @@ def join_clips(
     """The second clip after the first, in the first one's size and frame rate.
 
     Over the crossfade the pictures' weights sum to one and the sounds fade with equal power. A silent clip counts as
-    silence; the sound has the higher of the two sample rates, and two channels if either has two or more.
+    silence; the sound has the higher of the two sample rates, and two channels if either has two or more. ConfigError
+    for a crossfade or a fit that cannot be.
     """
     if not 0 <= crossfade_seconds < math.inf:
         raise ConfigError(f"a crossfade of {crossfade_seconds} s was asked for; use 0 or more")
@@ -196,7 +197,10 @@ def fitted(windows: Iterable[Tensor], height: int, width: int, fit: Fit) -> Iter
 def crossfaded(
     first: Iterable[Tensor], second: Iterable[Tensor], frames: int, curve: Curve = "linear"
 ) -> Iterator[Tensor]:
-    """Windows of both, the last `frames` of the first mixed into the start of the second."""
+    """Windows of both, the last `frames` of the first mixed into the start of the second.
+
+    MediaError where either has fewer.
+    """
     if not frames:
         yield from first
         yield from second

@@ -99,7 +99,8 @@ def limit(waveform: Tensor, sample_rate: int, ceiling_db: float = -1.0) -> Tenso
 def normalise(waveform: Tensor, sample_rate: int, target_lufs: float = -14.0, true_peak_db: float = -1.0) -> Normalised:
     """Brings [C, S] to a loudness, with its true peak limited; silence stays as it is, and the log says so.
 
-    Where limiting costs loudness the gain rises until the target is met again, or by at most 12 dB.
+    Where limiting costs loudness the gain rises until the target is met again, or by at most 12 dB. ConfigError for
+    levels out of range.
     """
     if not -70.0 <= target_lufs <= 0.0 or not -60.0 <= true_peak_db <= 0.0:
         raise ConfigError(

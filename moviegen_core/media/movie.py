@@ -251,7 +251,10 @@ class Movie:
             yield from_uint8(torch.stack(kept))
 
     def pixels(self) -> Tensor:
-        """The whole film [3, T, H, W] in [-1, 1] (12 bytes a pixel and frame: prefer `windows` for long ones)."""
+        """The whole film [3, T, H, W] in [-1, 1] (12 bytes a pixel and frame: prefer `windows` for long ones).
+
+        MediaError for a film without readable frames.
+        """
         windows = list(self.windows(64))
         if not windows:
             raise MediaError(f"{self.path} holds no readable frame; choose another film")

@@ -190,7 +190,10 @@ def _sized(pieces: Iterable[Tensor], channels: int, samples: int) -> Iterator[Te
 def write_sound(
     waveform: Tensor, sample_rate: int, path: str | os.PathLike[str], metadata: Mapping[str, Any] | None = None
 ) -> Path:
-    """Writes [channels, samples] as .flac or .wav (16 bit), mono or stereo; whole or not at all."""
+    """Writes [channels, samples] as .flac or .wav (16 bit), mono or stereo; whole or not at all.
+
+    MediaError for another ending.
+    """
     import av
 
     final = Path(path)

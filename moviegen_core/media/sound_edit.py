@@ -57,7 +57,8 @@ def fit(
     """[C, S] -> [C, samples], exactly: what is too long is cut, what is too short is padded or looped.
 
     `fade_in` and `fade_out` are samples at the ends of the sound that is heard, so that padding follows the fade.
-    `join` is the crossfade of a loop in samples, at most half of the sound.
+    `join` is the crossfade of a loop in samples, at most half of the sound. ConfigError for an unknown mode, MediaError
+    for no samples.
     """
     if mode not in FITS:
         raise ConfigError(f"the mode {mode!r} was given; choose from {', '.join(FITS)}")
@@ -81,6 +82,7 @@ def mix(tracks: Sequence[Track], sample_rate: int = 48000, samples: int | None =
     """Adds tracks up -> [1 or 2, samples] at `sample_rate`; by default as long as the last of them lasts.
 
     The result is mono when every track is mono and none is panned. A mixture that would clip is limited, not cut off.
+    MediaError for no tracks or no length.
     """
     if not tracks:
         raise MediaError("no sounds were given to mix; give at least one")
@@ -145,7 +147,8 @@ def widen(waveform: Tensor, sample_rate: int, width: float = 0.5) -> Tensor:
 
     The side signal is the sound through a filter of sparse random echoes within 30 ms (velvet noise: Karjalainen and
     Jarvelainen, 2007), without its bass; left is middle plus side, right middle minus side, so both sides add up to
-    the middle. `width` is the level of the side: 0 gives the same sound on both sides.
+    the middle. `width` is the level of the side: 0 gives the same sound on both sides. ConfigError for a width out of
+    range.
     """
     if not 0.0 <= width <= 1.0:
         raise ConfigError(f"a width of {width:g} was given; it goes from 0 (both sides alike) to 1")

@@ -30,7 +30,8 @@ BACKGROUND, INK, TRACE = "#202124", "#c8c8c8", "#8ab4f8"
 def levels(waveform: Tensor, sample_rate: int, columns: int, rows: int) -> Tensor:
     """Level [H, W] in dB of a full-scale sine, high tones in the first row; rows widen as pitch does.
 
-    A column is the mean of a few spectra within its share of the sound [C, S]; memory does not grow with S.
+    A column is the mean of a few spectra within its share of the sound [C, S]; memory does not grow with S. MediaError
+    for an empty sound.
     """
     mono = to_mono(checked(waveform, sample_rate))[0]
     if not len(mono):

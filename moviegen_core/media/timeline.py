@@ -37,7 +37,10 @@ class Timeline:
 
 
 def exact_fps(fps: float | Fraction) -> Fraction:
-    """Frames a second as a fraction: 24 -> 24, 23.976 and 29.97 -> 24000/1001 and 30000/1001, 12.5 -> 25/2."""
+    """Frames a second as a fraction: 24 -> 24, 23.976 and 29.97 -> 24000/1001 and 30000/1001, 12.5 -> 25/2.
+
+    MediaError for a rate out of range.
+    """
     if not 0 < fps <= MAX_FPS:
         raise MediaError(f"{fps} frames a second were asked for; use a number above 0 and at most {MAX_FPS:g}")
     rate = exactly(fps)
@@ -66,7 +69,7 @@ def exactly(number: float | Fraction) -> Fraction:
 
 
 def frames_seconds(num_frames: int, fps: float | Fraction) -> Fraction:
-    """Frames at a rate -> exact seconds; 23.976 and 29.97 mean 24000/1001 and 30000/1001."""
+    """Frames at a rate -> exact seconds; 23.976 and 29.97 mean 24000/1001 and 30000/1001. MediaError for none."""
     if num_frames < 1:
         raise MediaError(f"a clip of {num_frames} frames was given; it needs at least 1")
     return num_frames / exact_fps(fps)
@@ -128,6 +131,7 @@ def timeline(path: str | os.PathLike[str]) -> Timeline:
     """Reads a film's packets (nothing is decoded) -> Timeline; works for any frame rate and for varying ones.
 
     Time stamps that agree with one frame rate within their own rounding make the length frames / rate, exactly.
+    MediaError where no frame can be read.
     """
     source = existing(path)
     with reading(source) as container:

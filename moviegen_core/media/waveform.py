@@ -42,7 +42,8 @@ MIRRORED = {
 def checked(waveform: Tensor, sample_rate: int, *, clip: bool = True) -> Tensor:
     """Any of [S], [C, S], [1, C, S] -> float32 [C, S] on the CPU; invalid samples become silence.
 
-    Samples beyond 1 are clipped unless `clip` is off, as it is where a gain or a limiter follows.
+    Samples beyond 1 are clipped unless `clip` is off, as it is where a gain or a limiter follows. ShapeError for other
+    shapes, MediaError for no sample rate.
     """
     if sample_rate < 1:
         raise MediaError(f"a sample rate of {sample_rate} Hz was given; it must be positive, such as 48000")
@@ -86,7 +87,7 @@ def resample(waveform: Tensor, from_rate: int, to_rate: int) -> Tensor:
     """[..., S] at `from_rate` Hz -> [..., ceil(S * to_rate / from_rate)] at `to_rate` Hz.
 
     Windowed-sinc interpolation (J. O. Smith, "Digital Audio Resampling"), as one strided convolution over the
-    rates' common period; the pass band ends at 97 % of the lower Nyquist frequency.
+    rates' common period; the pass band ends at 97 % of the lower Nyquist frequency. MediaError for rates below 1 Hz.
     """
     if from_rate < 1 or to_rate < 1:
         raise MediaError(f"cannot resample from {from_rate} to {to_rate} Hz; both rates must be positive")

@@ -63,7 +63,7 @@ class Film:
         """Write the film with its sound while decoding, one frame also as a picture: .png, .jpg or .webp.
 
         Nothing is left under `path` unless it is complete. `options` go to media.movie.write_movie (crf, ...); pictures
-        have none.
+        have none. ConfigError for options that there are not.
         """
         from ..media.movie import write_movie
 

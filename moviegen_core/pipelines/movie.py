@@ -110,7 +110,8 @@ class MovieGenPipeline:
 
         Each is NAME.safetensors, NAME.safetensors.index.json or a folder NAME; text encoders may be absent,
         but not all three. What sound needs (see SoundPipeline.from_pretrained) is loaded when it is needed.
-        With `residency=devices.visit` networks wait in main memory and visit the device one by one.
+        With `residency=devices.visit` networks wait in main memory and visit the device one by one. ConfigError for a
+        `source` of another type.
         """
         if not isinstance(source, (str, os.PathLike)):
             raise ConfigError(f"the model is {source!r}; give the name of a shipped one, such as nano, or a folder")
@@ -281,7 +282,7 @@ class MovieGenPipeline:
 
         The same file adds up, and the opposite strength takes it away again without a trace. Weights are rounded once,
         to the pipeline's dtype: what is too weak for that shows in float32 alone (see adapters.Added). CheckpointError
-        where the file belongs to another network.
+        where the file belongs to another network. ConfigError for a strength out of range.
         """
         check_number(strength=strength)
         if not abs(strength) <= MAX_STRENGTH:
@@ -298,7 +299,10 @@ class MovieGenPipeline:
             yield from decode_video(self.tae, latent.to(self.placement.device), num_frames)
 
     def reconstruct(self, pixels: Tensor) -> Iterator[Tensor]:
-        """Pixels [B, 3, T, H, W] in [-1, 1] through the autoencoder and back, as `decode` gives them."""
+        """Pixels [B, 3, T, H, W] in [-1, 1] through the autoencoder and back, as `decode` gives them.
+
+        ShapeError for other shapes.
+        """
         if not isinstance(pixels, Tensor) or pixels.ndim != 5 or pixels.shape[1] != 3:
             given = f"shape {tuple(pixels.shape)}" if isinstance(pixels, Tensor) else f"type {type(pixels).__name__}"
             raise ShapeError(f"pixels of {given} were given; give a tensor [B, 3, T, H, W] in [-1, 1]")

@@ -104,7 +104,7 @@ def long_sound(
     "multidiffusion": the velocities of windows that share `context_seconds` with their neighbours are averaged with
     triangular weights (paper 6.3) at every step.
     A sound that fits into one window is sampled at once, windows of known sound alone not at all. Other arguments as
-    for `sample_sound`, errors too; ConfigError for windows that do not fit.
+    for `sample_sound`, errors too; ConfigError for windows that do not fit. ShapeError for more than one sound.
     """
     check_method(method, max(candidates, beams))
     if conditioning.batch != 1:

@@ -35,7 +35,10 @@ def to_mid_side(waveform: Tensor) -> Tensor:
 
 
 def from_mid_side(sounds: Tensor, channels: int) -> Tensor:
-    """[channels * B, 1, N] with all mids first -> [B, channels, N]; the inverse of `to_mid_side`."""
+    """[channels * B, 1, N] with all mids first -> [B, channels, N]; the inverse of `to_mid_side`.
+
+    ShapeError for sides without mids, or more channels.
+    """
     if channels == 1:
         return sounds
     if channels != 2 or sounds.shape[0] % 2:
@@ -50,7 +53,7 @@ def from_mid_side(sounds: Tensor, channels: int) -> Tensor:
 def encode_sound(codec: AudioCodec, waveform: Tensor, *, chunk_seconds: float = CHUNK_SECONDS) -> Tensor:
     """Waveform [B, 1 or 2, N] in [-1, 1] at 48 kHz -> latent [B or 2 B, C, ceil(N / 1920)] of unit variance.
 
-    The result lies on the waveform's device; the codec's may be another one.
+    The result lies on the waveform's device; the codec's may be another one. ShapeError for other shapes.
     """
     sounds = to_mid_side(waveform)
     hop, context = codec.config.hop_length, codec.config.context_frames
@@ -75,7 +78,7 @@ def decode_pieces(
     """Latent [channels * B, C, L] of unit variance -> consecutive pieces [B, channels, n] of the sound in [-1, 1].
 
     num_samples: length of all pieces together, default 1920 L. watermark: as in `AudioCodec.decode`; True draws
-    its bits once, from `seed`.
+    its bits once, from `seed`. ShapeError for latents of other shapes, or too few for `num_samples`.
     """
     if latent.ndim != 3 or latent.shape[2] < 1:
         raise ShapeError(f"a latent {list(latent.shape)} was given; give [batch, channels, frames]")

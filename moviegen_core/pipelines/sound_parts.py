@@ -83,7 +83,7 @@ def load_sound_parts(
     """Load the parts of "nano" or of a folder; `words` is used instead of the text encoder where it is given.
 
     Transformer, text encoder and vision tower take the placement's dtype, codec and match fp32. Networks wait on
-    `home`, by default where they work.
+    `home`, by default where they work. CheckpointError for parts that do not fit together.
     """
     files = find_sound_parts(source)
     home = placement.device if home is None else home

@@ -106,7 +106,7 @@ def request_caption(
 ) -> str:
     """What a user asks for in the paper's caption template; "" where nothing is said at all.
 
-    prompt: effects and surroundings. music: the kind of music wanted, "" for none.
+    prompt: effects and surroundings. music: the kind of music wanted, "" for none. ConfigError for other types.
     """
     if not isinstance(prompt, str) or not isinstance(music, str):
         raise ConfigError("prompt and music must be one string each; call the pipeline once for each sound")
@@ -119,7 +119,7 @@ def request_caption(
 
 
 def check_samples(num_samples: int) -> int:
-    """`num_samples` at 48 kHz, refused where they are more than one sound may have."""
+    """`num_samples` at 48 kHz; MediaError for more than one sound may have."""
     if num_samples > LONGEST_SECONDS * SOUND_SAMPLE_RATE:
         raise MediaError(
             f"a sound of {num_samples / SOUND_SAMPLE_RATE:.0f} s was asked for; one has at most {LONGEST_SECONDS:g} s: "

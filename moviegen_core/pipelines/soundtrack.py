@@ -94,7 +94,7 @@ def finish_sound(
     held under -1 dBTP. The transformer makes mono: two channels are its sound as middle and a side without colour or
     bass (`media.sound_edit`), so that both add up to the mono sound. watermark: as in `AudioCodec.decode`; None hides
     one wherever the codec has the branch for it, as the makers of the released weights intend, with bits drawn from
-    `seed`.
+    `seed`. ConfigError for other channels, ShapeError for more than one latent.
     """
     if channels not in (1, 2):
         raise ConfigError(f"a sound of {channels} channels was asked for; choose 1 (mono) or 2 (stereo)")

@@ -37,7 +37,7 @@ def watch_frames(
 
     The length is `seconds` where they are given, else frames over `fps` (23.976 and 29.97 mean 24000/1001 and
     30000/1001). Windows may carry their own times instead, (pixels, seconds); the last frame then lasts as long as
-    there is between frames on average.
+    there is between frames on average. ShapeError for an array, or a length that nothing tells.
     """
     rate = None if fps is None else exact_fps(fps)
     if isinstance(frames, np.ndarray):

@@ -79,6 +79,17 @@ def wrap(module: nn.Module, world: World, strategy: str = "ddp") -> nn.Module:
     return module
 
 
+def asked(loss: Tensor, module: nn.Module) -> Tensor:
+    """The same loss, with a gradient of zero for what it does not ask of the part of `module` that fsdp keeps whole.
+
+    Processes whose batches ask for different layers would otherwise exchange gradients of different size.
+    """
+    from torch.distributed.tensor import DTensor
+
+    whole = [weight for weight in module.parameters() if weight.requires_grad and not isinstance(weight, DTensor)]
+    return loss + 0.0 * torch.stack([weight.flatten()[0].float() for weight in whole]).sum() if whole else loss
+
+
 def sharing(module: nn.Module, now: bool) -> AbstractContextManager[None]:
     """Within, a wrapped module shares its gradients `now`, or else with those of the next block that does.
 

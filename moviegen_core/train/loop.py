@@ -87,12 +87,13 @@ class Stopped(MovieGenError):
 class _Wrapped(nn.Module):
     """A module whose forward is its objective: what gradient sharing over processes needs."""
 
-    def __init__(self, module: nn.Module, objective: Objective) -> None:
+    def __init__(self, module: nn.Module, objective: Objective, shared: bool) -> None:
         super().__init__()
-        self.module, self.objective = module, objective
+        self.module, self.objective, self.shared = module, objective, shared
 
     def forward(self, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        return self.objective(self.module, batch, generator)
+        report = self.objective(self.module, batch, generator)
+        return {**report, "loss": distributed.asked(report["loss"], self.module)} if self.shared else report
 
 
 def fit(
@@ -162,7 +163,8 @@ class Trainer:
         self.config, self.source, self.output, self.placement = config, source, output, placement
         self.module = module.to(placement.device)
         self.began = state.probe(module)
-        self.wrapped = distributed.wrap(_Wrapped(module, objective), self.world, strategy)
+        shared = strategy == "fsdp" and self.world.size > 1
+        self.wrapped = distributed.wrap(_Wrapped(module, objective, shared), self.world, strategy)
         self.parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
         self.optimizer = optim.build(module, config.optim, placement.dtype)
         self.ema = EMA(module, config.ema_decay)

@@ -178,7 +178,7 @@ def as_rgb(image: Image.Image) -> Image.Image:
 
 
 def caption_of(file: Path, default: str) -> str:
-    """What the text beside a film says."""
+    """What the text beside a film says, else `default`; ConfigError where there is neither, or it cannot be read."""
     text = file.with_suffix(".txt")
     try:
         told = " ".join(text.read_text(encoding="utf-8-sig").split()) if text.is_file() else ""

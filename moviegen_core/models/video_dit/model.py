@@ -74,7 +74,7 @@ class Context:
         return self.keys[0].shape[2]
 
     def expand(self, batch: int) -> Context:
-        """The same context for `batch` samples; it must hold one sample or as many."""
+        """The same context for `batch` samples; ShapeError unless it holds one sample or as many."""
         if self.batch == batch:
             return self
         if self.batch != 1:
@@ -213,7 +213,8 @@ class VideoDiT(nn.Module):
     ) -> Tensor:
         """latent [B, C, T, H, W], time [B] (or `modulate` of it), context -> velocity [B, C, T, H, W].
 
-        `context` is what `prepare` gave, or anything with `.context` and `.context_mask`, prepared here.
+        `context` is what `prepare` gave, or anything with `.context` and `.context_mask`, prepared here. ShapeError for
+        other shapes.
         """
         config = self.config
         if latent.ndim == 5 and latent.shape[1] != config.in_channels:

@@ -82,10 +82,6 @@ def train(folder, accumulate=1, strategy="ddp", objective=objective):
     return module
 
 
-# With fsdp every process must ask for the same layers.
-ASKED = {"ddp": by_turns, "fsdp": objective}
-
-
 def transformers():
     """A tiny network of each kind, and what it is asked."""
     torch.manual_seed(6)
@@ -132,7 +128,7 @@ def main(folder, strategy):
     """What each of the processes does."""
     trained = train_transformers(f"{folder}/transformers", strategy)
     module = train(f"{folder}/run", strategy=strategy)
-    gathered = train(f"{folder}/gathered", accumulate=2, strategy=strategy, objective=ASKED[strategy])
+    gathered = train(f"{folder}/gathered", accumulate=2, strategy=strategy, objective=by_turns)
     world = distributed.join()
     ship(Path(folder), world)
     by_the_clock(Path(folder), world)
@@ -219,7 +215,7 @@ def test_two_processes_equal_one_that_accumulates_both_batches(tmp_path, strateg
     alone = train(tmp_path / "alone", accumulate=2)
     assert torch.allclose(torch.load(tmp_path / "weight.pt"), alone[0].weight.detach(), atol=1e-6)
     gathered = torch.load(tmp_path / "gathered.pt")
-    for name, value in train(tmp_path / "four", accumulate=4, objective=ASKED[strategy]).state_dict().items():
+    for name, value in train(tmp_path / "four", accumulate=4, objective=by_turns).state_dict().items():
         assert torch.allclose(gathered[name], value, atol=1e-6), name
     together, apart = torch.load(tmp_path / "transformers.pt"), train_transformers(tmp_path / "one", accumulate=2)
     for name, value in apart.items():
