@@ -82,7 +82,8 @@ def wrap(module: nn.Module, world: World, strategy: str = "ddp") -> nn.Module:
 def asked(loss: Tensor, module: nn.Module) -> Tensor:
     """The same loss, with a gradient of zero for what it does not ask of the part of `module` that fsdp keeps whole.
 
-    Processes whose batches ask for different layers would otherwise exchange gradients of different size.
+    Processes whose batches ask for different layers would otherwise exchange gradients of different size. The weights
+    that nobody asks for decay meanwhile, as the others do.
     """
     from torch.distributed.tensor import DTensor
 

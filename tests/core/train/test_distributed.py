@@ -116,7 +116,10 @@ def train_transformers(folder, strategy="ddp", accumulate=1):
             drawn = {name: torch.from_numpy(rng.standard_normal(size, dtype=np.float32)) for name, size in draw.items()}
             return {**drawn, "time": torch.tensor(rng.random(), dtype=torch.float32)}
 
-        optim = OptimConfig(learning_rate=0.1, eps=1.0, warmup_steps=1, schedule="constant", clip_norm=1e9)
+        # With fsdp what nobody asks for would decay too.
+        optim = OptimConfig(
+            learning_rate=0.1, eps=1.0, weight_decay=0.0, warmup_steps=1, schedule="constant", clip_norm=1e9
+        )
         config = LoopConfig(name=kind, steps=2, seed=1, optim=optim, accumulate=accumulate)
         source, quiet, place = Collated(sample, 2, 1), io.StringIO(), Path(folder) / kind
         fit(network, ask, source, config, place, placement=PLACEMENT, strategy=strategy, out=quiet)
