@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -91,7 +92,7 @@ class HostedEncoders(nn.Module):
         self.dtypes = {dtype}
         self.place = Place(device)
         self.width = max(encoder.dim for encoder in encoders.values())
-        self.roles = TextEncoders(**{role: OnDevice(encoder, self.place) for role, encoder in encoders.items()})
+        self.placed = {role: OnDevice(encoder, self.place) for role, encoder in encoders.items()}
         for module in self.encoders.modules():
             # transformers makes plain layers; ComfyUI's own class is what streams weights on small GPUs.
             hosted = getattr(comfy.ops.manual_cast, type(module).__name__, None)
@@ -99,6 +100,11 @@ class HostedEncoders(nn.Module):
                 module.__class__ = hosted
                 if not hasattr(module, "bias"):
                     module.bias = None  # ComfyUI's classes all have one
+
+    @cached_property
+    def roles(self) -> TextEncoders:
+        """All of them as films read prompts; only then the log tells which is left out."""
+        return TextEncoders(**self.placed)
 
     def set_clip_options(self, options: dict[str, Any]) -> None:
         """ComfyUI says where to work, when it has loaded what fits there; skipping layers has no meaning here."""
@@ -128,7 +134,9 @@ class HostedEncoders(nn.Module):
         """Tokens -> packed context [B, L, E + D], no pooled output."""
         prompts = [row[0][0] for row in tokens[KEY]]
         if prompts[0].sound:
-            packed = sound_convert.encode_caption(self.roles.ul2, [prompt.text for prompt in prompts], self.width)
+            packed = sound_convert.encode_caption(
+                self.placed.get(sound_convert.READ), [prompt.text for prompt in prompts], self.width
+            )
             return packed.to(comfy.model_management.intermediate_device()), None
         conditioning = encode_prompt(
             self.roles, [prompt.text for prompt in prompts], fps=prompts[0].fps, show_text=prompts[0].show_text

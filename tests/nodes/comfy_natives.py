@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import gc
 import inspect
+import logging
 import os
 import sys
 import weakref
@@ -116,6 +117,22 @@ class Checks(Kit):
             places = {one.device.type for one in part.parameters(recurse=False)}
             (streamed if hasattr(part, "comfy_cast_weights") else rest).update(places)
         return [sorted(streamed), sorted(rest)]
+
+    def left_out_encoders_told(self):
+        """Lines of the log once the encoder of sounds is loaded, has read a caption, and has read a prompt."""
+        log, lines, counts = logging.getLogger("moviegen_core.conditioning.text"), [], []
+        handler = logging.Handler()
+        handler.emit = lambda record: lines.append(record.getMessage())
+        log.addHandler(handler)
+        log.setLevel(logging.WARNING)
+        clip = self.host.load_clip({"ul2": WEIGHTS / "ul2.safetensors"})
+        counts.append(len(lines))
+        self.host.encode_caption(clip, "rain")
+        counts.append(len(lines))
+        core.CLIPTextEncode().encode(clip, "a red ball")
+        counts.append(len(lines))
+        log.removeHandler(handler)
+        return counts
 
     def zero_out_is_null(self):
         zeroed = core.ConditioningZeroOut().zero_out(self.positive)[0]

@@ -51,6 +51,10 @@ def test_negative_makes_no_difference_without_guidance(measured):
     assert measured["video_sampler_without_guidance"] == 0.0
 
 
+def test_encoders_that_sounds_do_not_need_are_missed_by_prompts_alone(measured):
+    assert measured["left_out_encoders_told"] == [0, 0, 2]
+
+
 def test_midpoint_is_another_solver(measured):
     assert 0 < measured["midpoint_moves_the_result"] < 5 * measured["scale"]
 
