@@ -80,8 +80,10 @@ class _Follower:
     def __call__(self, progress: Progress) -> None:
         from moviegen_core.cli.common import Progress as Line
 
-        step, steps = int(progress.value), int(progress.maximum)
-        if self.line is None or progress.node_id != self.node or step < self.step:  # the next item of a list
+        whole = progress.maximum >= 2 or progress.value in (0, progress.maximum)
+        step, steps = (int(number if whole else 100 * number) for number in (progress.value, progress.maximum))
+        # The next item of a list, or the next part of a node's work.
+        if self.line is None or progress.node_id != self.node or step < self.step or steps != self.steps:
             self.end()
             self.node, self.line = progress.node_id, Line(progress.title)
         if self.step < step <= steps or step == 0 < steps:

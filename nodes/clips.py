@@ -28,8 +28,8 @@ CRF = {
     "max": 51.0,
     "step": 1.0,
     "advanced": True,
-    "tooltip": "Quality of the file: 16 looks lossless, 51 is worst. 0 loses only the resolution of colours, and some "
-    "players refuse it.",
+    "tooltip": "Quality of the file: 16 looks lossless, 51 is worst. 0 adds no loss to 8-bit 4:2:0, and some players "
+    "refuse it.",
 }
 
 

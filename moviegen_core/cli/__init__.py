@@ -48,7 +48,7 @@ class Parser(argparse.ArgumentParser):
         """As usual, but what no command knows is told by the command itself, whose help lists what it does know."""
         found, unknown = super().parse_known_args(args, namespace)
         if unknown:
-            quotes = hasattr(found, "prompt") and not unknown[0].startswith("-")
+            quotes = getattr(found, "prompt", None) and not unknown[0].startswith("-")
             hint = '; the prompt goes in quotes, as in "a red ball"' if quotes else ""
             self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
         return found, unknown

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError
-from ..media.formats import CONTAINERS, PICTURE_ENDINGS
+from ..media.formats import CONTAINERS, PICTURE_ENDINGS, SOUND_ENDINGS
 from ..shapes import check_duration
 from .common import Progress, add_placement, check_new, check_target, claimed, say
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 FILMS = tuple(CONTAINERS)
 SOUNDS = (".wav", ".flac")
-HEARD = (*SOUNDS, ".mp3", ".m4a", ".aac", ".ogg", ".opus")  # endings of sounds that are read
 EXAMPLES = """examples:
   moviegen sound clip.mp4 -o out.mp4                           make a film's sound; its pictures are copied bit for bit
   moviegen sound clip.mp4 --prompt "rain" --music "calm piano"
@@ -212,11 +211,13 @@ def _check_lengths(arguments: argparse.Namespace) -> None:
 
 def _check_film(path: Path) -> None:
     """Refuse a picture or a sound where a film is needed."""
+    from ..media.timeline import pictures_start
+
     if not path.is_file():
         return
     if path.suffix.lower() in PICTURE_ENDINGS:
         raise ConfigError(f"{path} is a picture; give a film, or make a sound from words: --prompt and --seconds")
-    if path.suffix.lower() in HEARD:
+    if path.suffix.lower() in SOUND_ENDINGS and pictures_start(path) is None:
         raise ConfigError(
             f"{path} is a sound and holds no pictures; give a film, or go on from it with --known {path} and --seconds"
         )

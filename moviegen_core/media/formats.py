@@ -1,4 +1,4 @@
-"""Endings of film and picture files: which are written, which are read."""
+"""Endings of film, picture and sound files: which are written, which are read."""
 
 from __future__ import annotations
 
@@ -14,3 +14,5 @@ CONTAINERS = {
 ENCODED_ENDINGS = (*MP4_ENDINGS, ".mkv")  # of films that are made from pixels
 PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 READ_ENDINGS = (*CONTAINERS, ".avi")
+SOUND_ENDINGS = (".wav", ".flac", ".mp3", ".m4a", ".aac", ".ogg", ".opus")  # of sounds that are read
+PACKET_SAMPLES = {"aac": 1024, "opus": 960}  # of one channel, where a file does not say

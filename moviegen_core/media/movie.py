@@ -32,7 +32,7 @@ from .files import (
     reading,
     replacing,
 )
-from .formats import ENCODED_ENDINGS
+from .formats import ENCODED_ENDINGS, PACKET_SAMPLES
 from .frames import from_uint8, to_uint8
 from .sound import read_sound
 from .timeline import exact_fps, picture_stream
@@ -41,7 +41,6 @@ from .upright import Upright
 logger = logging.getLogger(__name__)
 
 AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)  # Hz
-AAC_FRAME = 1024  # samples
 BT709 = 1  # H.273 code of matrix, primaries and transfer
 PIECE = 16  # frames at a time
 MAX_SIDE = 16384  # pixels; what H.264 encoders take
@@ -82,7 +81,7 @@ def write_movie(
     if final.suffix.lower() not in ENCODED_ENDINGS:
         raise MediaError(f"{final.name}: films are written as {', '.join(ENCODED_ENDINGS)}; change the file's ending")
     if not isinstance(crf, Real) or not 0 <= crf <= MAX_CRF:
-        raise MediaError(f"crf is {crf!r}; give a number from 0 (nothing is lost) to {MAX_CRF:g} (the smallest file)")
+        raise MediaError(f"crf is {crf!r}; give a number from 0 (the best picture) to {MAX_CRF:g} (the smallest file)")
     if isinstance(windows, Tensor):
         windows = windows.split(PIECE, dim=-3) if windows.ndim > 3 else [windows]
     with replacing(final) as temporary, codec_errors(final):
@@ -210,8 +209,8 @@ class _Writer:
         import av
 
         end = min(self.samples.shape[1], round(self.num_frames / self.rate * self.sample_rate))
-        for start in range(self.samples_written, end, AAC_FRAME):
-            stop = min(start + AAC_FRAME, end)
+        for start in range(self.samples_written, end, PACKET_SAMPLES["aac"]):
+            stop = min(start + PACKET_SAMPLES["aac"], end)
             frame = av.AudioFrame.from_ndarray(self.samples[:, start:stop].numpy(), format="fltp", layout=self.layout)
             frame.sample_rate, frame.pts, frame.time_base = self.sample_rate, start, Fraction(1, self.sample_rate)
             self.container.mux(self.audio.encode(frame))

@@ -29,7 +29,7 @@ from .files import (
     reading,
     replacing,
 )
-from .formats import CONTAINERS, MP4_ENDINGS, TS_ENDINGS
+from .formats import CONTAINERS, MP4_ENDINGS, PACKET_SAMPLES, TS_ENDINGS
 from .sound import sound_blocks
 from .timeline import PictureClock, SoundClock, Timeline, picture_clock, picture_stream, timeline
 
@@ -39,7 +39,6 @@ MODES = ("replace", "mix", "remove")
 CEILING = 0.98  # highest sample of a mixture: AAC overshoots a little when it is decoded
 TELL_EVERY = 50  # pictures
 MAX_GAIN_DB = 120.0  # either way
-PACKET_SAMPLES = {"aac": 1024, "opus": 960}  # where a file does not say
 AHEAD_SECONDS = 0.5  # how far the sound runs before the pictures in the file
 WEBM_PICTURES = ("vp8", "vp9", "av1")
 TS_PICTURES = ("mpeg1video", "mpeg2video", "h264", "hevc")  # those that can be read again
@@ -203,8 +202,9 @@ def copy_movie(
 ) -> Path:
     """Copies a film's pictures and sounds as they are into another file or container; `metadata` is added to its tags.
 
-    An .mp4 made from another container has the exact time stamps that the other one rounded, and the last packet of its
-    sound ends with the pictures. Left out is what FFmpeg does not know, such as the spatial sound of phones.
+    An .mp4 made from another container has the exact time stamps that the other one rounded: of pictures at one rate,
+    and of AAC and Opus, whose last packet ends with the pictures if they end within it. What FFmpeg does not know, such
+    as the spatial sound of phones, is left out.
     """
     import av
 
@@ -233,8 +233,11 @@ def _changes_into_mp4(given: Any, final: Path) -> bool:
 
 def _clocks(origin: Path, given: Any) -> dict[int, PictureClock | SoundClock]:
     """What corrects the time stamps of an open film, by the index of the stream."""
-    film, pictures = timeline(origin), picture_stream(given, origin)
     clocks: dict[int, PictureClock | SoundClock] = {}
+    try:
+        film, pictures = timeline(origin), picture_stream(given, origin)
+    except MediaError:  # a sound alone
+        return clocks
     if film.stamped:
         for stream in known_streams(given):
             if stream.type == "audio" and stream.codec.canonical_name in PACKET_SAMPLES:

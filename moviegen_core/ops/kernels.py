@@ -36,7 +36,7 @@ def group_norm(frames: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: f
     frames = frames.contiguous(memory_format=torch.channels_last)
     rows = frames.permute(0, 2, 3, 1).flatten(1, 2).unflatten(2, (groups, -1))
     if frames.dtype in (torch.float16, torch.bfloat16):
-        # No copy in fp32: the difference of squares loses less than such numbers have lost when they were rounded.
+        # No copy in fp32: the difference of squares loses no more than rounding to bfloat16 did, to float16 about half.
         mean = rows.mean((1, 3), dtype=torch.float32)
         power = torch.linalg.vector_norm(rows, dim=(1, 3), dtype=torch.float32).square()
         power = power / (rows.shape[1] * rows.shape[3])

@@ -40,7 +40,7 @@ def decode_video(
     window = _in_latents(window_frames, stride, "window")
     overlap = _in_latents(overlap_frames, stride, "overlap", least=0)
     slices = _moving(windows(latent.shape[2], window, overlap), window_frames, stride)
-    return _stream(tae, latent.to(tae.latent_std), slices, stride, wanted)
+    return _stream(tae, latent.to(tae.latent_std.dtype), slices, stride, wanted)
 
 
 def encode_video(tae: TAE, frames: Tensor | Iterable[Tensor], window_frames: int = WINDOW_FRAMES) -> Tensor:
@@ -54,7 +54,7 @@ def encode_video(tae: TAE, frames: Tensor | Iterable[Tensor], window_frames: int
     latents = []
     for pixels in _regroup(pieces, window_frames):
         with torch.no_grad():
-            latents.append(tae.encode(pixels.to(tae.latent_std)))
+            latents.append(tae.encode(pixels.to(tae.latent_std.dtype)))
     if not latents:
         raise ShapeError("the clip has no frames; give at least 1")
     return torch.cat(latents, dim=2)

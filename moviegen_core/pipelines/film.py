@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ..errors import ConfigError, MediaError
+from ..errors import ConfigError, MediaError, ShapeError
 from ..media.formats import ENCODED_ENDINGS, PICTURE_ENDINGS
 from .soundtrack import Sound
 
@@ -47,23 +47,27 @@ class Film:
         return self.decode(self.latent, self.num_frames)
 
     def frames(self) -> Tensor:
-        """The whole clip [1, 3, T, H, W] in [-1, 1]; 16 s at 768 x 768 take 1.8 GB."""
+        """The whole clip [1, 3, T, H, W] in [-1, 1]; 16 s at 768 x 768 take 1.8 GB.
+
+        ShapeError where it decodes to another number of frames.
+        """
         made: Tensor | None = None
         begin = 0
         # Windows that are kept would hold what they share with their neighbours twice.
         for window in self.windows():
             if made is None:
                 made = torch.empty(*window.shape[:2], self.num_frames, *window.shape[3:])
-            made[:, :, begin : begin + window.shape[2]] = window
+            made[:, :, begin : begin + window.shape[2]] = window[:, :, : self.num_frames - begin]
             begin += window.shape[2]
-        assert made is not None
+        if made is None or begin != self.num_frames:
+            raise ShapeError(f"{self.num_frames} frames were to be decoded, and {begin} came; decode the latent anew")
         return made
 
     def save(self, path: str | os.PathLike[str], **options: Any) -> Path:
         """Write the film with its sound while decoding, one frame also as a picture: .png, .jpg or .webp.
 
         Nothing is left under `path` unless it is complete. `options` go to media.movie.write_movie (crf, ...); pictures
-        have none. ConfigError for options that there are not.
+        have none, and only .png holds the facts. ConfigError for options that there are not.
         """
         from ..media.movie import write_movie
 

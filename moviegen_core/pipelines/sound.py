@@ -6,9 +6,9 @@ conditioning's context. Long sounds are made segment by segment, or all at once 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -342,7 +342,7 @@ def triangle(length: int) -> Tensor:
 
 
 def sound_windows(num_latents: int, window_seconds: float, context_seconds: float) -> list[slice]:
-    """Windows of `long_sound` for L frames: no more than needed, and of equal length but for the last frames.
+    """Windows of `long_sound` for L frames: no more than needed, whose lengths differ by a frame at most.
 
     A last window of what is left over would hold little beside known sound, which no training shows.
     """
@@ -350,7 +350,8 @@ def sound_windows(num_latents: int, window_seconds: float, context_seconds: floa
     count = len(windows(num_latents, window, context))
     if count == 1:
         return [slice(0, num_latents)]
-    return windows(num_latents, math.ceil((num_latents - context) / count) + context, context)
+    begins = [index * (num_latents - context) // count for index in range(count + 1)]
+    return [slice(begin, following + context) for begin, following in pairwise(begins)]
 
 
 def window_frames(window_seconds: float, context_seconds: float) -> tuple[int, int]:

@@ -183,7 +183,10 @@ class SoundPipeline:
             logger.warning("picture guidance changes nothing where there are no pictures; give a film, or leave it out")
         length = sound_latent_frames(samples)
         parts = self.parts
-        features = None if watched is None else watched.features(length)
+        features = None
+        if watched is not None:
+            with self._placed(*self._eyes()):
+                features = watched.features(length)
         with self._placed(*([parts.codec] if request.known else [])):
             context = encode_known(parts.codec, request.known, samples) if request.known else None
         with self._placed(*([parts.words] if caption or against else [])):

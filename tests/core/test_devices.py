@@ -89,6 +89,23 @@ def test_visiting_network_is_what_it_was_even_after_an_error():
     assert network[2] is network[0]
 
 
+def test_network_whose_tensors_were_exchanged_in_place_goes_home():
+    """As on a GPU, where `to` keeps the parameters and gives them other contents."""
+
+    class InPlace(nn.Linear):
+        def to(self, device):
+            for value in self.parameters():
+                value.data = value.data.clone()
+            return self
+
+    network = InPlace(2, 2)
+    home = [value.data_ptr() for value in network.parameters()]
+    with devices.visit(network, torch.device("cpu")):
+        away = [value.data_ptr() for value in network.parameters()]
+    assert not set(home) & set(away)
+    assert [value.data_ptr() for value in network.parameters()] == home
+
+
 def test_network_goes_home_with_the_last_of_its_blocks():
     network, meta = nn.Linear(2, 2), torch.device("meta")
     first, second = devices.visit(network, meta), devices.visit(network, meta)

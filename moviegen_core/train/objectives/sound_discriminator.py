@@ -81,7 +81,7 @@ class SoundDiscriminator(nn.Module):
 
 @dataclass
 class SoundAdversary:
-    """Discriminators and their optimiser; called once a step, it trains itself and judges."""
+    """Discriminators and their optimiser; called once a batch, it trains itself and judges."""
 
     discriminator: SoundDiscriminator
     weight: float = ADVERSARIAL_WEIGHT

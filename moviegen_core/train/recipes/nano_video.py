@@ -1,8 +1,9 @@
 """nano/video: text-to-image on many stills, then images and clips together, long ones too, then the best-looking.
 
 The paper's curriculum in small (sections 3.2 and 3.3), at one size: a position stands for the same place of the
-picture throughout, which saves a short run what it would have to learn again after each change of resolution. Stills
-are more than the paper's one in ten, steps larger, and the last stage falls linearly instead of as a cosine.
+picture throughout, which saves a short run what it would have to learn again after each change of resolution. One
+batch in five to eleven is of stills (the paper: one in ten), steps are larger, and the last stage falls linearly, not
+as a cosine.
 """
 
 from __future__ import annotations

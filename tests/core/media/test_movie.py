@@ -181,7 +181,7 @@ def test_sound_at_an_odd_rate_with_bad_samples_is_still_written(tmp_path, clip):
 
 
 def test_sound_lies_beside_its_pictures_however_the_film_is_given(tmp_path, clip):
-    """Positions in the file at which a second of pictures or sound begins, of a film of 20 s in one tensor."""
+    """Packets that follow each other in the file are less than 5 s apart, in a film of 20 s from one tensor."""
     film = clip.repeat(1, 16, 1, 1)
     write_movie(film, tmp_path / "film.mkv", 16, tone(20.0))
     with av.open(str(tmp_path / "film.mkv")) as container:
@@ -258,7 +258,7 @@ def test_unknown_ending_is_refused(tmp_path, clip):
 
 @pytest.mark.parametrize("crf", [-5, 300, float("nan"), "low", None])
 def test_crf_that_encoders_do_not_know_is_refused(tmp_path, clip, crf):
-    with pytest.raises(MediaError, match=r"give a number from 0 \(nothing is lost\) to 51"):
+    with pytest.raises(MediaError, match=r"give a number from 0 \(the best picture\) to 51"):
         write_movie(clip, tmp_path / "film.mp4", 16, crf=crf)
     assert list(tmp_path.iterdir()) == []
 

@@ -1,5 +1,6 @@
 import gc
 import weakref
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -119,6 +120,20 @@ def test_lengths_that_do_not_fit_are_refused_before_any_work(tae):
         decode_video(tae, latents(2), 17)
     with pytest.raises(ShapeError, match="at least 1"):
         encode_video(tae, iter([]))
+
+
+def test_clip_stays_on_its_device_where_a_host_left_the_statistics_behind():
+    """As ComfyUI does when it loads a network in part."""
+    place = []
+    away = SimpleNamespace(
+        config=SimpleNamespace(temporal_stride=8),
+        latent_std=torch.ones(1, dtype=torch.bfloat16, device="meta"),
+        decode=lambda latent: place.append((latent.device.type, latent.dtype)) or torch.zeros(1, 3, 16, 8, 8),
+        encode=lambda pixels: place.append((pixels.device.type, pixels.dtype)) or torch.zeros(1, 16, 2, 1, 1),
+    )
+    list(decode_video(away, torch.zeros(1, 16, 2, 1, 1)))
+    encode_video(away, torch.zeros(1, 3, 16, 8, 8))
+    assert place == [("cpu", torch.bfloat16)] * 2
 
 
 class FullFrames(TorchDispatchMode):

@@ -167,15 +167,18 @@ def test_known_sound_stays_and_changes_what_surrounds_it(model, known):
     assert (held - free)[:, :, ~mask[0]].abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("num_latents", [1, 124, 125, 126, 499, 500, 501, 876, 4500])
-def test_windows_of_a_long_sound_are_alike_so_that_none_is_nearly_all_context(num_latents):
-    slices = sound_windows(num_latents, 20, 5)
+@pytest.mark.parametrize(
+    ("num_latents", "window", "context"),
+    [*((length, 500, 125) for length in (1, 124, 125, 126, 499, 500, 501, 876, 4500)), (22401, 200, 50), (221, 25, 10)],
+)
+def test_windows_of_a_long_sound_are_alike_so_that_none_is_nearly_all_context(num_latents, window, context):
+    slices = sound_windows(num_latents, window / 25, context / 25)
     lengths = [own.stop - own.start for own in slices]
-    assert len(slices) == len(windows(num_latents, 500, 125))
-    assert max(lengths) <= 500
-    assert max(lengths) - min(lengths) < len(slices)
+    assert len(slices) == len(windows(num_latents, window, context))
+    assert max(lengths) <= window
+    assert max(lengths) - min(lengths) <= 1
     assert (slices[0].start, slices[-1].stop) == (0, num_latents)
-    assert all(before.stop - after.start == 125 for before, after in pairwise(slices))
+    assert all(before.stop - after.start == context for before, after in pairwise(slices))
 
 
 def test_joins_are_where_a_window_ends_that_another_follows():
