@@ -183,13 +183,14 @@ class SoundPipeline:
             logger.warning("picture guidance changes nothing where there are no pictures; give a film, or leave it out")
         length = sound_latent_frames(samples)
         parts = self.parts
-        features = None
+        features = context = None
         if watched is not None:
             with self._placed(*self._eyes()):
                 features = watched.features(length)
-        with self._placed(*([parts.codec] if request.known else [])):
-            context = encode_known(parts.codec, request.known, samples) if request.known else None
-        with self._placed(*([parts.words] if caption or against else [])):
+        if request.known:
+            with self._placed(parts.codec):
+                context = encode_known(parts.codec, request.known, samples)
+        with self._placed(parts.words):
             conditioning = condition_sound(parts.words, caption, features, context)
             baseline = condition_sound(parts.words, against) if against else None
         judging = (parts.match, parts.codec) if scorer is not None else ()

@@ -54,6 +54,11 @@ def here() -> World:
     return World(dist.get_rank(), dist.get_world_size(), int(os.environ.get("LOCAL_RANK", "0")))
 
 
+def shards(strategy: str, world: World) -> bool:
+    """Whether each process holds a part of the weights alone."""
+    return strategy == "fsdp" and world.size > 1
+
+
 def wrap(module: nn.Module, world: World, strategy: str = "ddp") -> nn.Module:
     """`module`, whose forward is the objective, sharing gradients (ddp) or also weights (fsdp) over the world.
 

@@ -122,7 +122,7 @@ def fit(
     ("fsdp"); each has the whole trained module afterwards.
     """
     placement = placement or choose()
-    shared = strategy == "fsdp" and distributed.join(placement.device.type).size > 1
+    shared = distributed.shards(strategy, distributed.join(placement.device.type))
     trained = copy.deepcopy(module) if shared else module
     trainer = Trainer(
         trained, objective, source, config, output, placement, strategy, out, companions or {}, basis or {}
@@ -163,7 +163,7 @@ class Trainer:
         self.config, self.source, self.output, self.placement = config, source, output, placement
         self.module = module.to(placement.device)
         self.began = state.probe(module)
-        shared = strategy == "fsdp" and self.world.size > 1
+        shared = distributed.shards(strategy, self.world)
         self.wrapped = distributed.wrap(_Wrapped(module, objective, shared), self.world, strategy)
         self.parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
         self.optimizer = optim.build(module, config.optim, placement.dtype)
@@ -187,7 +187,7 @@ class Trainer:
         """Train until the stage is over, or Stopped on a signal; ConfigError for hooks where fsdp shares weights."""
         if self.done:
             return
-        if hooks and self.strategy == "fsdp" and self.world.size > 1:
+        if hooks and distributed.shards(self.strategy, self.world):
             raise ConfigError("hooks look at whole weights, which fsdp shares out; leave them out, or train with ddp")
         if self.step == 0:
             self.progress.begin()

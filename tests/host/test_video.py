@@ -173,3 +173,4 @@ def test_film_in_memory_of_more_than_8_bits_is_refused_when_it_is_written(tmp_pa
 
 def test_host_lists_the_films_that_can_be_read():
     assert set(formats.READ_ENDINGS) == stock_nodes.FILMS
+    assert set(formats.SOUND_ENDINGS) == stock_nodes.SOUNDS

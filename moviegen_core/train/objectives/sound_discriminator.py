@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -9,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...ops.spectrum import spectrum
 from .discriminator import learn
 
 ADVERSARIAL_WEIGHT, FEATURE_WEIGHT = 1.0, 2.0  # DAC's, beside its mel weight of 15
@@ -49,11 +51,8 @@ class SpectrumDiscriminator(nn.Module):
 
     def forward(self, waveform: Tensor) -> list[Tensor]:
         """[B, 1, N] -> feature maps, the last of them the scores."""
-        shape = torch.hann_window(self.window, device=waveform.device, dtype=waveform.dtype)
-        spectrum = torch.stft(
-            waveform[:, 0], self.window, self.window // 4, window=shape, center=False, return_complex=True
-        )
-        picture = torch.view_as_real(spectrum).permute(0, 3, 2, 1) / shape.sum().sqrt()
+        lines = spectrum(waveform[:, 0], self.window, self.window // 4)
+        picture = torch.view_as_real(lines).permute(0, 3, 2, 1) / math.sqrt(self.window / 2)
         return _features(picture, self.layers, self.last)
 
 
