@@ -84,7 +84,9 @@ class Plan:
         length = part.stop - part.start
         slices = windows.slices(length) if windows.method == "extend" else [slice(0, length)]
         wanted = [to_make(slices, known) for known in kept[:, part]]
-        places = list(latent.get("batch_index") or range(len(samples)))
+        places = list(latent.get("batch_index") or ())
+        if len(places) != len(samples):  # nobody said, or a node changed the batch since
+            places = list(range(len(samples)))
         return cls(
             samples=samples, kept=kept, part=part, slices=slices, wanted=wanted, branches=branches,
             beams=windows.beams, places=places,

@@ -44,6 +44,8 @@ def test_sound_has_the_same_seed_whatever_is_known_of_those_before(plan, method,
 def test_sound_taken_from_a_batch_keeps_its_seed(plan):
     one = plan({**batch([slice(0, 0)]), "batch_index": [2]})
     assert one.seed(7, 0) == plan(batch([slice(0, 0)] * 3)).seed(7, 2)
+    changed = plan({**batch([slice(0, 0)] * 2), "batch_index": [2]})
+    assert changed.seed(7, 1) == plan(batch([slice(0, 0)] * 2)).seed(7, 1)
 
 
 @pytest.mark.parametrize("method", METHODS)
